@@ -1,0 +1,30 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace reef {
+
+/// "64MiB" is 64 * 1024^2, "64MB" is 64 * 1000^2, "64" is bytes; fractions are allowed ("1.5GiB").
+/// Throws Error{usage} for anything else, negative numbers included.
+std::uint64_t parse_size(std::string_view text);
+
+/// IEC, three significant digits: "1.50 GiB", "912 B".
+std::string format_size(std::uint64_t bytes);
+
+/// "90s", "10m", "2h", "365d", or a bare number of seconds. Throws Error{usage}.
+std::chrono::milliseconds parse_duration(std::string_view text);
+
+/// "850 ms", "12.3 s", "4 min 10 s".
+std::string format_duration(std::chrono::milliseconds duration);
+
+/// A count with thin separators a person can read: 5183 -> "5,183".
+std::string format_count(std::uint64_t count);
+
+/// A decimal number without sign, leading zeros allowed and never octal. Throws Error{usage}
+/// naming `what` ("--budget") for anything else.
+std::uint64_t parse_count(std::string_view text, std::string_view what);
+
+}  // namespace reef

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace reef::io {
+
+using Sha256Digest = std::array<std::uint8_t, 32>;
+
+/// SHA-256 (FIPS 180-4), with the CPU's SHA instructions where it has them.
+/// Our own because libcrypto costs a command 1.5 ms of start-up; the tests compare it with
+/// coreutils' sha256sum.
+class Sha256 {
+ public:
+  Sha256();
+  void update(std::span<const std::uint8_t> bytes);
+  void update(std::string_view text) { update({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}); }
+  /// The digest of everything so far; the object is then spent.
+  Sha256Digest finish();
+
+ private:
+  std::array<std::uint32_t, 8> state_;
+  std::array<std::uint8_t, 64> block_{};
+  std::uint64_t length_ = 0;
+};
+
+Sha256Digest sha256(std::string_view bytes);
+/// Streams the file; `on_bytes` is told of each piece (for progress), and may throw to stop.
+Sha256Digest sha256_file(const std::filesystem::path& path, const std::function<void(std::uint64_t)>& on_bytes = {});
+
+std::string to_hex(const Sha256Digest& digest);
+
+/// XXH3, 64 bits: finds torn and flipped bytes, proves nothing against an adversary.
+std::uint64_t xxh3(std::span<const std::uint8_t> bytes);
+
+}  // namespace reef::io

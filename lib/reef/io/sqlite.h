@@ -1,0 +1,115 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "reef/io/unique_handle.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace reef::io {
+
+struct SqliteDbTraits {
+  using value_type = sqlite3*;
+  static constexpr sqlite3* empty() noexcept { return nullptr; }
+  static void release(sqlite3* db) noexcept;
+};
+struct SqliteStatementTraits {
+  using value_type = sqlite3_stmt*;
+  static constexpr sqlite3_stmt* empty() noexcept { return nullptr; }
+  static void release(sqlite3_stmt* statement) noexcept;
+};
+
+class Database;
+
+/// A prepared statement. Bind by position from 1; step() until it returns false; reset() to run it
+/// again. Columns count from 0. Views returned by text() and blob() live until the next step.
+class Statement {
+ public:
+  Statement() = default;
+  Statement(Database& database, std::string_view sql);
+
+  Statement& bind(int index, std::int64_t value);
+  Statement& bind(int index, int value) { return bind(index, static_cast<std::int64_t>(value)); }
+  Statement& bind(int index, double value);
+  Statement& bind(int index, std::string_view text);
+  Statement& bind(int index, const char* text) { return bind(index, std::string_view(text)); }
+  Statement& bind_blob(int index, std::span<const std::uint8_t> bytes);
+  Statement& bind_null(int index);
+
+  /// True when there is a row. Throws Error{failed|corrupt|locked} with the file's name.
+  bool step();
+  /// Runs a statement that returns no rows, then resets it.
+  void run();
+  Statement& reset();
+
+  bool is_null(int column) const;
+  std::int64_t integer(int column) const;
+  double real(int column) const;
+  std::string_view text(int column) const;
+  std::span<const std::uint8_t> blob(int column) const;
+  sqlite3_stmt* handle() const { return handle_.get(); }
+
+ private:
+  UniqueHandle<SqliteStatementTraits> handle_;
+  Database* database_ = nullptr;
+};
+
+enum class OpenMode {
+  read,    ///< The file must exist; nothing is written (works on a read-only filesystem).
+  write,   ///< The file must exist.
+  create,  ///< Made when absent.
+};
+
+/// One connection. WAL, foreign keys on, double-quoted strings off, secure_delete on, and a busy
+/// timeout of five seconds, since reef's own write transactions last less than 50 ms.
+class Database {
+ public:
+  Database() = default;
+  Database(const std::filesystem::path& path, OpenMode mode);
+
+  void execute(const std::string& sql);
+  Statement prepare(std::string_view sql) { return Statement(*this, sql); }
+  std::int64_t last_insert_rowid() const;
+  std::int64_t changes() const;
+  const std::string& path() const { return path_; }
+  sqlite3* handle() const { return handle_.get(); }
+  explicit operator bool() const { return static_cast<bool>(handle_); }
+
+  /// `PRAGMA integrity_check` (or quick_check): empty when sound, else its first lines.
+  std::string integrity(bool quick = false);
+  /// Flushes the WAL into the database and truncates it; best effort.
+  void checkpoint();
+
+ private:
+  std::string path_;
+  UniqueHandle<SqliteDbTraits> handle_;
+};
+
+/// Rolls back unless commit() was called.
+class Transaction {
+ public:
+  enum class Kind { read, write };
+  explicit Transaction(Database& database, Kind kind = Kind::write);
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+  ~Transaction();
+  void commit();
+
+ private:
+  Database* database_;
+};
+
+/// Brings a schema to the newest version: migrations[i] takes user_version i to i + 1, each in its
+/// own transaction. Throws Error{usage} when the file is of a newer version than the program.
+void migrate(Database& database, std::span<const char* const> migrations);
+/// The same check for a reader, which must not write: Error{usage} for a newer or an older file.
+void require_version(Database& database, int version);
+
+}  // namespace reef::io

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "reef/text/document.h"
+
+namespace reef::text {
+
+using TokenCounter = std::function<std::size_t(std::string_view)>;
+
+struct ChunkOptions {
+  std::size_t max_tokens = 254;     ///< what an embedder reads of a passage, title and heading included
+  std::size_t overlap_tokens = 32;  ///< whole sentences repeated from the end of the last chunk
+};
+
+/// A piece of a document that is embedded, searched and cited as one.
+struct Chunk {
+  std::string text;          ///< the document's bytes [start, end), trimmed
+  std::string heading_path;  ///< of its first block
+  std::uint64_t start = 0;   ///< in the whole document's extracted text
+  std::uint64_t end = 0;
+  std::uint32_t page = 0;
+};
+
+/// Cuts on block, then sentence, then word boundaries, never inside a UTF-8 character; every byte
+/// that is not white space is in at least one chunk. Deterministic.
+std::vector<Chunk> chunk(const Document& document, const TokenCounter& count, const ChunkOptions& options);
+
+/// What is embedded for a chunk: title and heading path where they add words, then the text.
+std::string passage_text(std::string_view title, std::string_view heading_path, std::string_view text);
+
+}  // namespace reef::text

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "reef/tree/tree.h"
+
+namespace reef::tree {
+
+enum class ValueType { text, flag, count, number, size, duration, list };
+
+/// One key that a configuration file may hold. '*' in a path stands for a name that the operator
+/// chooses ("models.*.pooling").
+struct ConfigKey {
+  const char* file;          ///< "system", "models" or "personas"
+  const char* path;          ///< "retrieve.priors.shared"
+  ValueType type;
+  const char* default_value; ///< as written in YAML; "" where there is none
+  const char* why;           ///< one line for the commented file, --check -v and reef-config(5)
+};
+
+/// Every key of every file: one table feeds validation, defaults, the commented files and the manual.
+const std::vector<ConfigKey>& config_keys();
+
+/// A value and where it came from.
+struct ConfigValue {
+  std::string text;                ///< scalar as written; lists joined by '\n'
+  std::vector<std::string> items;  ///< list items
+  std::string origin;              ///< "default" or "<file>:<line>"
+};
+
+/// The three files, read and checked as a whole. Unknown and duplicate keys and values of the
+/// wrong type are Error{usage} naming file, line and nearest key. Absent files mean defaults.
+class Config {
+ public:
+  /// Reads all files of the tree.
+  static Config load(const Tree& tree);
+  /// Reads only the files named ("system", …); the others count as absent. Queries start faster so.
+  static Config load(const Tree& tree, std::initializer_list<std::string_view> files);
+
+  /// `file` and `path` must be in config_keys() ('*' replaced by a name).
+  const ConfigValue& value(std::string_view file, std::string_view path) const;
+  std::string text(std::string_view file, std::string_view path) const;
+  bool flag(std::string_view file, std::string_view path) const;
+  std::uint64_t count(std::string_view file, std::string_view path) const;
+  double number(std::string_view file, std::string_view path) const;
+  std::uint64_t size_bytes(std::string_view file, std::string_view path) const;
+  std::chrono::milliseconds duration(std::string_view file, std::string_view path) const;
+  std::vector<std::string> list(std::string_view file, std::string_view path) const;
+
+  /// Names that stand where a '*' is: names("models", "models") lists the models described.
+  std::vector<std::string> names(std::string_view file, std::string_view parent) const;
+  /// Every value set or defaulted, "file: path" to value, in the order of config_keys().
+  std::vector<std::pair<std::string, ConfigValue>> all() const;
+
+ private:
+  std::map<std::string, ConfigValue, std::less<>> set_;       ///< "file:path"
+  mutable std::map<std::string, ConfigValue, std::less<>> defaults_;
+};
+
+/// The commented file that reef-init writes, every key at its default.
+std::string commented_file(std::string_view file);
+
+}  // namespace reef::tree

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "reef/tree/config.h"
+
+namespace reef::tree {
+
+/// 1 to 64 characters of a-z, 0-9, '-', '_' and '.', beginning with a letter or digit: a persona's id is a
+/// folder name, a YAML key and an argument, and must need no quoting in any of them.
+bool is_persona_id(std::string_view id);
+/// Throws Error{usage} with the rule.
+void require_persona_id(std::string_view id);
+
+/// Ids in personas.yaml, sorted.
+std::vector<std::string> personas(const Config& config);
+/// Throws Error{not_found} naming the nearest id and how to add one.
+void require_persona(const Config& config, const std::string& id);
+
+/// personas.yaml with one persona more, comments and order kept.
+std::string with_persona(const std::string& yaml, const std::string& id, const std::string& created);
+
+}  // namespace reef::tree

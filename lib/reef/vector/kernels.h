@@ -1,0 +1,21 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace reef::vector {
+
+/// Inner products for vector search, one set per instruction set, chosen once by asking the CPU.
+/// REEF_ISA=avx2|baseline forces a lower one, so that one machine tests them all.
+struct Kernels {
+  /// One signed 8-bit query against four rows of signed 8-bit codes of `dim` bytes; exact in
+  /// int32 for dim <= 65,536, so every set gives the same integers.
+  void (*dot_four)(const std::int8_t* query, const std::int8_t* const rows[4], std::size_t dim, std::int32_t out[4]);
+  /// float32; the order of additions is the same in every set, so the bits are too.
+  float (*inner_product)(const float* a, const float* b, std::size_t dim);
+  const char* name;
+};
+
+const Kernels& kernels();
+
+}  // namespace reef::vector

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "reef/io/mapped_file.h"
+#include "reef/io/unique_handle.h"
+
+namespace reef::vector {
+
+/// What the header of a .npy file says (NEP 1, versions 1 to 3).
+struct NpyHeader {
+  std::string descr;             ///< "<f4", or the literal of a structured type
+  bool fortran_order = false;
+  std::vector<std::uint64_t> shape;
+  std::size_t data_offset = 0;
+};
+
+/// Parses and checks magic, version, length and the dictionary literal; every count is bounded
+/// before use. `name` stands in the message of Error{corrupt}.
+NpyHeader parse_npy_header(std::span<const std::uint8_t> bytes, const std::string& name);
+
+/// A C-order float32 matrix of a mapped .npy file: n x dim, unit rows where reef wrote it.
+class NpyMatrix {
+ public:
+  NpyMatrix() = default;
+  /// Throws Error{corrupt} unless the file is a C-order "<f4" matrix whose shape fits its size.
+  /// "<f2" and other shapes are for readers of foreign files, not for stores.
+  explicit NpyMatrix(const std::filesystem::path& path);
+
+  std::uint64_t rows() const { return rows_; }
+  std::size_t dim() const { return dim_; }
+  std::span<const float> row(std::uint64_t i) const;
+  const io::MappedFile& file() const { return file_; }
+
+ private:
+  io::MappedFile file_;
+  std::uint64_t rows_ = 0;
+  std::size_t dim_ = 0;
+  const float* data_ = nullptr;
+};
+
+/// Writes a new .npy file of float32 rows in one go (`reef-index embed -o`), atomically.
+void write_npy(const std::filesystem::path& path, std::span<const float> values, std::size_t dim);
+
+/// Rows of fixed size behind a padded .npy header that can be rewritten in place, so that rows
+/// are appended without moving any: rows first, fsync, one pwrite of the header, fsync.
+class NpyAppender {
+ public:
+  /// `descr` and `row_bytes` describe one row; `columns` is the second dimension, 0 for structured
+  /// rows. Creates the file when absent; otherwise checks that it holds such rows.
+  NpyAppender(const std::filesystem::path& path, std::string descr, std::size_t row_bytes, std::size_t columns);
+
+  std::uint64_t rows() const { return rows_; }
+  /// Cuts what a killed run appended but never committed.
+  void truncate(std::uint64_t rows);
+  void append(std::span<const std::uint8_t> bytes);
+  /// Makes rows durable, then the header that counts them.
+  void sync();
+
+ private:
+  void write_header();
+
+  std::filesystem::path path_;
+  io::UniqueFd fd_;
+  std::string descr_;
+  std::size_t row_bytes_;
+  std::size_t columns_;
+  std::uint64_t rows_ = 0;
+};
+
+}  // namespace reef::vector

@@ -1,0 +1,101 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "reef/io/sqlite.h"
+#include "reef/vector/codes.h"
+#include "reef/vector/npy.h"
+#include "reef/vector/scan.h"
+
+namespace reef::vector {
+
+/// The commit point of a vector store: the one row of table `store` in its metadata.sqlite.
+/// A reader takes names and counts from it inside a read transaction and never looks past them.
+struct StoreState {
+  std::int64_t generation = 0;  ///< grows with every rebuild; part of the file names
+  std::string vectors_file;     ///< "vectors.1.npy"; empty while the store has no vectors
+  std::string codes_file;       ///< "codes.1.npy"
+  std::uint64_t rows_total = 0; ///< committed rows
+  std::size_t dim = 0;
+  std::string model;            ///< name of the embedding model
+  std::string model_digest;     ///< embed::Identity::digest
+};
+
+/// SQL that makes the tables `store` and `dead_rows`; goes into the first migration of whoever
+/// owns a metadata.sqlite (document chunks, session messages).
+extern const char* const kStoreSchema;
+
+StoreState read_state(io::Database& metadata);
+
+/// Appends vectors to one store. The caller holds the store's lock and brackets its own rows and
+/// commit() in one transaction:
+///
+///   StoreWriter writer(folder, metadata);      // cuts what a killed run left
+///   const auto first = writer.append(vectors); // rows + fsync; invisible so far
+///   Transaction t(metadata); …insert chunks with vector_row…; writer.commit(); t.commit();
+class StoreWriter {
+ public:
+  StoreWriter(std::filesystem::path folder, io::Database& metadata);
+
+  const StoreState& state() const { return state_; }
+  /// Names the model on the first vectors; afterwards Error{usage} when another one is asked for,
+  /// saying both names and what to do.
+  void use_model(const std::string& name, const std::string& digest, std::size_t dim);
+  /// n x dim unit rows, durable on return but not yet counted. Returns the first row's number.
+  std::uint64_t append(std::span<const float> rows);
+  /// Counts the appended rows; inside the caller's transaction.
+  void commit();
+  /// Marks rows as dead; inside the caller's transaction.
+  void remove(std::span<const std::uint64_t> rows);
+  /// After the transaction: the plain names vectors.npy and codes.npy (hard links, symbolic links
+  /// where the filesystem refuses) and config.json. Idempotent: repairs what a killed run left.
+  void publish();
+
+ private:
+  std::filesystem::path folder_;
+  io::Database& metadata_;
+  StoreState state_;
+  std::optional<NpyAppender> vectors_;
+  std::optional<NpyAppender> codes_;
+};
+
+/// The committed rows of one store, for searching. Open it inside the read transaction that also
+/// reads the rows' texts.
+class StoreReader {
+ public:
+  StoreReader(std::filesystem::path folder, io::Database& metadata);
+
+  const StoreState& state() const { return state_; }
+  bool empty() const { return state_.rows_total == 0; }
+  std::span<const std::uint64_t> dead() const { return dead_; }
+  std::span<const float> row(std::uint64_t i) const { return vectors_.row(i); }
+  /// Asks for the files to be read ahead (cold cache) without waiting.
+  void read_ahead() const;
+  std::vector<Hit> search(std::span<const float> query, std::size_t k,
+                          const std::vector<std::uint64_t>* only = nullptr) const;
+
+ private:
+  std::filesystem::path folder_;
+  StoreState state_;
+  NpyMatrix vectors_;
+  CodeMatrix codes_;
+  std::vector<std::uint64_t> dead_;
+};
+
+/// One finding of verify: what is wrong in which file, and whether the next run mends it.
+struct StoreFault {
+  std::string file;
+  std::string what;
+  bool mends_itself = false;
+};
+
+/// Compares the files with the commit point: existence, shapes, dimension, rows, unit length and
+/// finiteness of every row, codes against vectors, plain names, config.json.
+std::vector<StoreFault> verify_store(const std::filesystem::path& folder, io::Database& metadata);
+
+}  // namespace reef::vector
