@@ -1,0 +1,277 @@
+#include "reef/tree/config.h"
+
+#include <fmt/format.h>
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <set>
+
+#include "reef/core/error.h"
+#include "reef/core/text.h"
+#include "reef/core/units.h"
+#include "reef/io/file.h"
+
+namespace reef::tree {
+namespace {
+
+constexpr std::uint64_t kLargestFile = 8 << 20;
+constexpr const char* kFiles[] = {"system", "models", "personas"};
+
+/// "models.bge-small-v1.5.pooling" fits "models.*.pooling": a name may itself hold dots.
+bool fits(std::string_view pattern, std::string_view path) {
+  const auto star = pattern.find('*');
+  if (star == std::string_view::npos) return pattern == path;
+  const std::string_view head = pattern.substr(0, star), tail = pattern.substr(star + 1);
+  return path.size() > head.size() + tail.size() && path.starts_with(head) && path.ends_with(tail);
+}
+
+const ConfigKey& key_of(std::string_view file, std::string_view path) {
+  for (const ConfigKey& key : config_keys())
+    if (key.file == file && fits(key.path, path)) return key;
+  throw std::logic_error(fmt::format("no configuration key {}: {}", file, path));
+}
+
+double parse_number(const std::string& text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value))
+    throw Error(Errc::usage, fmt::format("'{}' is no number", text));
+  return value;
+}
+
+bool parse_flag(const std::string& text) {
+  if (text == "true") return true;
+  if (text == "false") return false;
+  throw Error(Errc::usage, fmt::format("'{}' is neither true nor false", text));
+}
+
+std::chrono::milliseconds parse_milliseconds(const std::string& text) { return parse_duration(text); }
+
+void check_type(ValueType type, const std::string& text) {
+  switch (type) {
+    case ValueType::text:
+    case ValueType::list: return;
+    case ValueType::flag: parse_flag(text); return;
+    case ValueType::count: parse_count(text, "the value"); return;
+    case ValueType::number: parse_number(text); return;
+    case ValueType::size: parse_size(text); return;
+    case ValueType::duration: parse_milliseconds(text); return;
+  }
+}
+
+std::vector<std::string> parse_default_list(std::string_view text) {
+  std::vector<std::string> items;
+  if (text.size() < 2) return items;
+  text = text.substr(1, text.size() - 2);
+  while (!text.empty()) {
+    const auto comma = std::min(text.find(", "), text.size());
+    items.emplace_back(text.substr(0, comma));
+    text.remove_prefix(std::min(text.size(), comma + 2));
+  }
+  return items;
+}
+
+/// The segments that may follow `prefix` in any key of `file`: ("models", "models") -> {"*"}.
+std::vector<std::string> segments_after(std::string_view file, const std::string& prefix) {
+  std::vector<std::string> segments;
+  const std::string head = prefix.empty() ? "" : prefix + ".";
+  for (const ConfigKey& key : config_keys()) {
+    const std::string_view path = key.path;
+    if (key.file != file || !path.starts_with(head)) continue;
+    const std::string_view rest = path.substr(head.size());
+    std::string segment(rest.substr(0, rest.find('.')));
+    if (std::find(segments.begin(), segments.end(), segment) == segments.end()) segments.push_back(std::move(segment));
+  }
+  return segments;
+}
+
+/// Reads one file into path -> value, checking every key on the way.
+class Reader {
+ public:
+  Reader(std::string file, std::string shown, std::map<std::string, ConfigValue, std::less<>>& into)
+      : file_(std::move(file)), shown_(std::move(shown)), into_(into) {}
+
+  void read(const std::string& text) {
+    YAML::Node root;
+    try {
+      root = YAML::Load(text);
+    } catch (const YAML::Exception& error) {
+      throw Error(Errc::usage, fmt::format("{}:{}: {}", shown_, error.mark.line + 1, error.msg),
+                  "YAML: indent with spaces, quote values that hold ': ' or '#'");
+    }
+    if (root.IsNull()) return;
+    walk(root, "", "");
+  }
+
+ private:
+  [[noreturn]] void fail(const YAML::Node& at, const std::string& what, const std::string& hint) const {
+    throw Error(Errc::usage, fmt::format("{}:{}: {}", shown_, at.Mark().line + 1, what), hint);
+  }
+
+  /// `pattern` is the path in config_keys(), `path` the same with the operator's names.
+  void walk(const YAML::Node& node, const std::string& pattern, const std::string& path) {
+    if (!node.IsMap())
+      fail(node, path.empty() ? "the file must be a mapping of keys" : fmt::format("'{}' must hold keys of its own", path),
+           "reef-config(5) lists every key");
+    std::set<std::string> seen;
+    for (const auto& entry : node) {
+      if (!entry.first.IsScalar()) fail(entry.first, "a key must be a plain word", "reef-config(5) lists every key");
+      const std::string name = entry.first.Scalar();
+      if (!seen.insert(name).second)
+        fail(entry.first, fmt::format("duplicate key '{}'", join(path, name)), "remove one of the two");
+      take(entry.first, entry.second, name, pattern, path);
+    }
+  }
+
+  void take(const YAML::Node& at, const YAML::Node& value, const std::string& name, const std::string& pattern,
+            const std::string& path) {
+    const auto known = segments_after(file_, pattern);
+    const bool any = std::find(known.begin(), known.end(), "*") != known.end();
+    if (!any && std::find(known.begin(), known.end(), name) == known.end()) {
+      const auto meant = nearest(name, known);
+      fail(at, fmt::format("unknown key '{}'{}", join(path, name), meant ? fmt::format(", did you mean '{}'?", *meant) : ""),
+           fmt::format("keys here are {}; reef-config(5) explains them", fmt::join(known, ", ")));
+    }
+    const std::string below = join(pattern, any ? "*" : name), here = join(path, name);
+    const auto deeper = segments_after(file_, below);
+    if (any) into_[fmt::format("{}:{}\n{}", file_, path, name)] = {};  // the name itself, see names()
+    if (!deeper.empty()) {
+      if (!value.IsNull()) walk(value, below, here);
+      return;
+    }
+    store(value, below, here);
+  }
+
+  void store(const YAML::Node& value, const std::string& pattern, const std::string& path) {
+    const ConfigKey& key = key_of(file_, pattern);
+    if (value.IsNull()) return;
+    ConfigValue result;
+    result.origin = fmt::format("{}:{}", shown_, value.Mark().line + 1);
+    if (key.type == ValueType::list) {
+      if (!value.IsSequence()) fail(value, fmt::format("'{}' must be a list", path), "write it as [a, b]");
+      for (const auto& item : value) {
+        if (!item.IsScalar()) fail(item, fmt::format("'{}' must be a list of plain values", path), "write it as [a, b]");
+        result.items.push_back(item.Scalar());
+      }
+      result.text = fmt::format("{}", fmt::join(result.items, "\n"));
+    } else {
+      if (!value.IsScalar()) fail(value, fmt::format("'{}' takes one value", path), "reef-config(5) explains the key");
+      result.text = value.Scalar();
+      try {
+        check_type(key.type, result.text);
+      } catch (const Error& error) {
+        fail(value, fmt::format("{}: {}", path, error.what()), error.hint().empty() ? key.why : error.hint());
+      }
+    }
+    into_[fmt::format("{}:{}", file_, path)] = std::move(result);
+  }
+
+  static std::string join(const std::string& path, const std::string& name) { return path.empty() ? name : path + "." + name; }
+
+  std::string file_;
+  std::string shown_;
+  std::map<std::string, ConfigValue, std::less<>>& into_;
+};
+
+}  // namespace
+
+Config Config::load(const Tree& tree) { return load(tree, {kFiles[0], kFiles[1], kFiles[2]}); }
+
+Config Config::load(const Tree& tree, std::initializer_list<std::string_view> files) {
+  Config config;
+  for (const std::string_view file : files) {
+    const fs::path path = tree.config(fmt::format("{}.yaml", file));
+    std::string text;
+    try {
+      text = io::read_file(path, kLargestFile);
+    } catch (const Error& error) {
+      if (error.code() == Errc::not_found) continue;
+      throw;
+    }
+    Reader(std::string(file), io::shown(path), config.set_).read(text);
+  }
+  return config;
+}
+
+const ConfigValue& Config::value(std::string_view file, std::string_view path) const {
+  const std::string name = fmt::format("{}:{}", file, path);
+  if (const auto found = set_.find(name); found != set_.end()) return found->second;
+  if (const auto found = defaults_.find(name); found != defaults_.end()) return found->second;
+  const ConfigKey& key = key_of(file, path);
+  ConfigValue value;
+  value.origin = "default";
+  value.text = key.default_value;
+  if (key.type == ValueType::list) {
+    value.items = parse_default_list(value.text);
+    value.text = fmt::format("{}", fmt::join(value.items, "\n"));
+  }
+  return defaults_.emplace(name, std::move(value)).first->second;
+}
+
+std::string Config::text(std::string_view file, std::string_view path) const { return value(file, path).text; }
+bool Config::flag(std::string_view file, std::string_view path) const { return parse_flag(text(file, path)); }
+std::uint64_t Config::count(std::string_view file, std::string_view path) const { return parse_count(text(file, path), path); }
+double Config::number(std::string_view file, std::string_view path) const { return parse_number(text(file, path)); }
+std::uint64_t Config::size_bytes(std::string_view file, std::string_view path) const { return parse_size(text(file, path)); }
+std::chrono::milliseconds Config::duration(std::string_view file, std::string_view path) const {
+  return parse_milliseconds(text(file, path));
+}
+std::vector<std::string> Config::list(std::string_view file, std::string_view path) const { return value(file, path).items; }
+
+std::vector<std::string> Config::names(std::string_view file, std::string_view parent) const {
+  std::vector<std::string> names;
+  const std::string head = fmt::format("{}:{}\n", file, parent);
+  for (auto it = set_.lower_bound(head); it != set_.end() && it->first.starts_with(head); ++it)
+    names.push_back(it->first.substr(head.size()));
+  return names;
+}
+
+std::vector<std::pair<std::string, ConfigValue>> Config::all() const {
+  std::vector<std::pair<std::string, ConfigValue>> result;
+  for (const ConfigKey& key : config_keys()) {
+    const std::string_view pattern = key.path;
+    const auto star = pattern.find('*');
+    if (star == std::string_view::npos) {
+      result.emplace_back(fmt::format("{}: {}", key.file, key.path), value(key.file, key.path));
+      continue;
+    }
+    for (const std::string& name : names(key.file, pattern.substr(0, star - 1))) {
+      const std::string path = fmt::format("{}{}{}", pattern.substr(0, star), name, pattern.substr(star + 1));
+      result.emplace_back(fmt::format("{}: {}", key.file, path), value(key.file, path));
+    }
+  }
+  return result;
+}
+
+std::string commented_file(std::string_view file) {
+  std::string out = fmt::format("# {}.yaml of reef; every key stands at its default. reef-config(5) tells more.\n", file);
+  std::vector<std::string> open;  // the sections that the last key stood in
+  for (const ConfigKey& key : config_keys()) {
+    if (key.file != file) continue;
+    std::vector<std::string> parts;
+    for (std::string_view rest = key.path; !rest.empty();) {
+      const auto dot = std::min(rest.find('.'), rest.size());
+      parts.emplace_back(rest.substr(0, dot));
+      rest.remove_prefix(std::min(rest.size(), dot + 1));
+    }
+    const auto star = std::find(parts.begin(), parts.end(), "*");
+    std::size_t shared = 0;
+    while (shared < open.size() && shared + 1 < parts.size() && open[shared] == parts[shared]) ++shared;
+    open.assign(parts.begin(), parts.end() - 1);
+    if (shared == 0) out += "\n";
+    for (std::size_t depth = shared; depth < parts.size(); ++depth) {
+      const bool last = depth + 1 == parts.size();
+      const bool example = star != parts.end() && depth >= static_cast<std::size_t>(star - parts.begin());
+      const std::string indent(2 * depth, ' ');
+      const std::string name = parts[depth] == "*" ? "NAME" : parts[depth];
+      if (last) out += fmt::format("{}# {}\n", indent, key.why);
+      const std::string value = !last ? "" : *key.default_value == '\0' && key.type != ValueType::list ? " \"\"" : *key.default_value == '\0' ? " []" : fmt::format(" {}", key.default_value);
+      out += fmt::format("{}{}{}:{}\n", indent, example ? "# " : "", name, value);
+    }
+  }
+  return out;
+}
+
+}  // namespace reef::tree

@@ -1,0 +1,51 @@
+#include "reef/tree/persona.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "reef/core/error.h"
+#include "reef/core/text.h"
+
+namespace reef::tree {
+
+bool is_persona_id(std::string_view id) {
+  constexpr std::size_t kLongest = 64;
+  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  return !id.empty() && id.size() <= kLongest && plain(id[0]) &&
+         std::all_of(id.begin(), id.end(), [&](char c) { return plain(c) || c == '-' || c == '_' || c == '.'; });
+}
+
+void require_persona_id(std::string_view id) {
+  if (is_persona_id(id)) return;
+  throw Error(Errc::usage, fmt::format("'{}' is no persona id", to_valid_utf8(id)),
+              "an id has 1 to 64 of a-z, 0-9, '-', '_' and '.', and begins with a letter or digit");
+}
+
+std::vector<std::string> personas(const Config& config) {
+  auto ids = config.names("personas", "personas");
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
+void require_persona(const Config& config, const std::string& id) {
+  require_persona_id(id);
+  const auto ids = personas(config);
+  if (std::binary_search(ids.begin(), ids.end(), id)) return;
+  const auto meant = nearest(id, ids);
+  throw Error(Errc::not_found,
+              fmt::format("no persona '{}'{}", id, meant ? fmt::format(", did you mean '{}'?", *meant) : ""),
+              fmt::format("add it with 'reef-init --persona {}'", id));
+}
+
+std::string with_persona(const std::string& yaml, const std::string& id, const std::string& created) {
+  std::string out = yaml;
+  if (!out.empty() && out.back() != '\n') out += '\n';
+  // "personas: {}" would close the mapping that the new entry belongs into.
+  if (const auto empty = out.find("personas: {}\n"); empty != std::string::npos)
+    out.replace(empty, std::string_view("personas: {}").size(), "personas:");
+  if (out.find("personas:") == std::string::npos) out += "personas:\n";
+  return out + fmt::format("  {0}:\n    name: {0}\n    created: \"{1}\"\n", id, created);
+}
+
+}  // namespace reef::tree

@@ -1,0 +1,53 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "reef/core/table.h"
+#include "reef/tree/init.h"
+
+namespace reef::tree {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+}  // namespace
+
+std::string to_text(const InitPlan& plan) {
+  if (plan.steps.empty()) return fmt::format("already so; 0 changes to {}\n", plan.root);
+  Table table({{""}, {""}});
+  for (const InitStep& step : plan.steps) table.add({step.path + (step.kind == InitStep::Kind::folder ? "/" : ""), step.about});
+  const std::string count = fmt::format("{} {}", plan.steps.size(), plan.steps.size() == 1 ? "change" : "changes");
+  if (!plan.applied) return table.to_text() + fmt::format("{}, none applied (dry run)\n", count);
+  return fmt::format("{} to {}\n", count, plan.root);
+}
+
+std::string to_json(const InitPlan& plan) {
+  Json steps = Json::array();
+  for (const InitStep& step : plan.steps)
+    steps.push_back({{"kind", step.kind == InitStep::Kind::folder ? "folder" : "file"}, {"path", step.path}, {"about", step.about}});
+  return dump({{"schema", "reef.init/1"}, {"root", plan.root}, {"changed", plan.applied && !plan.steps.empty()},
+               {"applied", plan.applied}, {"steps", steps}});
+}
+
+std::string to_text(const CheckReport& report) {
+  if (report.faults.empty()) return fmt::format("{}: as it should be\n", report.root);
+  Table table({{"PATH"}, {"FAULT"}, {"NEXT STEP"}});
+  for (const CheckFault& fault : report.faults) table.add({fault.path, fault.what, fault.hint});
+  return table.to_text();
+}
+
+std::string to_json(const CheckReport& report) {
+  Json faults = Json::array(), values = Json::array();
+  for (const CheckFault& fault : report.faults) faults.push_back({{"path", fault.path}, {"fault", fault.what}, {"hint", fault.hint}});
+  for (const auto& [key, value] : report.values) {
+    const auto colon = key.find(": ");
+    Json entry{{"file", key.substr(0, colon)}, {"key", key.substr(colon + 2)}, {"value", value.text}, {"origin", value.origin}};
+    if (!value.items.empty()) entry["value"] = value.items;
+    values.push_back(std::move(entry));
+  }
+  return dump({{"schema", "reef.init.check/1"}, {"root", report.root}, {"ok", report.faults.empty()}, {"faults", faults}, {"values", values}});
+}
+
+}  // namespace reef::tree

@@ -1,0 +1,56 @@
+#include <fmt/format.h>
+
+#include "reef/cli/app.h"
+#include "reef/cli/run.h"
+#include "reef/core/table.h"
+#include "reef/tree/init.h"
+
+namespace {
+
+using namespace reef;
+
+struct Options {
+  tree::InitOptions init;
+  bool check = false;
+  bool dry_run = false;
+};
+
+std::string values_text(const tree::CheckReport& report) {
+  Table table({{"KEY"}, {"VALUE"}, {"FROM"}});
+  for (const auto& [key, value] : report.values)
+    table.add({key, value.items.empty() ? value.text : fmt::format("{}", fmt::join(value.items, ", ")), value.origin});
+  return table.to_text();
+}
+
+int init(cli::Session& session, const Options& options) {
+  const tree::Tree tree = tree::Tree::at(tree::Tree::find_root(session.root()));
+  tree::act_as_owner(tree);
+  if (options.check) {
+    const auto report = tree::check_tree(tree);
+    if (session.verbosity() > 0 && !session.json()) cli::Session::print(values_text(report));
+    session.show(report);
+    return report.faults.empty() ? 0 : kStatusFault;
+  }
+  auto plan = tree::plan_init(tree, options.init);
+  if (!options.dry_run) tree::apply_init(tree, plan);
+  if (session.json() || !session.quiet()) session.show(plan);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return cli::run("reef-init", "Lay out or complete a storage tree", argc, argv, [](CLI::App& app, cli::Session& session) {
+    auto options = std::make_shared<Options>();
+    app.add_option("--persona", options->init.personas, "Add this persona (may be repeated)")->type_name("ID")->allow_extra_args(false);
+    app.add_option("--layout", options->init.layout, "Drives that the tree is meant for")
+        ->check(CLI::IsMember({"minimal", "standard", "enterprise"}))
+        ->type_name("LAYOUT:{minimal,standard,enterprise}");
+    app.add_option("--embedding", options->init.embedding, "Model that makes vectors (default: all-MiniLM-L6-v2)")->type_name("NAME");
+    auto* check = app.add_flag("--check", options->check, "Compare with the layout and change nothing; with -v print every value");
+    cli::add_dry_run(app, options->dry_run);
+    check->excludes("--persona")->excludes("--layout")->excludes("--embedding");
+    app.footer("Example:\n  reef-init --root ./demo --persona alice\n\nThe manual: man reef-init");
+    app.callback([options, &session] { session.choose([options, &session] { return init(session, *options); }); });
+  });
+}
