@@ -40,12 +40,18 @@ inline constexpr int kStatusFault = 4;
 /// Exit status that shells, cron and timers see for `code`; documented in reef(7).
 constexpr int exit_status(Errc code) noexcept {
   switch (code) {
-    case Errc::failed: return 1;
-    case Errc::usage: return 2;
-    case Errc::corrupt: return kStatusFault;
-    case Errc::not_found: return 5;
-    case Errc::locked: return 6;
-    case Errc::interrupted: return 130;
+    case Errc::failed:
+      return 1;
+    case Errc::usage:
+      return 2;
+    case Errc::corrupt:
+      return kStatusFault;
+    case Errc::not_found:
+      return 5;
+    case Errc::locked:
+      return 6;
+    case Errc::interrupted:
+      return 130;
   }
   return 1;
 }

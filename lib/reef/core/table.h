@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace reef {
@@ -31,7 +33,9 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-/// `text` with control characters made visible; newlines stay when `keep_newlines`.
+/// `text` with everything that steers a terminal made visible: control characters and bytes that
+/// are no UTF-8 as "\x1b", control characters beyond ASCII and marks that change the direction of
+/// writing as "\u202e". Newlines and tabs stay when `keep_newlines`.
 std::string printable(std::string_view text, bool keep_newlines = false);
 
 /// Cells that a terminal uses for UTF-8 `text`.

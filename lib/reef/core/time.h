@@ -18,7 +18,8 @@ std::string to_database_time(Time time);
 std::string to_rfc3339(Time time);
 
 /// Reads RFC 3339, the database form, a date alone ("2026-11-24": its midnight, UTC) or seconds
-/// since the epoch preceded by "@". Throws Error{usage} naming the text.
+/// since the epoch preceded by "@". A time without an offset is UTC; digits below a millisecond
+/// are dropped. Throws Error{usage} naming the text.
 Time parse_time(std::string_view text);
 
 }  // namespace reef

@@ -7,14 +7,16 @@
 
 namespace reef {
 
-/// "64MiB" is 64 * 1024^2, "64MB" is 64 * 1000^2, "64" is bytes; fractions are allowed ("1.5GiB").
-/// Throws Error{usage} for anything else, negative numbers included.
+/// "64MiB" is 64 * 1024^2, "64MB" is 64 * 1000^2, "64" is bytes; fractions of a unit are allowed
+/// ("1.5GiB"), as are small letters and a blank before the unit. Throws Error{usage} for anything
+/// else: negative numbers, "64M" (which of the two?), sizes beyond 64 bits.
 std::uint64_t parse_size(std::string_view text);
 
 /// IEC, three significant digits: "1.50 GiB", "912 B".
 std::string format_size(std::uint64_t bytes);
 
-/// "90s", "10m", "2h", "365d", or a bare number of seconds. Throws Error{usage}.
+/// "90s", "10m", "2h", "365d", "250ms", or a bare number of seconds; fractions are allowed, a
+/// thousand years are the most. Throws Error{usage}.
 std::chrono::milliseconds parse_duration(std::string_view text);
 
 /// "850 ms", "12.3 s", "4 min 10 s".
