@@ -13,6 +13,10 @@ namespace reef::io {
 
 namespace fs = std::filesystem;
 
+/// True with REEF_IO=plain in the environment: every writer then keeps to write(2) and pwrite(2),
+/// without reflinks, copies in the kernel and mapped writes, so that tests can fail each call.
+bool plain_io();
+
 /// A path as a message shows it: quoted when it holds spaces, bytes that are no UTF-8 or no
 /// printable characters as \xNN.
 std::string shown(const fs::path& path);

@@ -58,7 +58,6 @@ class Statement {
 
  private:
   UniqueHandle<SqliteStatementTraits> handle_;
-  Database* database_ = nullptr;
 };
 
 enum class OpenMode {
@@ -67,8 +66,12 @@ enum class OpenMode {
   create,  ///< Made when absent.
 };
 
-/// One connection. WAL, foreign keys on, double-quoted strings off, secure_delete on, and a busy
-/// timeout of five seconds, since reef's own write transactions last less than 50 ms.
+/// One connection, used by one thread at a time. WAL, foreign keys on, double-quoted strings off,
+/// secure_delete on, and a busy timeout of five seconds, since reef's own write transactions last
+/// less than 50 ms. A pending signal ends that wait and every long statement: Error{interrupted}.
+///
+/// Throws Error{not_found} when the file must exist and does not, Error{corrupt} when it is no
+/// database, Error{locked} when another process keeps it busy, else Error{failed}.
 class Database {
  public:
   Database() = default;

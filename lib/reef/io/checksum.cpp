@@ -1,0 +1,149 @@
+#include "reef/io/checksum.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "reef/core/cancel.h"
+#include "reef/core/error.h"
+#include "reef/core/text.h"
+#include "reef/io/file.h"
+#include "reef/io/internal/sha256_blocks.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+namespace reef::io {
+namespace internal {
+
+alignas(16) const std::array<std::uint32_t, 64> kSha256Rounds = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
+
+void sha256_blocks_portable(std::array<std::uint32_t, 8>& state, const std::uint8_t* blocks, std::size_t count) {
+  for (; count > 0; --count, blocks += 64) {
+    std::array<std::uint32_t, 64> w{};
+    for (std::size_t i = 0; i < 16; ++i) {
+      w[i] = std::uint32_t{blocks[4 * i]} << 24 | std::uint32_t{blocks[4 * i + 1]} << 16 |
+             std::uint32_t{blocks[4 * i + 2]} << 8 | std::uint32_t{blocks[4 * i + 3]};
+    }
+    for (std::size_t i = 16; i < 64; ++i) {
+      const std::uint32_t s0 = std::rotr(w[i - 15], 7) ^ std::rotr(w[i - 15], 18) ^ (w[i - 15] >> 3);
+      const std::uint32_t s1 = std::rotr(w[i - 2], 17) ^ std::rotr(w[i - 2], 19) ^ (w[i - 2] >> 10);
+      w[i] = w[i - 16] + s0 + w[i - 7] + s1;
+    }
+    auto [a, b, c, d, e, f, g, h] = state;
+    for (std::size_t i = 0; i < 64; ++i) {
+      const std::uint32_t sum1 = std::rotr(e, 6) ^ std::rotr(e, 11) ^ std::rotr(e, 25);
+      const std::uint32_t t1 = h + sum1 + ((e & f) ^ (~e & g)) + kSha256Rounds[i] + w[i];
+      const std::uint32_t sum0 = std::rotr(a, 2) ^ std::rotr(a, 13) ^ std::rotr(a, 22);
+      const std::uint32_t t2 = sum0 + ((a & b) ^ (a & c) ^ (b & c));
+      h = g;
+      g = f;
+      f = e;
+      e = d + t1;
+      d = c;
+      c = b;
+      b = a;
+      a = t1 + t2;
+    }
+    const std::array<std::uint32_t, 8> mixed = {a, b, c, d, e, f, g, h};
+    for (std::size_t i = 0; i < 8; ++i) state[i] += mixed[i];
+  }
+}
+
+}  // namespace internal
+
+namespace {
+
+constexpr std::size_t kBlockBytes = 64;
+
+/// REEF_ISA=baseline keeps to what every x86-64 has, so that tests cover both ways.
+internal::Sha256Blocks choose_blocks() {
+  const char* isa = std::getenv("REEF_ISA");
+  const bool baseline = isa != nullptr && std::string_view(isa) == "baseline";
+  const internal::Sha256Blocks native = baseline ? nullptr : internal::sha256_blocks_native();
+  return native != nullptr ? native : internal::sha256_blocks_portable;
+}
+
+void take_blocks(std::array<std::uint32_t, 8>& state, const std::uint8_t* blocks, std::size_t count) {
+  static const internal::Sha256Blocks chosen = choose_blocks();
+  if (count > 0) chosen(state, blocks, count);
+}
+
+}  // namespace
+
+Sha256::Sha256()
+    : state_{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19} {}
+
+void Sha256::update(std::span<const std::uint8_t> bytes) {
+  if (bytes.empty()) return;
+  const std::size_t waiting = length_ % kBlockBytes;
+  length_ += bytes.size();
+  if (waiting > 0) {
+    const std::size_t taken = std::min(bytes.size(), kBlockBytes - waiting);
+    std::memcpy(block_.data() + waiting, bytes.data(), taken);
+    bytes = bytes.subspan(taken);
+    if (waiting + taken < kBlockBytes) return;
+    take_blocks(state_, block_.data(), 1);
+  }
+  const std::size_t whole = bytes.size() / kBlockBytes;
+  take_blocks(state_, bytes.data(), whole);
+  bytes = bytes.subspan(whole * kBlockBytes);
+  if (!bytes.empty()) std::memcpy(block_.data(), bytes.data(), bytes.size());
+}
+
+Sha256Digest Sha256::finish() {
+  // One bit, zeros up to 8 bytes before the end of a block, the length in bits (section 5.1.1).
+  const std::uint64_t bits = length_ * 8;
+  std::array<std::uint8_t, kBlockBytes + 8> padding{0x80};
+  const std::size_t waiting = length_ % kBlockBytes;
+  const std::size_t zeros_end = (waiting < 56 ? 56 : 120) - waiting;
+  for (std::size_t i = 0; i < 8; ++i) padding[zeros_end + i] = static_cast<std::uint8_t>(bits >> (56 - 8 * i));
+  update(std::span<const std::uint8_t>(padding).first(zeros_end + 8));
+  Sha256Digest digest;
+  for (std::size_t i = 0; i < digest.size(); ++i) {
+    digest[i] = static_cast<std::uint8_t>(state_[i / 4] >> (24 - 8 * (i % 4)));
+  }
+  return digest;
+}
+
+Sha256Digest sha256(std::string_view bytes) {
+  Sha256 hash;
+  hash.update(bytes);
+  return hash.finish();
+}
+
+Sha256Digest sha256_file(const std::filesystem::path& path, const std::function<void(std::uint64_t)>& on_bytes) {
+  constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
+  const UniqueFd fd = open_file(path, O_RDONLY);
+  ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+  std::vector<std::uint8_t> buffer(kPieceBytes);
+  Sha256 hash;
+  while (true) {
+    check_interrupt();
+    const ssize_t count = ::read(fd.get(), buffer.data(), buffer.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw_errno("read", shown(path));
+    if (count == 0) return hash.finish();
+    hash.update(std::span<const std::uint8_t>(buffer).first(static_cast<std::size_t>(count)));
+    if (on_bytes) on_bytes(static_cast<std::uint64_t>(count));
+  }
+}
+
+std::string to_hex(const Sha256Digest& digest) { return reef::to_hex(digest); }
+
+std::uint64_t xxh3(std::span<const std::uint8_t> bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+
+}  // namespace reef::io

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace reef::io::internal {
+
+/// Takes `count` blocks of 64 bytes into `state` (FIPS 180-4, section 6.2.2).
+using Sha256Blocks = void (*)(std::array<std::uint32_t, 8>& state, const std::uint8_t* blocks, std::size_t count);
+
+void sha256_blocks_portable(std::array<std::uint32_t, 8>& state, const std::uint8_t* blocks, std::size_t count);
+
+/// The same through the SHA extensions of x86; nullptr where this CPU has none.
+Sha256Blocks sha256_blocks_native();
+
+/// The constants of section 4.2.2, aligned for 16-byte loads.
+extern const std::array<std::uint32_t, 64> kSha256Rounds;
+
+}  // namespace reef::io::internal

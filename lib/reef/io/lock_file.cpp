@@ -1,0 +1,92 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <ctime>
+#include <optional>
+
+#include "reef/core/cancel.h"
+#include "reef/core/error.h"
+#include "reef/io/file.h"
+
+namespace reef::io {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+/// True when this process now holds the lock, false when another one does.
+bool try_lock(int fd, const fs::path& path) {
+  while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) return false;
+    if (errno != EINTR) throw_errno("lock", shown(path));
+    check_interrupt();
+  }
+  return true;
+}
+
+/// False when the file was removed or replaced since it was opened: its lock then keeps nobody out.
+bool still_named(int fd, const fs::path& path) {
+  struct stat held {};
+  struct stat named {};
+  if (::fstat(fd, &held) != 0) throw_errno("stat", shown(path));
+  return ::stat(path.c_str(), &named) == 0 && held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+}
+
+/// For the message of those who find the file locked. No more than a courtesy: 'prune' must be
+/// able to take its lock when the disk is full.
+void note_holder(int fd) {
+  const std::string pid = fmt::format("{}\n", ::getpid());
+  if (::ftruncate(fd, 0) != 0) return;
+  [[maybe_unused]] const ssize_t written = ::pwrite(fd, pid.data(), pid.size(), 0);
+}
+
+std::optional<int> holder_of(int fd) {
+  std::array<char, 32> text{};
+  const ssize_t count = ::pread(fd, text.data(), text.size(), 0);
+  int pid = 0;
+  if (count <= 0 || std::from_chars(text.data(), text.data() + count, pid).ec != std::errc{} || pid <= 0) {
+    return std::nullopt;
+  }
+  return pid;
+}
+
+[[noreturn]] void throw_locked(int fd, const fs::path& path) {
+  const auto pid = holder_of(fd);
+  throw Error(Errc::locked,
+              fmt::format("{} is locked by {}", shown(path), pid ? fmt::format("process {}", *pid) : "another process"),
+              "wait for that run to end, or pass --wait 10m");
+}
+
+void sleep_for(milliseconds duration) {
+  const timespec time{duration.count() / 1000, (duration.count() % 1000) * 1'000'000};
+  ::nanosleep(&time, nullptr);  // a signal ends it early, and check_interrupt() comes next
+}
+
+}  // namespace
+
+LockFile::LockFile(const fs::path& path, milliseconds wait) {
+  constexpr milliseconds kFirstPause{5};
+  constexpr milliseconds kLongestPause{250};
+  const auto start = steady_clock::now();
+  milliseconds pause = kFirstPause;
+  while (true) {
+    fd_ = open_file(path, O_RDWR | O_CREAT);
+    while (!try_lock(fd_.get(), path)) {
+      const auto waited = std::chrono::duration_cast<milliseconds>(steady_clock::now() - start);
+      if (waited >= wait) throw_locked(fd_.get(), path);
+      sleep_for(std::min(pause, wait - waited));
+      check_interrupt();
+      pause = std::min(pause * 2, kLongestPause);
+    }
+    if (still_named(fd_.get(), path)) break;
+  }
+  note_holder(fd_.get());
+}
+
+}  // namespace reef::io

@@ -1,0 +1,187 @@
+#include "reef/io/sqlite.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "reef/core/cancel.h"
+#include "reef/core/error.h"
+#include "reef/io/file.h"
+#include "reef/io/internal/sqlite_error.h"
+
+namespace reef::io {
+namespace {
+
+using internal::throw_sqlite;
+
+constexpr int kBusyMilliseconds = 5000;
+/// Steps of SQLite's virtual machine between two looks at pending_signal (about a millisecond).
+constexpr int kStepsPerLook = 50'000;
+
+int stop_on_signal(void*) { return pending_signal != 0 ? 1 : 0; }
+
+/// SQLite's own busy timeout sleeps on when Ctrl-C is pressed; this one does not. Pauses of
+/// 1, 2, … 20, then 25 ms, five seconds in all. `calls` counts from 0.
+int wait_while_busy(void*, int calls) {
+  constexpr int kGrowing = 20;
+  const int growing = std::min(calls, kGrowing);
+  const int waited = growing * (growing + 1) / 2 + (calls - growing) * 25;
+  if (waited >= kBusyMilliseconds || pending_signal != 0) return 0;
+  ::sqlite3_sleep(calls < kGrowing ? calls + 1 : 25);
+  return 1;
+}
+
+bool has_content(const fs::path& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 && status.st_size > 0;
+}
+
+bool is_there(const fs::path& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0;
+}
+
+fs::path beside(const fs::path& path, const char* suffix) { return fs::path(path.native() + suffix); }
+
+/// "file:…?immutable=1", with everything that means something in a URI escaped.
+std::string immutable_uri(const fs::path& path) {
+  std::string uri = "file:";
+  for (const char c : fs::absolute(path).native()) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '/' ||
+                       c == '.' || c == '-' || c == '_';
+    uri += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned>(static_cast<unsigned char>(c)));
+  }
+  return uri + "?immutable=1";
+}
+
+/// Debian's SQLite takes any name that begins with "file:" for a URI.
+std::string plain_name(const fs::path& path) {
+  return path.native().starts_with("file:") ? "./" + path.native() : path.native();
+}
+
+using Handle = UniqueHandle<SqliteDbTraits>;
+
+Handle open_handle(const std::string& name, int flags, const std::string& path) {
+  sqlite3* raw = nullptr;
+  // A connection belongs to one thread at a time, so that SQLite need not lock each column read.
+  const int code = ::sqlite3_open_v2(name.c_str(), &raw, flags | SQLITE_OPEN_NOMUTEX, nullptr);
+  Handle handle(raw);
+  if (code != SQLITE_OK) throw_sqlite(raw, code, "open", path);
+  ::sqlite3_extended_result_codes(raw, 1);
+  ::sqlite3_busy_handler(raw, wait_while_busy, nullptr);
+  ::sqlite3_progress_handler(raw, kStepsPerLook, stop_on_signal, nullptr);
+  constexpr std::array<std::pair<int, int>, 4> kSettings = {{{SQLITE_DBCONFIG_DQS_DML, 0},
+                                                             {SQLITE_DBCONFIG_DQS_DDL, 0},
+                                                             {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
+                                                             {SQLITE_DBCONFIG_ENABLE_FKEY, 1}}};
+  for (const auto& [setting, value] : kSettings) {
+    if (const int result = ::sqlite3_db_config(raw, setting, value, nullptr); result != SQLITE_OK) {
+      throw_sqlite(raw, result, "configure", path);
+    }
+  }
+  return handle;
+}
+
+/// sqlite3_open_v2() reads nothing; this reads the first page and, in WAL mode, sets up the -shm.
+int touch(sqlite3* db) { return ::sqlite3_exec(db, "SELECT 1 FROM sqlite_schema LIMIT 1", nullptr, nullptr, nullptr); }
+
+/// For reading. A database in WAL mode wants to write its -shm file even then. Where that is not
+/// possible (a read-only filesystem, a folder of somebody else) and nobody has it open, the file
+/// itself holds everything and cannot change under us: SQLite calls that immutable.
+Handle open_for_reading(const fs::path& path) {
+  Handle handle = open_handle(plain_name(path), SQLITE_OPEN_READONLY, shown(path));
+  const int code = touch(handle.get());
+  const int kind = code & 0xFF;
+  if (code == SQLITE_OK) return handle;
+  if (kind != SQLITE_CANTOPEN && kind != SQLITE_READONLY) throw_sqlite(handle.get(), code, "open", shown(path));
+  if (has_content(beside(path, "-wal"))) {
+    throw Error(Errc::failed,
+                fmt::format("open {}: its newest changes are in {}, which cannot be read without writing beside it",
+                            shown(path), shown(beside(path, "-wal"))),
+                "copy both files to a folder that can be written, or run the command as the owner of the folder");
+  }
+  if (is_there(beside(path, "-shm"))) throw_sqlite(handle.get(), code, "open", shown(path));
+  handle = open_handle(immutable_uri(path), SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, shown(path));
+  if (const int again = touch(handle.get()); again != SQLITE_OK) {
+    throw_sqlite(handle.get(), again, "open", shown(path));
+  }
+  return handle;
+}
+
+Handle open_for_writing(const fs::path& path) {
+  Handle handle = open_handle(plain_name(path), SQLITE_OPEN_READWRITE, shown(path));
+  // SQLite opens what it may not write for reading, in silence.
+  if (::sqlite3_db_readonly(handle.get(), "main") == 1) {
+    throw_sqlite(nullptr, SQLITE_READONLY, "open", shown(path));
+  }
+  constexpr const char* kPrepare = "PRAGMA journal_mode=WAL; PRAGMA secure_delete=ON";
+  if (const int code = ::sqlite3_exec(handle.get(), kPrepare, nullptr, nullptr, nullptr); code != SQLITE_OK) {
+    throw_sqlite(handle.get(), code, "open", shown(path));
+  }
+  return handle;
+}
+
+/// An empty file is an empty database; made here because SQLite's own would be readable by all.
+/// The -wal and -shm take the rights of the database. Never opens a file that exists: closing it
+/// would drop the POSIX locks that another connection of this process holds on it.
+void create_if_absent(const fs::path& path) {
+  constexpr mode_t kMode = 0640;
+  const UniqueFd made(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, kMode));
+  if (made) {
+    ::fchmod(made.get(), kMode);  // whatever the umask; filesystems without modes refuse
+  } else if (errno != EEXIST) {
+    throw_errno("create", shown(path));
+  }
+}
+
+bool is_file_name(const fs::path& path) { return !path.empty() && path != ":memory:"; }
+
+}  // namespace
+
+void SqliteDbTraits::release(sqlite3* db) noexcept { ::sqlite3_close_v2(db); }
+
+Database::Database(const fs::path& path, OpenMode mode) : path_(path.string()) {
+  if (is_file_name(path)) {
+    if (mode == OpenMode::create) create_if_absent(path);
+    if (!is_there(path)) throw_errno("open", shown(path));
+  }
+  handle_ = mode == OpenMode::read ? open_for_reading(path) : open_for_writing(path);
+}
+
+void Database::execute(const std::string& sql) {
+  const int code = ::sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr);
+  if (code != SQLITE_OK) throw_sqlite(handle_.get(), code, "change", shown(path_));
+}
+
+std::int64_t Database::last_insert_rowid() const { return ::sqlite3_last_insert_rowid(handle_.get()); }
+
+std::int64_t Database::changes() const { return ::sqlite3_changes64(handle_.get()); }
+
+std::string Database::integrity(bool quick) {
+  std::string findings;
+  try {
+    Statement check = prepare(quick ? "PRAGMA quick_check(10)" : "PRAGMA integrity_check(10)");
+    while (check.step()) {
+      if (check.text(0) == "ok") continue;
+      if (!findings.empty()) findings += '\n';
+      findings += check.text(0);
+    }
+  } catch (const Error& e) {
+    if (e.code() != Errc::corrupt) throw;  // too damaged to be checked: a finding, too
+    if (!findings.empty()) findings += '\n';
+    findings += e.what();
+  }
+  return findings;
+}
+
+void Database::checkpoint() {
+  ::sqlite3_wal_checkpoint_v2(handle_.get(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+}
+
+}  // namespace reef::io

@@ -1,0 +1,122 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <system_error>
+#include <vector>
+
+#include "reef/core/cancel.h"
+#include "reef/core/error.h"
+#include "reef/io/file.h"
+
+namespace reef::io {
+namespace {
+
+constexpr std::string_view kEnd = ".tmp";
+constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+constexpr std::size_t kRandomLetters = 6;
+constexpr std::size_t kLongestName = 255;
+
+std::string random_letters() {
+  std::array<unsigned char, kRandomLetters> bytes{};
+  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
+    throw_errno("read", "the system's random numbers");
+  }
+  std::string letters;
+  for (const unsigned char byte : bytes) letters += kLetters[byte % kLetters.size()];
+  return letters;
+}
+
+/// ".<name>.<6 letters>.tmp"
+bool is_temporary(std::string_view name) {
+  constexpr std::size_t kTail = 1 + kRandomLetters + kEnd.size();
+  if (name.size() < 1 + 1 + kTail || !name.starts_with('.') || !name.ends_with(kEnd)) return false;
+  const std::string_view tail = name.substr(name.size() - kTail);
+  return tail.front() == '.' && tail.substr(1, kRandomLetters).find_first_not_of(kLetters) == std::string_view::npos;
+}
+
+fs::path directory_of(const fs::path& target) {
+  return target.has_parent_path() ? target.parent_path() : fs::path(".");
+}
+
+UniqueFd create_temporary(const fs::path& target, unsigned mode, fs::path& name) {
+  while (true) {
+    name = temporary_name(target);
+    UniqueFd fd(::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, static_cast<mode_t>(mode)));
+    if (fd) return fd;
+    if (errno == EINTR) check_interrupt();
+    if (errno != EEXIST && errno != EINTR) throw_errno("create", shown(name));
+  }
+}
+
+/// The mode asked for, whatever the umask: what the group of the tree may read is decided by the
+/// caller. Filesystems without modes (FAT) refuse; theirs come from the mount.
+void set_mode(int fd, unsigned mode, const fs::path& path) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) throw_errno("stat", shown(path));
+  if ((status.st_mode & 07777U) == mode) return;
+  if (::fchmod(fd, static_cast<mode_t>(mode)) != 0 && errno != EPERM && errno != EOPNOTSUPP) {
+    throw_errno("chmod", shown(path));
+  }
+}
+
+}  // namespace
+
+fs::path temporary_name(const fs::path& target) {
+  const std::string name = target.filename().string();
+  constexpr std::size_t kAdded = 1 + 1 + kRandomLetters + kEnd.size();
+  return directory_of(target) / fmt::format(".{}.{}{}", name.substr(0, kLongestName - kAdded), random_letters(), kEnd);
+}
+
+StagedFile::StagedFile(fs::path target, unsigned mode) : target_(std::move(target)) {
+  fd_ = create_temporary(target_, mode, temporary_);
+  try {
+    set_mode(fd_.get(), mode, temporary_);
+  } catch (...) {
+    ::unlink(temporary_.c_str());
+    throw;
+  }
+}
+
+StagedFile::~StagedFile() {
+  if (!committed_) ::unlink(temporary_.c_str());
+}
+
+void StagedFile::write(std::string_view bytes) { write_all(fd_.get(), bytes, temporary_); }
+
+void StagedFile::commit() {
+  sync_file(fd_.get(), temporary_);
+  if (::rename(temporary_.c_str(), target_.c_str()) != 0) throw_errno("rename", shown(target_));
+  committed_ = true;
+  fd_.reset();
+  sync_directory(directory_of(target_));
+}
+
+void replace_file(const fs::path& path, std::string_view bytes, unsigned mode) {
+  StagedFile file(path, mode);
+  file.write(bytes);
+  file.commit();
+}
+
+std::size_t remove_stale(const fs::path& directory) {
+  std::vector<fs::path> stale;
+  std::error_code error;
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
+    if (is_temporary(entry->path().filename().native())) stale.push_back(entry->path());
+  }
+  if (error == std::errc::no_such_file_or_directory) return 0;
+  if (error) throw Error(Errc::failed, fmt::format("list {}: {}", shown(directory), error.message()));
+  for (const fs::path& path : stale) {
+    check_interrupt();
+    fs::remove_all(path, error);
+    if (error) throw Error(Errc::failed, fmt::format("remove {}: {}", shown(path), error.message()));
+  }
+  return stale.size();
+}
+
+}  // namespace reef::io
