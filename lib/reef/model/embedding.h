@@ -4,6 +4,11 @@
 #include <filesystem>
 #include <string>
 
+namespace reef::tree {
+class Config;
+class Tree;
+}  // namespace reef::tree
+
 namespace reef::model {
 
 enum class Pooling { mean, cls };
@@ -21,5 +26,18 @@ struct EmbeddingModel {
   std::size_t max_tokens = 512;  ///< with [CLS] and [SEP]; longer texts are cut
   double fusion_weight = 0.5;    ///< share of the dense score in hybrid search
 };
+
+/// The embedding model `name`, one of those under models/. What it does is read, in this order,
+/// from models.yaml (models.<name>.*), from the files that sentence-transformers publishes with a
+/// model (modules.json, 1_Pooling/config.json, sentence_bert_config.json,
+/// config_sentence_transformers.json), from what is known of the families all-MiniLM, bge and e5,
+/// from tokenizer_config.json and config.json.
+///
+/// Throws Error{not_found} naming the nearest model, Error{corrupt} naming file and byte,
+/// Error{usage} for a setting that cannot be (pooling: max, more tokens than positions).
+EmbeddingModel resolve_embedding(const tree::Tree& tree, const tree::Config& config, const std::string& name);
+
+/// Whether the folder holds an encoder of the BERT family, which embed::compile_encoder takes.
+bool is_bert_encoder(const std::filesystem::path& folder);
 
 }  // namespace reef::model

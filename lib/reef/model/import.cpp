@@ -1,0 +1,250 @@
+#include "reef/model/import.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/statvfs.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "reef/core/cancel.h"
+#include "reef/core/error.h"
+#include "reef/core/time.h"
+#include "reef/core/units.h"
+#include "reef/io/checksum.h"
+#include "reef/io/file.h"
+#include "reef/io/process.h"
+#include "reef/model/internal/source.h"
+#include "reef/model/internal/staged_folder.h"
+#include "reef/model/internal/weights.h"
+#include "reef/tree/persona.h"
+
+namespace reef::model {
+namespace {
+
+namespace fs = std::filesystem;
+using internal::Source;
+using internal::SourceFile;
+using internal::StagedFolder;
+
+/// What the filesystem needs beside the files' bytes: folders, the manifest, block rounding.
+constexpr std::uint64_t kSpareBytes = 4 << 20;
+
+void check_space(const fs::path& folder, std::uint64_t bytes) {
+  struct statvfs space {};
+  if (::statvfs(folder.c_str(), &space) != 0) throw_errno("statvfs", io::shown(folder));
+  const std::uint64_t available = std::uint64_t{space.f_bavail} * space.f_frsize;
+  if (available >= bytes + kSpareBytes) return;
+  throw Error(
+      Errc::failed,
+      fmt::format("{}: the model takes {}, {} are free", io::shown(folder), format_size(bytes), format_size(available)),
+      "free some space; nothing was copied");
+}
+
+class Importer {
+ public:
+  Importer(const tree::Tree& tree, const ImportOptions& options, Progress& progress)
+      : tree_(tree), options_(options), progress_(progress) {}
+
+  ImportResult run() {
+    const internal::SourceForm form = internal::source_form(options_.source);
+    if (!options_.dry_run) take_lock();
+    if (form == internal::SourceForm::wheel) unpack();
+    source_ =
+        scratch_ ? internal::open_unpacked(scratch_->path(), options_.source) : internal::open_folder(options_.source);
+    for (const auto& [path, header] : internal::read_weights(source_.folder, source_.paths())) {
+      for (const Tensor& tensor : header.tensors) result_.unaligned += header.is_aligned(tensor) ? 0 : 1;
+    }
+    describe();
+    result_.action = decide();
+    result_.dry_run = options_.dry_run;
+    if (!options_.dry_run && result_.action != ImportAction::none) stage_and_publish();
+    return std::move(result_);
+  }
+
+ private:
+  void take_lock() {
+    lock_ = std::make_unique<io::LockFile>(tree_.models() / ".lock", options_.wait);
+    io::remove_stale(tree_.models());
+    for (const Kind kind : kAllKinds) {
+      const fs::path folder = tree_.models(kind_folder(kind));
+      fs::create_directories(folder);
+      io::remove_stale(folder);
+    }
+  }
+
+  /// A helper unpacks, so that the library which reads archives is linked into no command.
+  void unpack() {
+    const fs::path beside = options_.dry_run ? fs::temp_directory_path() : tree_.models();
+    scratch_ = std::make_unique<StagedFolder>(io::temporary_name(beside / "wheel"));
+    progress_.begin("unpacking", 0, ProgressUnit::items);
+    const io::ProcessResult done = io::run_process(
+        {io::helper_path("reef-unpack").string(), fs::absolute(options_.source).string(), scratch_->path().string()},
+        {}, {.memory_bytes = std::uint64_t{1} << 30});
+    progress_.end();
+    if (done.status == 0) return;
+    std::string reason = done.error_text.substr(0, done.error_text.find('\n'));
+    if (reason.empty()) reason = fmt::format("reef-unpack ended with status {}", done.status);
+    const bool damaged = done.status == exit_status(Errc::corrupt);
+    throw Error(damaged ? Errc::corrupt : Errc::failed, fmt::format("{}: {}", io::shown(options_.source), reason),
+                damaged ? "download the wheel again" : "nothing was imported");
+  }
+
+  /// Fills the manifest but for digests and time.
+  void describe() {
+    Manifest& manifest = result_.manifest;
+    manifest.kind = options_.kind.value_or(source_.kind);
+    manifest.name = options_.name.empty() ? source_.name : options_.name;
+    manifest.persona = options_.persona;
+    manifest.source = source_.origin;
+    manifest.licence = source_.licence;
+    manifest.created = to_rfc3339(now());
+    if (!is_model_name(manifest.name)) {
+      throw Error(Errc::usage, fmt::format("'{}' cannot be a model's name", manifest.name),
+                  "choose one with --name: letters, digits, '.', '_' and '-', a letter or digit first");
+    }
+    if (!manifest.persona.empty() && manifest.kind != Kind::adapter) {
+      throw Error(
+          Errc::usage,
+          fmt::format("'{}' is a {} model, and --persona is for adapters", manifest.name, kind_name(manifest.kind)),
+          "models of the other kinds belong to every persona");
+    }
+    for (const SourceFile& file : source_.files) manifest.files.push_back({file.path, file.bytes, {}});
+    result_.folder = tree_.models(kind_folder(manifest.kind)) / manifest.name;
+  }
+
+  ImportAction decide() {
+    if (!fs::exists(fs::symlink_status(result_.folder))) return ImportAction::create;
+    std::optional<Manifest> present;
+    try {
+      present = read_manifest(result_.folder);
+    } catch (const Error& e) {
+      if (e.code() != Errc::corrupt) throw;  // a damaged manifest vouches for nothing
+    }
+    if (present && is_same_model(*present)) {
+      const bool intact = is_intact(*present);
+      result_.manifest = std::move(*present);
+      return intact ? ImportAction::none : ImportAction::repair;
+    }
+    if (options_.force) return ImportAction::replace;
+    throw Error(
+        Errc::usage,
+        fmt::format("{} {}", io::shown(result_.folder), present ? "holds another model" : "has no usable manifest"),
+        "give this one another name with --name, or replace it with --force");
+  }
+
+  /// Whether the source has the bytes that the manifest in the tree names.
+  bool is_same_model(const Manifest& present) {
+    const bool same_persona = options_.persona.empty() || options_.persona == present.persona;
+    if (!same_persona || present.files.size() != source_.files.size()) return false;
+    for (std::size_t i = 0; i < present.files.size(); ++i) {
+      if (present.files[i].path != source_.files[i].path || present.files[i].bytes != source_.files[i].bytes)
+        return false;
+    }
+    progress_.begin("comparing", source_.total_bytes(), ProgressUnit::bytes);
+    const bool same =
+        std::equal(present.files.begin(), present.files.end(), source_.files.begin(),
+                   [&](const ManifestFile& a, const SourceFile& b) { return a.sha256 == digest_of(b.from); });
+    progress_.end();
+    return same;
+  }
+
+  bool is_intact(const Manifest& present) {
+    progress_.begin("checking", present.total_bytes(), ProgressUnit::bytes);
+    const bool intact = std::all_of(present.files.begin(), present.files.end(), [&](const ManifestFile& file) {
+      const fs::path path = result_.folder / file.path;
+      std::error_code error;
+      return fs::is_regular_file(path, error) && fs::file_size(path, error) == file.bytes &&
+             digest_of(path) == file.sha256;
+    });
+    progress_.end();
+    return intact;
+  }
+
+  std::string digest_of(const fs::path& path) {
+    return io::to_hex(io::sha256_file(path, [this](std::uint64_t bytes) {
+      progress_.advance(bytes);
+      check_interrupt();
+    }));
+  }
+
+  void stage_and_publish() {
+    const fs::path parent = result_.folder.parent_path();
+    if (!scratch_) check_space(parent, source_.total_bytes());
+    StagedFolder staged(io::temporary_name(result_.folder));
+    progress_.begin("copying", source_.total_bytes(), ProgressUnit::bytes);
+    for (const SourceFile& file : source_.files) bring(file, staged.path() / file.path);
+    progress_.end();
+    Manifest& manifest = result_.manifest;
+    progress_.begin("checking", manifest.total_bytes(), ProgressUnit::bytes);
+    for (ManifestFile& file : manifest.files) file.sha256 = digest_of(staged.path() / file.path);
+    progress_.end();
+    compare_with_published_manifest();
+    // The source may have changed since it was looked at: what counts is what was copied.
+    internal::read_weights(staged.path(), source_.paths());
+    write_manifest(staged.path());
+    check_interrupt();
+    staged.publish(result_.folder);
+  }
+
+  void bring(const SourceFile& file, const fs::path& target) {
+    fs::create_directories(target.parent_path());
+    if (scratch_) {  // already ours, on this filesystem, and synced by the helper
+      fs::rename(file.from, target);
+      progress_.advance(file.bytes);
+      return;
+    }
+    const io::UniqueFd from = io::open_file(file.from, O_RDONLY);
+    const io::UniqueFd to = io::open_file(target, O_WRONLY | O_CREAT | O_EXCL);
+    io::copy_contents(
+        from.get(), to.get(), file.from, target,
+        [](void* self, std::uint64_t bytes) {
+          static_cast<Importer*>(self)->progress_.advance(bytes);
+          check_interrupt();
+        },
+        this);
+  }
+
+  /// A model that comes from another tree carries its manifest: it must be what that says.
+  void compare_with_published_manifest() const {
+    const fs::path path = source_.folder / kManifestFile;
+    if (!fs::is_regular_file(path)) return;
+    const std::string text = io::read_file(path, kMaxManifestBytes);
+    if (text.find(kManifestSchema) == std::string::npos) return;  // somebody else's manifest.json
+    for (const ManifestFile& expected : parse_manifest(text, path.string()).files) {
+      const ManifestFile* copied = result_.manifest.find(expected.path);
+      if (copied && *copied == expected) continue;
+      throw Error(Errc::corrupt,
+                  copied ? fmt::format("{}: sha256 is {}, the manifest beside it says {}",
+                                       io::shown(source_.folder / expected.path), copied->sha256, expected.sha256)
+                         : fmt::format("{} is missing, the manifest beside it lists it",
+                                       io::shown(source_.folder / expected.path)),
+                  "the source is damaged; copy it again");
+    }
+  }
+
+  void write_manifest(const fs::path& folder) const {
+    const fs::path path = folder / kManifestFile;
+    const io::UniqueFd fd = io::open_file(path, O_WRONLY | O_CREAT | O_EXCL);
+    io::write_all(fd.get(), manifest_text(result_.manifest), path);
+    io::sync_file(fd.get(), path);
+  }
+
+  const tree::Tree& tree_;
+  const ImportOptions& options_;
+  Progress& progress_;
+  std::unique_ptr<io::LockFile> lock_;  ///< released after the folders below are gone
+  std::unique_ptr<StagedFolder> scratch_;
+  Source source_;
+  ImportResult result_;
+};
+
+}  // namespace
+
+ImportResult import_model(const tree::Tree& tree, const tree::Config& config, const ImportOptions& options,
+                          Progress& progress) {
+  if (!options.persona.empty()) tree::require_persona(config, options.persona);
+  return Importer(tree, options, progress).run();
+}
+
+}  // namespace reef::model

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "reef/core/progress.h"
+#include "reef/model/manifest.h"
+#include "reef/tree/config.h"
+#include "reef/tree/tree.h"
+
+namespace reef::model {
+
+struct ImportOptions {
+  std::filesystem::path source;  ///< a model folder, a Hugging Face cache folder, a wheel
+  std::optional<Kind> kind;      ///< absent: told by the model's own files
+  std::string name;              ///< empty: the source's
+  std::string persona;           ///< for an adapter: whose it is
+  bool force = false;            ///< replace another model of the same name
+  bool dry_run = false;
+  std::chrono::milliseconds wait{0};  ///< for the lock of models/
+};
+
+enum class ImportAction {
+  create,   ///< the name was free
+  none,     ///< the same bytes are there already
+  repair,   ///< the same model is there, damaged
+  replace,  ///< another model was there (--force)
+};
+
+struct ImportResult {
+  ImportAction action = ImportAction::create;
+  bool dry_run = false;
+  std::filesystem::path folder;
+  Manifest manifest;            ///< without digests in a dry run of a model that is not there yet
+  std::uint64_t unaligned = 0;  ///< tensors that cannot be used in place
+};
+
+/// Copies a model into the tree: its own files only, never code. Everything is checked in a staged
+/// folder beside the target (safetensors rules, shard index, a manifest that came along) and
+/// published by one rename, so that a kill, a full disk or a fault leaves models/ as it was.
+///
+/// Throws Error{usage} for a source that is no model, for GGUF and for a name that is taken by
+/// other bytes; Error{corrupt} for damaged weights; Error{failed} when the disk cannot hold it;
+/// Error{not_found} for an unknown persona; Error{locked}, Error{interrupted}.
+ImportResult import_model(const tree::Tree& tree, const tree::Config& config, const ImportOptions& options,
+                          Progress& progress);
+
+std::string to_json(const ImportResult& result);
+std::string to_text(const ImportResult& result);
+
+}  // namespace reef::model

@@ -1,0 +1,64 @@
+#include "reef/model/internal/staged_folder.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdio>
+
+#include "reef/core/error.h"
+#include "reef/io/file.h"
+
+namespace reef::model::internal {
+namespace {
+
+namespace fs = std::filesystem;
+
+void rename_or_throw(const fs::path& from, const fs::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) throw_errno("rename", io::shown(to));
+}
+
+}  // namespace
+
+StagedFolder::StagedFolder(fs::path path) : path_(std::move(path)) {
+  if (::mkdir(path_.c_str(), 0750) != 0) throw_errno("create", io::shown(path_));
+}
+
+StagedFolder::~StagedFolder() {
+  std::error_code ignored;
+  if (!published_) fs::remove_all(path_, ignored);
+}
+
+void StagedFolder::publish(const fs::path& target) {
+  for (const auto& entry : fs::recursive_directory_iterator(path_)) {
+    if (entry.is_directory()) io::sync_directory(entry.path());
+  }
+  io::sync_directory(path_);
+  if (fs::exists(fs::symlink_status(target))) {
+    replace(target);
+  } else {
+    rename_or_throw(path_, target);
+    published_ = true;
+  }
+  io::sync_directory(target.parent_path());
+}
+
+void StagedFolder::replace(const fs::path& target) {
+  if (::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) {
+    return;  // path_ now holds the old model, which the destructor removes
+  }
+  if (errno != EINVAL && errno != ENOSYS) throw_errno("rename", io::shown(target));
+  const fs::path aside = io::temporary_name(target);
+  rename_or_throw(target, aside);
+  if (::rename(path_.c_str(), target.c_str()) != 0) {
+    const int reason = errno;
+    ::rename(aside.c_str(), target.c_str());
+    errno = reason;
+    throw_errno("rename", io::shown(target));
+  }
+  published_ = true;
+  std::error_code ignored;
+  fs::remove_all(aside, ignored);
+}
+
+}  // namespace reef::model::internal

@@ -1,0 +1,106 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "reef/core/progress.h"
+#include "reef/model/manifest.h"
+#include "reef/model/safetensors.h"
+#include "reef/tree/tree.h"
+
+namespace reef::model {
+
+/// A model's folder and what its manifest says.
+struct Installed {
+  std::filesystem::path folder;
+  Manifest manifest;
+};
+
+/// The model called `name`: "gemma-3-4b", or "adapters/alice" where the same name exists under
+/// several kinds. Throws Error{not_found} naming the nearest, Error{usage} when it is ambiguous,
+/// Error{corrupt} when the folder's manifest is missing or damaged.
+Installed find_model(const tree::Tree& tree, const std::string& name);
+
+struct ListEntry {
+  std::string name;
+  Kind kind = Kind::base;
+  std::filesystem::path folder;
+  Manifest manifest;  ///< empty when fault is not
+  std::string fault;  ///< why the manifest cannot be used; empty: it can
+};
+struct ModelList {
+  std::vector<ListEntry> entries;
+};
+/// Every folder below models/{base,quantized,adapters}, by kind, then name. A folder without a
+/// manifest is listed with its fault: it takes space and someone should know.
+ModelList list_models(const tree::Tree& tree);
+
+/// A run of like layers: encoder.layer.0 … encoder.layer.5.
+struct LayerStack {
+  std::string prefix;  ///< "encoder.layer"
+  std::uint64_t count = 0;
+};
+struct DtypeTotal {
+  Dtype dtype = Dtype::kF32;
+  std::uint64_t tensors = 0;
+  std::uint64_t elements = 0;
+  std::uint64_t bytes = 0;
+};
+struct LocatedTensor {
+  std::string file;
+  Tensor tensor;
+};
+struct ModelDetails {
+  Installed model;
+  std::string architecture;  ///< "BertModel" or the model_type; empty: config.json names none
+  std::string quantization;  ///< "gptq, 4 bits"; empty: none
+  std::uint64_t parameters = 0;
+  std::uint64_t unaligned = 0;  ///< tensors that cannot be used in place
+  std::vector<LayerStack> stacks;
+  std::vector<DtypeTotal> dtypes;      ///< most bytes first
+  std::vector<LocatedTensor> tensors;  ///< in the order of file and bytes
+  bool with_tensors = false;           ///< whether a report lists them
+};
+/// Reads headers only. Throws as find_model() and SafetensorsFile do.
+ModelDetails describe_model(const tree::Tree& tree, const std::string& name, bool with_tensors);
+
+/// The stack and number of the layer that a tensor belongs to: the first number after a component
+/// layers, layer, blk, h, block or blocks. nullopt outside of layers (embeddings, head).
+struct LayerName {
+  std::string prefix;
+  std::uint64_t number = 0;
+};
+std::optional<LayerName> layer_of(std::string_view tensor);
+
+struct VerifyFault {
+  std::string file;  ///< relative to the folder; empty: the model as a whole
+  std::string what;  ///< "sha256 is 9f…, manifest says 41…"
+};
+struct VerifiedModel {
+  std::string name;
+  Kind kind = Kind::base;
+  std::uint64_t files = 0;
+  std::uint64_t bytes = 0;  ///< read and hashed
+  std::vector<VerifyFault> faults;
+};
+struct VerifyReport {
+  std::vector<VerifiedModel> models;
+  std::uint64_t faults() const;
+  /// "gemma-3-4b: model.safetensors: sha256 is …": the first fault; empty when there is none.
+  std::string first_fault() const;
+};
+/// Compares every byte of the models named (none: all) with their manifests: SHA-256, size, missing
+/// and foreign files, and the rules of safetensors. Throws Error{not_found} for an unknown name.
+VerifyReport verify_models(const tree::Tree& tree, const std::vector<std::string>& names, Progress& progress);
+
+std::string to_json(const ListEntry& entry);
+std::string to_text(const ModelList& list);
+std::string to_json(const ModelDetails& details);
+std::string to_text(const ModelDetails& details);
+std::string to_json(const VerifyReport& report);
+std::string to_text(const VerifyReport& report);
+
+}  // namespace reef::model

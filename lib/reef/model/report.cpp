@@ -1,0 +1,238 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "reef/core/table.h"
+#include "reef/core/units.h"
+#include "reef/io/file.h"
+#include "reef/model/import.h"
+#include "reef/model/library.h"
+
+namespace reef::model {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+/// Absent text is null, so that a script can tell "none" from "".
+Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+
+std::string counted(std::uint64_t count, std::string_view word) {
+  return fmt::format("{} {}{}", format_count(count), word, count == 1 ? "" : "s");
+}
+
+Json files_of(const Manifest& manifest) {
+  Json files = Json::array();
+  for (const ManifestFile& file : manifest.files) {
+    files.push_back({{"path", file.path}, {"bytes", file.bytes}, {"sha256", text_or_null(file.sha256)}});
+  }
+  return files;
+}
+
+/// "384 x 1536", and "scalar" for a tensor without dimensions.
+std::string shape_of(const Tensor& tensor) {
+  return tensor.shape.empty() ? "scalar" : fmt::format("{}", fmt::join(tensor.shape, " x "));
+}
+
+std::string_view action_name(ImportAction action) {
+  switch (action) {
+    case ImportAction::create:
+      return "create";
+    case ImportAction::none:
+      return "none";
+    case ImportAction::repair:
+      return "repair";
+    case ImportAction::replace:
+      break;
+  }
+  return "replace";
+}
+
+}  // namespace
+
+std::string to_json(const ListEntry& entry) {
+  const Manifest& manifest = entry.manifest;
+  return dump({{"schema", "reef.model.list/1"},
+               {"name", entry.name},
+               {"kind", kind_name(entry.kind)},
+               {"path", entry.folder.string()},
+               {"bytes", manifest.total_bytes()},
+               {"files", manifest.files.size()},
+               {"source", text_or_null(manifest.source)},
+               {"licence", text_or_null(manifest.licence)},
+               {"persona", text_or_null(manifest.persona)},
+               {"created", text_or_null(manifest.created)},
+               {"fault", text_or_null(entry.fault)}});
+}
+
+std::string to_text(const ModelList& list) {
+  if (list.entries.empty()) return "no models; 'reef-model import' brings one\n";
+  Table table({{"NAME"}, {"KIND"}, {"SIZE", Align::right}, {"FILES", Align::right}, {"CREATED"}, {"SOURCE"}});
+  for (const ListEntry& entry : list.entries) {
+    const Manifest& manifest = entry.manifest;
+    if (entry.fault.empty()) {
+      table.add({entry.name, std::string(kind_name(entry.kind)), format_size(manifest.total_bytes()),
+                 std::to_string(manifest.files.size()), manifest.created.substr(0, 10), manifest.source});
+    } else {
+      table.add({entry.name, std::string(kind_name(entry.kind)), "", "", "", "fault: " + entry.fault});
+    }
+  }
+  return table.to_text();
+}
+
+std::string to_json(const ModelDetails& details) {
+  const Manifest& manifest = details.model.manifest;
+  Json stacks = Json::array();
+  for (const LayerStack& stack : details.stacks) stacks.push_back({{"prefix", stack.prefix}, {"layers", stack.count}});
+  Json dtypes = Json::array();
+  for (const DtypeTotal& total : details.dtypes) {
+    dtypes.push_back({{"dtype", dtype_name(total.dtype)},
+                      {"tensors", total.tensors},
+                      {"parameters", total.elements},
+                      {"bytes", total.bytes}});
+  }
+  Json json{{"schema", "reef.model.show/1"},
+            {"name", manifest.name},
+            {"kind", kind_name(manifest.kind)},
+            {"path", details.model.folder.string()},
+            {"source", text_or_null(manifest.source)},
+            {"licence", text_or_null(manifest.licence)},
+            {"persona", text_or_null(manifest.persona)},
+            {"created", text_or_null(manifest.created)},
+            {"architecture", text_or_null(details.architecture)},
+            {"quantization", text_or_null(details.quantization)},
+            {"parameters", details.parameters},
+            {"tensor_count", details.tensors.size()},
+            {"unaligned_tensors", details.unaligned},
+            {"stacks", std::move(stacks)},
+            {"dtypes", std::move(dtypes)},
+            {"files", files_of(manifest)},
+            {"total_bytes", manifest.total_bytes()}};
+  if (details.with_tensors) {
+    Json& tensors = json["tensors"] = Json::array();
+    for (const auto& [file, tensor] : details.tensors) {
+      tensors.push_back({{"name", tensor.name},
+                         {"dtype", dtype_name(tensor.dtype)},
+                         {"shape", tensor.shape},
+                         {"file", file},
+                         {"begin", tensor.begin},
+                         {"end", tensor.end}});
+    }
+  }
+  return dump(json);
+}
+
+std::string to_text(const ModelDetails& details) {
+  const Manifest& manifest = details.model.manifest;
+  Table facts({{""}, {""}});
+  const auto fact = [&](const char* name, std::string value) {
+    if (!value.empty()) facts.add({name, std::move(value)});
+  };
+  fact("name", manifest.name);
+  fact("kind", std::string(kind_name(manifest.kind)));
+  fact("path", io::shown(details.model.folder));
+  fact("source", manifest.source);
+  fact("licence", manifest.licence);
+  fact("persona", manifest.persona);
+  fact("created", manifest.created);
+  fact("architecture", details.architecture);
+  fact("quantisation", details.quantization);
+  fact("parameters",
+       fmt::format("{} in {}", format_count(details.parameters), counted(details.tensors.size(), "tensor")));
+  for (const LayerStack& stack : details.stacks) {
+    fact("layers", fmt::format("{} ({})", stack.count, stack.prefix));
+  }
+  for (const DtypeTotal& total : details.dtypes) {
+    fact("dtype", fmt::format("{}: {}, {}", dtype_name(total.dtype), counted(total.tensors, "tensor"),
+                              format_size(total.bytes)));
+  }
+  if (details.unaligned > 0) fact("unaligned", counted(details.unaligned, "tensor"));
+  std::string text = facts.to_text() + "\n";
+
+  Table files({{"FILE"}, {"SIZE", Align::right}, {"SHA-256"}});
+  for (const ManifestFile& file : manifest.files) files.add({file.path, format_size(file.bytes), file.sha256});
+  text += files.to_text();
+  if (details.with_tensors) {
+    Table tensors({{"TENSOR"}, {"DTYPE"}, {"SHAPE"}, {"SIZE", Align::right}, {"FILE"}});
+    for (const auto& [file, tensor] : details.tensors) {
+      tensors.add(
+          {tensor.name, std::string(dtype_name(tensor.dtype)), shape_of(tensor), format_size(tensor.bytes()), file});
+    }
+    text += "\n" + tensors.to_text();
+  }
+  return text;
+}
+
+std::string to_json(const VerifyReport& report) {
+  Json models = Json::array();
+  for (const VerifiedModel& model : report.models) {
+    Json faults = Json::array();
+    for (const VerifyFault& fault : model.faults) faults.push_back({{"file", fault.file}, {"fault", fault.what}});
+    models.push_back({{"name", model.name},
+                      {"kind", kind_name(model.kind)},
+                      {"ok", model.faults.empty()},
+                      {"files", model.files},
+                      {"bytes", model.bytes},
+                      {"faults", std::move(faults)}});
+  }
+  return dump({{"schema", "reef.model.verify/1"},
+               {"ok", report.faults() == 0},
+               {"faults", report.faults()},
+               {"models", std::move(models)}});
+}
+
+std::string to_text(const VerifyReport& report) {
+  std::string text;
+  std::uint64_t bytes = 0;
+  for (const VerifiedModel& model : report.models) {
+    bytes += model.bytes;
+    for (const VerifyFault& fault : model.faults) {
+      text += printable(fmt::format("{}: {}: {}", model.name, io::shown(fault.file), fault.what)) + "\n";
+    }
+    if (model.faults.empty()) {
+      text += fmt::format("{}: ok, {}, {}\n", model.name, counted(model.files, "file"), format_size(model.bytes));
+    }
+  }
+  return text + fmt::format("{} verified, {}; {}\n", counted(report.models.size(), "model"), format_size(bytes),
+                            counted(report.faults(), "fault"));
+}
+
+std::string to_json(const ImportResult& result) {
+  const Manifest& manifest = result.manifest;
+  const bool changed = !result.dry_run && result.action != ImportAction::none;
+  return dump({{"schema", "reef.model.import/1"},
+               {"name", manifest.name},
+               {"kind", kind_name(manifest.kind)},
+               {"path", result.folder.string()},
+               {"action", action_name(result.action)},
+               {"changed", changed},
+               {"dry_run", result.dry_run},
+               {"source", text_or_null(manifest.source)},
+               {"licence", text_or_null(manifest.licence)},
+               {"persona", text_or_null(manifest.persona)},
+               {"unaligned_tensors", result.unaligned},
+               {"files", files_of(manifest)},
+               {"total_bytes", manifest.total_bytes()}});
+}
+
+std::string to_text(const ImportResult& result) {
+  const Manifest& manifest = result.manifest;
+  if (result.action == ImportAction::none) {
+    return fmt::format("already so; {} is in {}\n", manifest.name, io::shown(result.folder));
+  }
+  const std::string what =
+      fmt::format("{}, {}", counted(manifest.files.size(), "file"), format_size(manifest.total_bytes()));
+  if (result.dry_run) {
+    Table table({{""}, {"", Align::right}});
+    for (const ManifestFile& file : manifest.files) table.add({file.path, format_size(file.bytes)});
+    return table.to_text() + fmt::format("{} to {}: {}, nothing done (dry run)\n", action_name(result.action),
+                                         io::shown(result.folder), what);
+  }
+  const char* verb = result.action == ImportAction::create   ? "imported"
+                     : result.action == ImportAction::repair ? "repaired"
+                                                             : "replaced";
+  return fmt::format("{} {}: {} in {}\n", verb, manifest.name, what, io::shown(result.folder));
+}
+
+}  // namespace reef::model
