@@ -23,9 +23,11 @@ struct ProcessResult {
 };
 
 /// Runs `argv` (argv[0] looked up in PATH unless it has a slash; no shell), stdin from /dev/null
-/// and stdout into `output` (created or truncated; empty: /dev/null). Killed with its children
-/// when a limit is passed, when this process is interrupted and when this process dies.
-/// Throws Error{not_found} when the program does not exist, Error{interrupted} on a signal.
+/// and stdout into `output` (created or truncated; empty: /dev/null). It runs in a process group
+/// of its own, which is killed as a whole when the program ends, when the wall limit is passed and
+/// when this process is interrupted; the kernel kills the program itself when the calling thread
+/// dies. No core files. Throws Error{not_found} when the program does not exist,
+/// Error{interrupted} on a signal, Error{failed} when it cannot be started.
 ProcessResult run_process(const std::vector<std::string>& argv, const std::filesystem::path& output,
                           const ProcessLimits& limits);
 
