@@ -17,13 +17,13 @@ namespace reef::vector {
 /// The commit point of a vector store: the one row of table `store` in its metadata.sqlite.
 /// A reader takes names and counts from it inside a read transaction and never looks past them.
 struct StoreState {
-  std::int64_t generation = 0;  ///< grows with every rebuild; part of the file names
-  std::string vectors_file;     ///< "vectors.1.npy"; empty while the store has no vectors
-  std::string codes_file;       ///< "codes.1.npy"
-  std::uint64_t rows_total = 0; ///< committed rows
+  std::int64_t generation = 0;   ///< grows with every rebuild; part of the file names
+  std::string vectors_file;      ///< "vectors.1.npy"; empty while the store has no vectors
+  std::string codes_file;        ///< "codes.1.npy"
+  std::uint64_t rows_total = 0;  ///< committed rows
   std::size_t dim = 0;
-  std::string model;            ///< name of the embedding model
-  std::string model_digest;     ///< embed::Identity::digest
+  std::string model;         ///< name of the embedding model
+  std::string model_digest;  ///< embed::Identity::digest
 };
 
 /// SQL that makes the tables `store` and `dead_rows`; goes into the first migration of whoever
@@ -38,8 +38,14 @@ StoreState read_state(io::Database& metadata);
 ///   StoreWriter writer(folder, metadata);      // cuts what a killed run left
 ///   const auto first = writer.append(vectors); // rows + fsync; invisible so far
 ///   Transaction t(metadata); …insert chunks with vector_row…; writer.commit(); t.commit();
+///   writer.publish();
+///
+/// A writer whose transaction was rolled back is to be thrown away: it still holds the rows that
+/// nothing refers to. The next one cuts them.
 class StoreWriter {
  public:
+  /// Makes codes.<g>.npy again when it is missing, short or damaged. Throws Error{corrupt} when
+  /// vectors.<g>.npy holds fewer rows than are committed, or others.
   StoreWriter(std::filesystem::path folder, io::Database& metadata);
 
   const StoreState& state() const { return state_; }
@@ -47,6 +53,8 @@ class StoreWriter {
   /// saying both names and what to do.
   void use_model(const std::string& name, const std::string& digest, std::size_t dim);
   /// n x dim unit rows, durable on return but not yet counted. Returns the first row's number.
+  /// Throws Error{failed} for a row that is not finite or not of unit length. Costs four fsyncs
+  /// whatever n is: hand over hundreds of rows at once.
   std::uint64_t append(std::span<const float> rows);
   /// Counts the appended rows; inside the caller's transaction.
   void commit();
@@ -57,11 +65,15 @@ class StoreWriter {
   void publish();
 
  private:
+  void open_files();
+  std::uint64_t next_row() const { return vectors_ ? next_row_ : state_.rows_total; }
+
   std::filesystem::path folder_;
   io::Database& metadata_;
   StoreState state_;
   std::optional<NpyAppender> vectors_;
   std::optional<NpyAppender> codes_;
+  std::uint64_t next_row_ = 0;  ///< after the rows that both files hold
 };
 
 /// The committed rows of one store, for searching. Open it inside the read transaction that also
@@ -95,7 +107,8 @@ struct StoreFault {
 };
 
 /// Compares the files with the commit point: existence, shapes, dimension, rows, unit length and
-/// finiteness of every row, codes against vectors, plain names, config.json.
+/// finiteness of every row, codes against vectors, plain names, config.json. The caller holds the
+/// store's lock: rows that another run is appending look like those a killed run left.
 std::vector<StoreFault> verify_store(const std::filesystem::path& folder, io::Database& metadata);
 
 }  // namespace reef::vector

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <string>
+
+#include "reef/vector/codes.h"
+#include "reef/vector/npy.h"
+#include "reef/vector/store.h"
+
+namespace reef::vector::internal {
+
+inline constexpr const char* kPlainVectors = "vectors.npy";
+inline constexpr const char* kPlainCodes = "codes.npy";
+inline constexpr const char* kConfig = "config.json";
+
+/// Largest |‖row‖ - 1| of a row that counts as a unit vector.
+inline constexpr double kUnitTolerance = 1e-3;
+
+/// The committed rows. Throws Error{corrupt} when the file is missing, short or of another shape,
+/// saying how the store comes back.
+NpyMatrix open_vectors(const std::filesystem::path& folder, const StoreState& state);
+
+/// codes.<g>.npy, opened for appending after its committed rows; made again from the vectors when
+/// it is missing, short or damaged. Readers keep the file they have: a new one takes its name.
+NpyAppender open_or_rebuild_codes(const std::filesystem::path& folder, const StoreState& state);
+
+/// ‖row‖, or NaN when a value is not finite.
+double norm(std::span<const float> row);
+
+/// What config.json says of `state`.
+std::string config_text(const StoreState& state);
+
+/// Whether folder/plain is a hard or symbolic link to folder/target.
+bool is_link_to(const std::filesystem::path& folder, const std::string& plain, const std::string& target);
+
+/// Brings the plain names and config.json into line with `state`; touches nothing that is.
+void publish(const std::filesystem::path& folder, const StoreState& state);
+
+}  // namespace reef::vector::internal

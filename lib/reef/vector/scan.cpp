@@ -1,0 +1,158 @@
+#include "reef/vector/scan.h"
+
+#include <algorithm>
+#include <array>
+
+#include "reef/core/cancel.h"
+#include "reef/vector/internal/top_k.h"
+#include "reef/vector/kernels.h"
+
+namespace reef::vector {
+namespace {
+
+using internal::better;
+using internal::TopK;
+
+constexpr std::size_t kBlock = 256;
+constexpr std::size_t kCacheLine = 64;
+
+/// The rows of [begin, end) that the filter lets pass, in ascending order.
+class Rows {
+ public:
+  Rows(std::uint64_t begin, std::uint64_t end, const RowFilter& filter)
+      : next_(begin), end_(end), dead_(filter.dead.begin(), filter.dead.end()) {
+    if (filter.only) allowed_ = *filter.only;
+    only_ = filter.only != nullptr;
+    allowed_ = allowed_.subspan(lower_bound(allowed_, begin));
+    dead_ = dead_.subspan(lower_bound(dead_, begin));
+  }
+
+  /// Up to kBlock more rows; empty at the end.
+  std::span<const std::uint64_t> next_block() {
+    std::size_t count = 0;
+    std::uint64_t row = 0;
+    while (count < kBlock && take(row)) {
+      if (!is_dead(row)) block_[count++] = row;
+    }
+    return {block_.data(), count};
+  }
+
+ private:
+  static std::size_t lower_bound(std::span<const std::uint64_t> rows, std::uint64_t row) {
+    return static_cast<std::size_t>(std::lower_bound(rows.begin(), rows.end(), row) - rows.begin());
+  }
+
+  bool take(std::uint64_t& row) {
+    if (!only_) {
+      row = next_++;
+      return row < end_;
+    }
+    if (allowed_.empty() || allowed_.front() >= end_) return false;
+    row = allowed_.front();
+    allowed_ = allowed_.subspan(1);
+    return true;
+  }
+
+  bool is_dead(std::uint64_t row) {
+    while (!dead_.empty() && dead_.front() < row) dead_ = dead_.subspan(1);
+    return !dead_.empty() && dead_.front() == row;
+  }
+
+  std::uint64_t next_;
+  std::uint64_t end_;
+  bool only_ = false;
+  std::span<const std::uint64_t> allowed_;
+  std::span<const std::uint64_t> dead_;
+  std::array<std::uint64_t, kBlock> block_;
+};
+
+/// Starts loading four rows of codes while the four before are multiplied: rows of a filter lie
+/// apart, and even neighbours cross into pages where the processor's own prefetching stops.
+void prefetch_rows(const CodeMatrix& codes, const std::uint64_t* rows, std::size_t count) {
+  for (std::size_t r = 0; r < count; ++r) {
+    const auto* const row = reinterpret_cast<const char*>(codes.code(rows[r])) - sizeof(float);
+    for (std::size_t at = 0; at < code_row_bytes(codes.dim()); at += kCacheLine) __builtin_prefetch(row + at);
+  }
+}
+
+/// Offers the approximate scores of `rows`, in units of the query's scale.
+void score_codes(const CodeMatrix& codes, const std::int8_t* query, std::span<const std::uint64_t> rows, TopK& best) {
+  const auto dot_four = kernels().dot_four;
+  for (std::size_t i = 0; i < rows.size(); i += 4) {
+    const std::size_t count = std::min<std::size_t>(4, rows.size() - i);
+    const std::size_t ahead = std::min(i + 4, rows.size());
+    prefetch_rows(codes, rows.data() + ahead, std::min<std::size_t>(4, rows.size() - ahead));
+    const std::int8_t* pointers[4];
+    for (std::size_t r = 0; r < 4; ++r) pointers[r] = codes.code(rows[i + std::min(r, count - 1)]);
+    std::int32_t products[4];
+    dot_four(query, pointers, codes.dim(), products);
+    for (std::size_t r = 0; r < count; ++r) {
+      best.offer(rows[i + r], static_cast<float>(products[r]) * codes.scale(rows[i + r]));
+    }
+  }
+}
+
+void score_floats(const NpyMatrix& vectors, std::span<const float> query, Rows& rows, TopK& best) {
+  const auto inner_product = kernels().inner_product;
+  for (auto block = rows.next_block(); !block.empty(); block = rows.next_block()) {
+    check_interrupt();
+    for (const std::uint64_t row : block) {
+      best.offer(row, inner_product(query.data(), vectors.row(row).data(), query.size()));
+    }
+  }
+}
+
+/// The rows that codes find nearest, in ascending order.
+std::vector<std::uint64_t> candidates(const CodeMatrix& codes, std::span<const float> query, std::size_t count,
+                                      Rows rows) {
+  std::vector<std::int8_t> coded(query.size());
+  encode_row(query, coded.data());
+  TopK best(count);
+  for (auto block = rows.next_block(); !block.empty(); block = rows.next_block()) {
+    check_interrupt();
+    score_codes(codes, coded.data(), block, best);
+  }
+  std::vector<std::uint64_t> found;
+  for (const Hit& hit : best.take()) found.push_back(hit.row);
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+std::vector<Hit> sorted(TopK& best) {
+  std::vector<Hit> hits = best.take();
+  std::sort(hits.begin(), hits.end(), better);
+  return hits;
+}
+
+}  // namespace
+
+std::vector<Hit> scan(const NpyMatrix& vectors, const CodeMatrix& codes, std::span<const float> query, std::size_t k,
+                      std::uint64_t begin, std::uint64_t end, const RowFilter& filter) {
+  end = std::min(end, vectors.rows());
+  if (begin >= end || k == 0) return {};
+  k = std::min<std::uint64_t>(k, end - begin);
+  TopK best(k);
+  const std::uint64_t coded_end = std::min(end, codes.rows());
+  if (begin < coded_end) {
+    const std::vector<std::uint64_t> nearest =
+        candidates(codes, query, std::max(2 * k, k + 50), Rows(begin, coded_end, filter));
+    for (const std::uint64_t row : nearest) {
+      best.offer(row, kernels().inner_product(query.data(), vectors.row(row).data(), query.size()));
+    }
+  }
+  Rows uncoded(std::max(begin, coded_end), end, filter);
+  score_floats(vectors, query, uncoded, best);
+  return sorted(best);
+}
+
+std::vector<Hit> scan_exact(const NpyMatrix& vectors, std::span<const float> query, std::size_t k, std::uint64_t begin,
+                            std::uint64_t end, const RowFilter& filter) {
+  end = std::min(end, vectors.rows());
+  if (begin >= end || k == 0) return {};
+  TopK best(std::min<std::uint64_t>(k, end - begin));
+  Rows rows(begin, end, filter);
+  score_floats(vectors, query, rows, best);
+  return sorted(best);
+}
+
+}  // namespace reef::vector

@@ -1,0 +1,118 @@
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "reef/core/error.h"
+#include "reef/io/file.h"
+#include "reef/vector/internal/store_files.h"
+#include "reef/vector/store.h"
+
+namespace reef::vector {
+namespace {
+
+constexpr std::size_t kShownDigits = 12;
+
+void require_unit_rows(std::span<const float> rows, std::size_t dim, const std::string& model) {
+  for (std::size_t at = 0; at < rows.size(); at += dim) {
+    const double length = internal::norm(rows.subspan(at, dim));
+    if (std::abs(length - 1) < internal::kUnitTolerance) continue;  // false for NaN
+    throw Error(
+        Errc::failed,
+        fmt::format("vector {} of this batch has length {:.4g}, not 1; the store was not changed", at / dim, length),
+        fmt::format("check the embedding model {}", model));
+  }
+}
+
+std::span<const std::uint8_t> bytes_of(std::span<const float> values) {
+  return {reinterpret_cast<const std::uint8_t*>(values.data()), values.size_bytes()};
+}
+
+}  // namespace
+
+StoreWriter::StoreWriter(std::filesystem::path folder, io::Database& metadata)
+    : folder_(std::move(folder)), metadata_(metadata), state_(read_state(metadata)) {
+  io::remove_stale(folder_);
+  if (state_.rows_total > 0) open_files();
+}
+
+void StoreWriter::open_files() {
+  vectors_.emplace(folder_ / state_.vectors_file, "<f4", state_.dim * sizeof(float), state_.dim, state_.rows_total);
+  codes_.emplace(internal::open_or_rebuild_codes(folder_, state_));
+  next_row_ = state_.rows_total;
+}
+
+void StoreWriter::use_model(const std::string& name, const std::string& digest, std::size_t dim) {
+  if (next_row() == 0) {
+    vectors_.reset();
+    codes_.reset();
+    state_.generation = std::max<std::int64_t>(state_.generation, 1);
+    state_.vectors_file = fmt::format("vectors.{}.npy", state_.generation);
+    state_.codes_file = fmt::format("codes.{}.npy", state_.generation);
+    state_.dim = dim;
+    state_.model = name;
+    state_.model_digest = digest;
+    return;
+  }
+  if (digest == state_.model_digest && dim == state_.dim) return;
+  std::string held = state_.model;
+  std::string added = name;
+  if (held == added) {  // one name, other weights: the digests tell them apart
+    held += fmt::format(" ({})", state_.model_digest.substr(0, kShownDigits));
+    added += fmt::format(" ({})", digest.substr(0, kShownDigits));
+  }
+  throw Error(Errc::usage,
+              fmt::format("{}: the store holds vectors of {}, this run would add {}", io::shown(folder_), held, added),
+              fmt::format("name {} in models.yaml again, or embed everything anew: 'reef-index build --embedding {}'",
+                          state_.model, name));
+}
+
+std::uint64_t StoreWriter::append(std::span<const float> rows) {
+  if (state_.dim == 0 || rows.size() % state_.dim != 0) {
+    throw Error(Errc::failed,
+                fmt::format("{}: {} values are no vectors of {}", io::shown(folder_), rows.size(), state_.dim));
+  }
+  require_unit_rows(rows, state_.dim, state_.model);
+  if (!vectors_) open_files();
+  // An append that failed between the two files left one of them longer.
+  vectors_->truncate(next_row_);
+  codes_->truncate(next_row_);
+  std::vector<std::uint8_t> encoded;
+  encode_rows(rows, state_.dim, encoded);
+  vectors_->append(bytes_of(rows));
+  codes_->append(encoded);
+  vectors_->sync();
+  codes_->sync();
+  const std::uint64_t first = next_row_;
+  next_row_ += rows.size() / state_.dim;
+  return first;
+}
+
+void StoreWriter::commit() {
+  const std::uint64_t rows = next_row();
+  auto update = metadata_.prepare(
+      "UPDATE store SET generation = ?1, vectors_file = ?2, codes_file = ?3, rows_total = ?4, dim = ?5, model = ?6, "
+      "model_digest = ?7 WHERE id = 1");
+  update.bind(1, state_.generation).bind(2, state_.vectors_file).bind(3, state_.codes_file);
+  update.bind(4, static_cast<std::int64_t>(rows)).bind(5, static_cast<std::int64_t>(state_.dim));
+  update.bind(6, state_.model).bind(7, state_.model_digest).run();
+  state_.rows_total = rows;
+}
+
+void StoreWriter::remove(std::span<const std::uint64_t> rows) {
+  auto insert = metadata_.prepare("INSERT OR IGNORE INTO dead_rows (row) VALUES (?1)");
+  for (const std::uint64_t row : rows) {
+    if (row >= next_row()) {
+      throw Error(Errc::failed,
+                  fmt::format("{}: row {} is to be removed, the store holds {}", io::shown(folder_), row, next_row()));
+    }
+    insert.bind(1, static_cast<std::int64_t>(row)).run();
+  }
+}
+
+void StoreWriter::publish() {
+  // From the database, not from this object: what it counts may have been rolled back.
+  const StoreState committed = read_state(metadata_);
+  if (committed.rows_total > 0) internal::publish(folder_, committed);
+}
+
+}  // namespace reef::vector

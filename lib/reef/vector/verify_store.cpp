@@ -1,0 +1,182 @@
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "reef/core/cancel.h"
+#include "reef/core/error.h"
+#include "reef/io/file.h"
+#include "reef/vector/internal/store_files.h"
+#include "reef/vector/store.h"
+
+namespace reef::vector {
+namespace {
+
+constexpr std::uint64_t kWindowRows = 4096;
+constexpr const char* kNextAppend = "the next run that adds to the store";
+
+/// Rows with one kind of fault: a whole file of them is one finding, not a million.
+struct RowFaults {
+  std::uint64_t first = 0;
+  std::uint64_t count = 0;
+
+  void add(std::uint64_t row) {
+    if (count++ == 0) first = row;
+  }
+  std::string rows() const {
+    return count == 1 ? fmt::format("row {}", first) : fmt::format("{} rows, the first of them {},", count, first);
+  }
+};
+
+class Verifier {
+ public:
+  Verifier(const std::filesystem::path& folder, io::Database& metadata)
+      : folder_(folder), metadata_(metadata), state_(read_state(metadata)) {}
+
+  std::vector<StoreFault> run() {
+    check_dead_rows();
+    if (state_.rows_total == 0) return std::move(faults_);
+    check_files();
+    check_published();
+    return std::move(faults_);
+  }
+
+ private:
+  void add(const std::string& file, std::string what, bool mends_itself) {
+    faults_.push_back({io::shown(folder_ / file), std::move(what), mends_itself});
+  }
+
+  void check_dead_rows() {
+    auto query = metadata_.prepare("SELECT count(*), min(row) FROM dead_rows WHERE row < 0 OR row >= ?1");
+    query.bind(1, static_cast<std::int64_t>(state_.rows_total)).step();
+    if (query.integer(0) == 0) return;
+    faults_.push_back({metadata_.path(),
+                       fmt::format("{} removed rows are none of the store's {} (the first of them {})",
+                                   query.integer(0), state_.rows_total, query.integer(1)),
+                       false});
+  }
+
+  void check_files() {
+    std::optional<NpyMatrix> vectors;
+    try {
+      vectors = internal::open_vectors(folder_, state_);
+    } catch (const Error& e) {
+      add(state_.vectors_file, fmt::format("{}; {}", e.what(), e.hint()), false);
+      return;
+    }
+    check_count(state_.vectors_file, vectors->file(), state_.dim * sizeof(float));
+    std::optional<CodeMatrix> codes;
+    try {
+      codes.emplace(folder_ / state_.codes_file, state_.dim);
+    } catch (const Error& e) {
+      add(state_.codes_file, fmt::format("{}; {} makes it again", e.what(), kNextAppend), true);
+    }
+    if (codes) {
+      check_count(state_.codes_file, codes->file(), code_row_bytes(state_.dim));
+      if (codes->rows() < state_.rows_total) {
+        add(state_.codes_file,
+            fmt::format("holds {} of {} rows; {} makes it again", codes->rows(), state_.rows_total, kNextAppend), true);
+      }
+    }
+    check_rows(*vectors, codes ? &*codes : nullptr);
+  }
+
+  /// What foreign programs see: the header's count and nothing behind it.
+  void check_count(const std::string& file, const io::MappedFile& mapped, std::size_t row_bytes) {
+    const NpyHeader header = parse_npy_header(mapped.bytes(), mapped.path());
+    if (header.shape[0] != state_.rows_total) {
+      add(file,
+          fmt::format("its header counts {} rows, the store {}; {} writes it anew", header.shape[0], state_.rows_total,
+                      kNextAppend),
+          true);
+    }
+    const std::uint64_t end = header.data_offset + state_.rows_total * row_bytes;
+    if (mapped.size() > end) {
+      add(file,
+          fmt::format("{} bytes follow its {} committed rows, left by a run that was killed; {} cuts them",
+                      mapped.size() - end, state_.rows_total, kNextAppend),
+          true);
+    }
+  }
+
+  void check_rows(const NpyMatrix& vectors, const CodeMatrix* codes) {
+    RowFaults infinite, stretched, miscoded;
+    const std::uint64_t coded = codes ? codes->rows() : 0;
+    std::vector<std::int8_t> code(state_.dim);
+    for (std::uint64_t row = 0; row < vectors.rows(); ++row) {
+      if (row % kWindowRows == 0) read_window(vectors, row);
+      const std::span<const float> values = vectors.row(row);
+      const double length = internal::norm(values);
+      if (std::isnan(length)) {
+        infinite.add(row);
+      } else if (std::abs(length - 1) >= internal::kUnitTolerance) {
+        stretched.add(row);
+      }
+      if (row >= coded) continue;
+      const float scale = encode_row(values, code.data());
+      const float stored = codes->scale(row);
+      if (std::memcmp(&scale, &stored, sizeof scale) != 0 ||
+          std::memcmp(code.data(), codes->code(row), code.size()) != 0) {
+        miscoded.add(row);
+      }
+    }
+    const std::string restore = "restore the file from a backup, or build the store again from its texts";
+    if (infinite.count > 0) {
+      add(state_.vectors_file, fmt::format("{} holds values that are not finite; {}", infinite.rows(), restore), false);
+    }
+    if (stretched.count > 0) {
+      add(state_.vectors_file, fmt::format("{} is not of unit length; {}", stretched.rows(), restore), false);
+    }
+    if (miscoded.count > 0) {
+      add(state_.codes_file,
+          fmt::format("{} does not match its vector; remove the file, and {} makes it again", miscoded.rows(),
+                      kNextAppend),
+          false);
+    }
+  }
+
+  /// The kernel reads the next window while this one is checked.
+  void read_window(const NpyMatrix& vectors, std::uint64_t row) const {
+    check_interrupt();
+    const std::uint64_t ahead = row + kWindowRows;
+    if (ahead >= vectors.rows()) return;
+    const auto* const begin = reinterpret_cast<const std::uint8_t*>(vectors.row(ahead).data());
+    const std::uint64_t count = std::min(kWindowRows, vectors.rows() - ahead);
+    vectors.file().read_ahead(static_cast<std::size_t>(begin - vectors.file().data()),
+                              count * state_.dim * sizeof(float));
+  }
+
+  void check_published() {
+    for (const auto& [plain, target] :
+         {std::pair{internal::kPlainVectors, state_.vectors_file}, {internal::kPlainCodes, state_.codes_file}}) {
+      if (!internal::is_link_to(folder_, plain, target)) {
+        add(plain, fmt::format("is no link to {}; {} makes it one", target, kNextAppend), true);
+      }
+    }
+    std::string config;
+    try {
+      config = io::read_file(folder_ / internal::kConfig);
+    } catch (const Error& e) {
+      if (e.code() != Errc::not_found) throw;
+    }
+    if (config != internal::config_text(state_)) {
+      add(internal::kConfig,
+          fmt::format("{}; {} writes it anew", config.empty() ? "is missing" : "does not say what the store holds",
+                      kNextAppend),
+          true);
+    }
+  }
+
+  const std::filesystem::path& folder_;
+  io::Database& metadata_;
+  StoreState state_;
+  std::vector<StoreFault> faults_;
+};
+
+}  // namespace
+
+std::vector<StoreFault> verify_store(const std::filesystem::path& folder, io::Database& metadata) {
+  return Verifier(folder, metadata).run();
+}
+
+}  // namespace reef::vector
