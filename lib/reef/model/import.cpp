@@ -189,8 +189,9 @@ class Importer {
 
   void bring(const SourceFile& file, const fs::path& target) {
     fs::create_directories(target.parent_path());
-    if (scratch_) {  // already ours, on this filesystem, and synced by the helper
+    if (scratch_) {  // already ours and on this filesystem
       fs::rename(file.from, target);
+      io::sync_file(io::open_file(target, O_RDONLY).get(), target);
       progress_.advance(file.bytes);
       return;
     }

@@ -91,6 +91,8 @@ struct VerifyReport {
   std::uint64_t faults() const;
   /// "gemma-3-4b: model.safetensors: sha256 is …": the first fault; empty when there is none.
   std::string first_fault() const;
+  /// The model that it is in.
+  std::string first_faulty_model() const;
 };
 /// Compares every byte of the models named (none: all) with their manifests: SHA-256, size, missing
 /// and foreign files, and the rules of safetensors. Throws Error{not_found} for an unknown name.

@@ -115,6 +115,11 @@ std::vector<ListEntry> selected(const tree::Tree& tree, const std::vector<std::s
   return chosen;
 }
 
+const VerifiedModel* first_faulty(const std::vector<VerifiedModel>& models) {
+  const auto it = std::find_if(models.begin(), models.end(), [](const VerifiedModel& m) { return !m.faults.empty(); });
+  return it == models.end() ? nullptr : &*it;
+}
+
 }  // namespace
 
 std::uint64_t VerifyReport::faults() const {
@@ -124,12 +129,14 @@ std::uint64_t VerifyReport::faults() const {
 }
 
 std::string VerifyReport::first_fault() const {
-  for (const VerifiedModel& model : models) {
-    if (model.faults.empty()) continue;
-    const VerifyFault& fault = model.faults.front();
-    return fmt::format("{}: {}: {}", model.name, io::shown(fault.file), fault.what);
-  }
-  return {};
+  const VerifiedModel* model = first_faulty(models);
+  if (!model) return {};
+  return fmt::format("{}: {}: {}", model->name, io::shown(model->faults.front().file), model->faults.front().what);
+}
+
+std::string VerifyReport::first_faulty_model() const {
+  const VerifiedModel* model = first_faulty(models);
+  return model ? model->name : "";
 }
 
 VerifyReport verify_models(const tree::Tree& tree, const std::vector<std::string>& names, Progress& progress) {
