@@ -1,0 +1,368 @@
+#include "reef/document/ingest.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <exception>
+#include <map>
+#include <optional>
+#include <set>
+#include <unordered_set>
+
+#include "reef/core/cancel.h"
+#include "reef/core/error.h"
+#include "reef/core/log.h"
+#include "reef/core/text.h"
+#include "reef/core/time.h"
+#include "reef/document/internal/batch.h"
+#include "reef/document/internal/file_list.h"
+#include "reef/document/internal/sources.h"
+#include "reef/document/originals.h"
+#include "reef/document/registry.h"
+#include "reef/io/checksum.h"
+#include "reef/text/chunk.h"
+
+namespace reef::document {
+namespace {
+
+namespace fs = std::filesystem;
+using internal::Batch;
+using internal::FileStamp;
+using internal::InputFile;
+using internal::OpenDocument;
+
+/// Bytes a token when no embedder counts: about what WordPiece makes of English.
+std::size_t estimated_tokens(std::string_view text) { return (text.size() + 3) / 4; }
+
+/// What tells whether a document changed: everything that decides its chunks and vectors.
+class DocumentDigest {
+ public:
+  DocumentDigest(const text::Document& document, const std::vector<std::string>& tags, const std::string& mode) {
+    for (const std::string& part : {document.title, document.created, mode, fmt::format("{}", fmt::join(tags, "\n"))}) {
+      hash_.update(part);
+      hash_.update(std::string_view("\0", 1));
+    }
+  }
+  void add(std::string_view text) { hash_.update(text); }
+  std::string finish() { return io::to_hex(hash_.finish()); }
+
+ private:
+  io::Sha256 hash_;
+};
+
+class Ingest {
+ public:
+  Ingest(const tree::Tree& tree, const IngestOptions& options,
+         const std::function<std::unique_ptr<embed::Embedder>()>& make_embedder, Progress& progress)
+      : tree_(tree),
+        options_(options),
+        make_embedder_(make_embedder),
+        progress_(progress),
+        store_(tree.vectors(options.scope), options.scope, options.wait),
+        registry_(tree.registry(), io::OpenMode::create),
+        originals_(tree, options.scope),
+        batch_(store_, report_, progress) {
+    batch_.before_actions([this] { originals_.sync(); });
+  }
+
+  IngestReport run() {
+    report_.scope = options_.scope.name();
+    originals_.prepare();
+    if (const auto left = store_.remove_unfinished(); left > 0) log_step("removed {} documents that a killed run began", left);
+    for (Source& source : registry_.unfinished(options_.scope))
+      if (source.state == SourceState::removing) remove_source(source);
+    auto input = internal::list_files(options_.paths, report_.faults);
+    add_pending(input);
+    const bool from_stdin = std::find(options_.paths.begin(), options_.paths.end(), "-") != options_.paths.end();
+    internal::PipedInput piped(originals_.staging());
+    if (from_stdin) input.files.push_back(piped.read());
+    std::uint64_t bytes = 0;
+    for (const InputFile& file : input.files) bytes += file.bytes;
+    progress_.begin("ingesting", bytes, ProgressUnit::bytes);
+    for (const InputFile& file : input.files) {
+      check_interrupt();
+      take_file(file);
+    }
+    batch_.flush();
+    if (options_.prune) prune(input.folders);
+    if (cache_) cache_->trim(options_.cache_cap_bytes);
+    store_.finish_run();
+    originals_.clean_up();
+    progress_.end();
+    return std::move(report_);
+  }
+
+ private:
+  /// Files of a killed run come along even when they are not named this time.
+  void add_pending(internal::InputFiles& input) {
+    std::set<std::string> named;
+    for (const InputFile& file : input.files) named.insert(file.source);
+    for (Source& source : registry_.unfinished(options_.scope)) {
+      if (source.state != SourceState::pending || named.count(source.path)) continue;
+      log_step("finishing {}, which an earlier run began", io::shown(source.path));
+      std::error_code missing;
+      const auto size = fs::file_size(source.path, missing);
+      if (missing) {
+        fail(source, "vanished while a run took it in; its older text is still there", "");
+        continue;
+      }
+      resumed_.emplace(source.path, source);
+      input.files.push_back({source.path, source.path, size});
+    }
+  }
+
+  void fail(Source& source, const std::string& reason, const std::string& hint) {
+    report_.faults.push_back({io::shown(source.path), 0, reason, hint});
+    source.state = SourceState::failed;
+    source.reason = reason;
+    if (!source.next_sha256.empty() && source.next_sha256 != source.sha256 && registry_.references(source.next_sha256) <= 1)
+      originals_.remove(source.next_sha256, source.extension);
+    source.next_sha256.clear();
+    source.last_seen = to_database_time(now());
+    registry_.save(source);
+  }
+
+  void take_file(const InputFile& file) {
+    ++report_.files;
+    auto old = registry_.find(options_.scope, file.source);
+    Source source = old.value_or(Source{});
+    if (!old) {
+      source.scope = options_.scope;
+      source.path = file.source;
+      source.first_seen = to_database_time(now());
+    }
+    // A run that finishes another one's work does it in that one's way.
+    const auto resumed = resumed_.find(file.source);
+    const bool text_only = resumed != resumed_.end() ? resumed->second.text_only : options_.text_only;
+    const auto tags = resumed != resumed_.end() ? resumed->second.tags : options_.tags;
+    try {
+      const FileStamp stamp = internal::reading_input([&] { return internal::stamp_of(file.file); });
+      if (stamp.size > options_.extract.max_file_bytes && !text_only)
+        throw internal::InputError({Errc::failed,
+                    fmt::format("{} is larger than ingest.max_file_bytes ({} > {} bytes)", io::shown(file.source), stamp.size,
+                                options_.extract.max_file_bytes),
+                    "raise ingest.max_file_bytes in system.yaml, or pass --text-only to stream it without vectors"});
+      const bool same_way = old && old->state == SourceState::done && old->text_only == text_only && old->tags == tags;
+      if (same_way && internal::is_untouched(*old, stamp)) return skip(*old, file.bytes);
+      const std::string sha256 = internal::reading_input(
+          [&] { return io::to_hex(io::sha256_file(file.file, [](std::uint64_t) { check_interrupt(); })); });
+      internal::set_stamp(source, stamp);
+      if (same_way && old->sha256 == sha256) {
+        source.last_seen = to_database_time(now());
+        registry_.save(source);
+        return skip(source, file.bytes);
+      }
+      source.text_only = text_only;
+      source.tags = tags;
+      take_content(file, source, sha256, stamp);
+    } catch (const internal::InputError& error) {
+      open_.reset();
+      digest_.reset();
+      seen_.clear();
+      fail(source, error.what(), error.hint());
+      progress_.advance(file.bytes);
+    }
+  }
+
+  void skip(const Source& source, std::uint64_t bytes) {
+    ++report_.unchanged;
+    progress_.advance(bytes);
+    if (!source.reason.empty()) report_.faults.push_back({io::shown(source.path), 0, source.reason, ""});
+  }
+
+  void take_content(const InputFile& file, Source& source, const std::string& sha256, const FileStamp& stamp) {
+    const auto format = internal::reading_input([&] { return text::detect_format(file.file, options_.extract); });
+    if (!format)
+      throw internal::InputError({Errc::failed, fmt::format("{} is a binary file of no known kind", io::shown(source.path)),
+                                  "name a converter for it in system.yaml (ingest.converters), or leave it out"});
+    const std::string old_sha256 = source.sha256, old_extension = source.extension;
+    source.format = text::format_name(*format, file.file);
+    source.extension = internal::plain_extension(file.file);
+    source.state = SourceState::pending;
+    source.next_sha256 = sha256;
+    source.reason.clear();
+    source.last_seen = to_database_time(now());
+    registry_.save(source);
+    originals_.keep(file.file, sha256, source.extension);
+    if (!source.text_only) need_embedder();
+    auto faults = std::make_shared<std::vector<text::Fault>>(extract_documents(source, sha256));
+    if (!(internal::stamp_of(file.file) == stamp))
+      throw internal::InputError(
+          {Errc::failed, fmt::format("{} changed while it was read", io::shown(source.path)), "run the command again"});
+    auto finished = std::make_shared<Source>(source);
+    batch_.then([this, finished, faults, seen = std::move(seen_), sha256, old_sha256, old_extension] {
+      finish_source(*finished, *faults, seen, sha256, old_sha256, old_extension);
+    });
+    seen_.clear();
+    batch_.flush_if_full();
+  }
+
+  std::vector<text::Fault> extract_documents(const Source& source, const std::string& sha256) {
+    ProcessedWriter processed(originals_, sha256);
+    text::ExtractOptions extract = options_.extract;
+    extract.stream = source.text_only;
+    extract.scratch = originals_.staging();
+    std::vector<text::Fault> faults;
+    const auto raw = originals_.raw_path(sha256, source.extension);
+    std::exception_ptr store_error;  // one of ours, that passes through the extractor
+    try {
+      for (text::Fault& fault : text::extract(raw, extract, [&](text::Document&& document) {
+             try {
+               check_interrupt();
+               const std::string name = document.id.empty() ? source.path : document.id;
+               processed.add(name, document);
+               take_document(source, sha256, name, document, faults);
+             } catch (...) {
+               store_error = std::current_exception();
+               throw;
+             }
+           }))
+        faults.push_back(std::move(fault));
+    } catch (const Error& error) {
+      if (store_error || error.code() == Errc::interrupted) throw;
+      // The extractor read our copy; the operator knows the file under its own name.
+      throw internal::InputError({error.code(), internal::replaced(error.what(), raw.string(), io::shown(source.path)), error.hint()});
+    }
+    processed.commit();
+    return faults;
+  }
+
+  void take_document(const Source& source, const std::string& sha256, const std::string& name, text::Document& document,
+                     std::vector<text::Fault>& faults) {
+    if (!open_ || open_->row.name != name || open_->row.source != source.path) {
+      open_ = std::make_shared<OpenDocument>();
+      digest_.reset();
+    }
+    DocumentRow& row = open_->row;
+    if (!digest_) {
+      if (!seen_.insert(name).second) {
+        faults.push_back({document.line, fmt::format("id '{}' comes a second time; the first is kept", name)});
+        open_.reset();
+        return;
+      }
+      open_->with_vectors = !source.text_only;
+      row.name = name;
+      row.source = source.path;
+      row.title = document.title;
+      row.raw_sha256 = sha256;
+      row.format = source.format;
+      row.created = document.created;
+      row.added = to_rfc3339(now());
+      row.tags = source.tags;
+      row.tags.insert(row.tags.end(), document.tags.begin(), document.tags.end());
+      digest_.emplace(document, row.tags, source.text_only ? "text" : embedder_->identity().digest);
+    }
+    digest_->add(document.text);
+    if (document.last_part) row.sha256 = digest_->finish();
+    const bool whole = document.last_part && document.base_offset == 0;
+    if (document.base_offset == 0) {
+      const auto old = store_.find(name);
+      if (old && old->source != source.path && internal::is_alive(registry_, options_.scope, old->source)) {
+        faults.push_back({document.line, fmt::format("id '{}' already comes from {}; that one is kept", name, io::shown(old->source))});
+        seen_.erase(name);
+        open_.reset();
+        digest_.reset();
+        return;
+      }
+      open_->replaces = old.has_value();
+      if (whole && old && old->sha256 == row.sha256 && old->source == source.path) {
+        progress_.advance(document.text.size());
+        open_.reset();
+        digest_.reset();
+        return;
+      }
+    }
+    text::ChunkOptions limits;
+    if (!source.text_only) limits.max_tokens = embedder_->passage_tokens();
+    limits.overlap_tokens = limits.max_tokens / 8;
+    auto chunks = source.text_only
+                      ? text::chunk(document, estimated_tokens, limits)
+                      : text::chunk(document, [this](std::string_view text) { return embedder_->count_tokens(text); }, limits);
+    batch_.add(open_, std::move(chunks), document.last_part, document.text.size());
+    if (document.last_part) {
+      open_.reset();
+      digest_.reset();
+    }
+  }
+
+  /// The last step of a source, when its chunks are durable: what is no longer in it goes.
+  void finish_source(Source& source, const std::vector<text::Fault>& faults, const std::unordered_set<std::string>& seen,
+                     const std::string& sha256, const std::string& old_sha256, const std::string& old_extension) {
+    for (const text::Fault& fault : faults)
+      report_.faults.push_back({io::shown(source.path), fault.line, fault.reason, ""});
+    // A line that could not be read may be the new form of a document that is here: keep those.
+    if (faults.empty()) {
+      for (const DocumentRow& document : store_.of_source(source.path)) {
+        if (seen.count(document.name)) continue;
+        io::Transaction transaction(store_.database());
+        store_.remove_document(document.id);
+        transaction.commit();
+        ++report_.removed;
+      }
+    }
+    source.sha256 = sha256;
+    source.next_sha256.clear();
+    source.state = SourceState::done;
+    source.documents = static_cast<std::int64_t>(store_.of_source(source.path).size());
+    source.reason = internal::joined_reasons(faults);
+    source.model_digest = source.text_only ? "" : embedder_->identity().digest;
+    if (!old_sha256.empty() && old_sha256 != sha256 && registry_.references(old_sha256) <= 1)
+      originals_.remove(old_sha256, old_extension);
+    registry_.save(source);
+  }
+
+  void remove_source(Source& source) {
+    report_.removed += static_cast<std::uint64_t>(internal::remove_source(store_, registry_, originals_, source).size());
+  }
+
+  void prune(const std::vector<std::string>& folders) {
+    for (Source& source : registry_.list(options_.scope)) {
+      const bool below = std::any_of(folders.begin(), folders.end(), [&](const std::string& folder) {
+        return source.path.starts_with(folder == "/" ? folder : folder + "/");
+      });
+      if (below && !internal::file_exists(source.path)) remove_source(source);
+    }
+  }
+
+  void need_embedder() {
+    if (embedder_) return;
+    embedder_ = make_embedder_();
+    const auto identity = embedder_->identity();
+    store_.vectors().use_model(identity.name, identity.digest, identity.dim);
+    cache_.emplace(tree_.embedding_cache(), identity.digest, identity.dim);
+    batch_.use(*embedder_, *cache_, options_.threads);
+  }
+
+  const tree::Tree& tree_;
+  const IngestOptions& options_;
+  const std::function<std::unique_ptr<embed::Embedder>()>& make_embedder_;
+  Progress& progress_;
+  IngestReport report_;
+  Store store_;
+  Registry registry_;
+  Originals originals_;
+  Batch batch_;
+  std::unique_ptr<embed::Embedder> embedder_;
+  std::optional<EmbeddingCache> cache_;
+  std::map<std::string, Source> resumed_;  ///< sources that an earlier run left pending
+  // The document and file that extraction is in the middle of.
+  std::shared_ptr<OpenDocument> open_;
+  std::optional<DocumentDigest> digest_;
+  std::unordered_set<std::string> seen_;  ///< ids of the file
+};
+
+}  // namespace
+
+IngestReport ingest(const tree::Tree& tree, const IngestOptions& options,
+                    const std::function<std::unique_ptr<embed::Embedder>()>& make_embedder, Progress& progress) {
+  const auto begin = std::chrono::steady_clock::now();
+  IngestReport report = options.dry_run ? internal::plan_ingest(tree, options)
+                                        : Ingest(tree, options, make_embedder, progress).run();
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return report;
+}
+
+}  // namespace reef::document

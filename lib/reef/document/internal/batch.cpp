@@ -1,0 +1,132 @@
+#include "reef/document/internal/batch.h"
+
+#include <chrono>
+
+namespace reef::document::internal {
+namespace {
+
+/// Enough for both threads to be busy and the fsyncs of a flush to vanish; about five seconds of
+/// work on two cores, which is what a kill can cost.
+constexpr std::size_t kBatchChunks = 512;
+constexpr std::uint64_t kBatchBytes = 16 << 20;
+
+/// Shows embedded texts as bytes of the files that they come from.
+class ByteProgress : public Progress {
+ public:
+  ByteProgress(Progress& shown, std::uint64_t bytes, std::size_t texts)
+      : shown_(shown), bytes_(bytes), texts_(std::max<std::size_t>(texts, 1)) {}
+  void begin(std::string_view, std::uint64_t, ProgressUnit) override {}
+  void advance(std::uint64_t count) override {
+    done_ += count;
+    const std::uint64_t now = bytes_ * std::min<std::uint64_t>(done_, texts_) / texts_;
+    shown_.advance(now - told_);
+    told_ = now;
+  }
+  void end() override { advance(texts_); }
+
+ private:
+  Progress& shown_;
+  std::uint64_t bytes_;
+  std::uint64_t texts_;
+  std::uint64_t done_ = 0;
+  std::uint64_t told_ = 0;
+};
+
+}  // namespace
+
+void Batch::use(embed::Embedder& embedder, EmbeddingCache& cache, unsigned threads) {
+  embedder_ = &embedder;
+  cache_ = &cache;
+  threads_ = threads;
+}
+
+void Batch::add(std::shared_ptr<OpenDocument> document, std::vector<text::Chunk> chunks, bool last_part,
+                std::uint64_t text_bytes) {
+  chunks_ += chunks.size();
+  if (document->with_vectors) embedded_chunks_ += chunks.size();
+  text_bytes_ += text_bytes;
+  pieces_.push_back({std::move(document), std::move(chunks), last_part});
+  flush_if_full();
+}
+
+void Batch::flush_if_full() {
+  if (embedded_chunks_ >= kBatchChunks || chunks_ >= 8 * kBatchChunks || text_bytes_ >= kBatchBytes ||
+      after_.size() >= kBatchChunks)
+    flush();
+}
+
+std::vector<float> Batch::embed() {
+  std::vector<std::string> passages;
+  std::vector<PassageHash> hashes;
+  for (const Piece& piece : pieces_) {
+    if (!piece.document->with_vectors) continue;
+    for (const text::Chunk& chunk : piece.chunks) {
+      passages.push_back(text::passage_text(piece.document->row.title, chunk.heading_path, chunk.text));
+      hashes.push_back(passage_hash(passages.back()));
+    }
+  }
+  const std::size_t dim = embedder_->identity().dim;
+  std::vector<float> vectors(passages.size() * dim);
+  const auto known = cache_->find(hashes, vectors);
+  std::vector<std::string_view> missing;
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < passages.size(); ++i) {
+    if (known[i]) continue;
+    missing.push_back(passages[i]);
+    places.push_back(i);
+  }
+  ByteProgress progress(progress_, text_bytes_, missing.size());
+  if (!missing.empty()) {
+    std::vector<float> computed(missing.size() * dim);
+    const auto begin = std::chrono::steady_clock::now();
+    embedder_->embed_passages(missing, computed, threads_, progress);
+    report_.embed_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    for (std::size_t k = 0; k < places.size(); ++k)
+      std::copy_n(computed.data() + k * dim, dim, vectors.data() + places[k] * dim);
+    report_.embedded += missing.size();
+    cache_->add(hashes, vectors, known);
+  }
+  progress.end();
+  return vectors;
+}
+
+void Batch::write(std::uint64_t first_row) {
+  io::Transaction transaction(store_.database());
+  std::uint64_t row = first_row;
+  std::uint64_t added = 0, replaced = 0;
+  for (const Piece& piece : pieces_) {
+    OpenDocument& document = *piece.document;
+    if (document.id == 0) document.id = store_.begin_document(document.row);
+    std::vector<NewChunk> chunks;
+    for (const text::Chunk& chunk : piece.chunks)
+      chunks.push_back({chunk, document.with_vectors ? std::optional(row++) : std::nullopt});
+    store_.add_chunks(document.id, document.row.title, chunks);
+    if (!piece.last_part) continue;
+    store_.finish_document(document.id, document.row);
+    ++(document.replaces ? replaced : added);
+  }
+  if (embedded_chunks_ > 0) store_.vectors().commit();
+  transaction.commit();
+  report_.chunks += chunks_;
+  report_.added += added;
+  report_.replaced += replaced;
+}
+
+void Batch::flush() {
+  if (!pieces_.empty()) {
+    std::uint64_t first_row = 0;
+    if (embedded_chunks_ > 0)
+      first_row = store_.vectors().append(embed());
+    else
+      progress_.advance(text_bytes_);
+    write(first_row);
+    pieces_.clear();
+    chunks_ = embedded_chunks_ = 0;
+    text_bytes_ = 0;
+  }
+  if (after_.empty()) return;
+  before_actions_();
+  for (const auto& action : std::exchange(after_, {})) action();
+}
+
+}  // namespace reef::document::internal

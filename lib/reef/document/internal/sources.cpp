@@ -1,0 +1,169 @@
+#include "reef/document/internal/sources.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+#include "reef/core/cancel.h"
+#include "reef/core/time.h"
+#include "reef/io/checksum.h"
+#include "reef/io/file.h"
+
+namespace reef::document::internal {
+namespace {
+
+std::int64_t nanoseconds(const timespec& time) { return time.tv_sec * 1'000'000'000ll + time.tv_nsec; }
+
+}  // namespace
+
+FileStamp stamp_of(const std::filesystem::path& file) {
+  struct stat info {};
+  if (::stat(file.c_str(), &info) != 0) throw_errno("read", io::shown(file));
+  return {static_cast<std::uint64_t>(info.st_size), nanoseconds(info.st_mtim), nanoseconds(info.st_ctim)};
+}
+
+void set_stamp(Source& source, const FileStamp& stamp) {
+  source.bytes = stamp.size;
+  source.mtime_ns = stamp.mtime_ns;
+  source.ctime_ns = stamp.ctime_ns;
+}
+
+bool is_untouched(const Source& source, const FileStamp& stamp) {
+  constexpr std::int64_t kSettled = 2'000'000'000;
+  const std::int64_t seen_ns =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(parse_time(source.last_seen).time_since_epoch()).count();
+  return source.bytes == stamp.size && source.mtime_ns == stamp.mtime_ns && source.ctime_ns == stamp.ctime_ns &&
+         seen_ns - stamp.ctime_ns > kSettled;
+}
+
+std::string plain_extension(const std::filesystem::path& file) {
+  constexpr std::size_t kLongest = 16;
+  std::string extension = file.extension().string();
+  for (char& c : extension) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+    const bool plain = c == '.' || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    if (!plain) return "";
+  }
+  return extension.size() <= kLongest ? extension : "";
+}
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
+    text.replace(at, from.size(), to);
+  return text;
+}
+
+std::string joined_reasons(const std::vector<text::Fault>& faults) {
+  constexpr std::size_t kShown = 5;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(faults.size(), kShown); ++i) {
+    if (i > 0) text += "; ";
+    text += faults[i].line > 0 ? fmt::format("line {}: {}", faults[i].line, faults[i].reason) : faults[i].reason;
+  }
+  if (faults.size() > kShown) text += fmt::format("; and {} more", faults.size() - kShown);
+  return text;
+}
+
+bool file_exists(const std::filesystem::path& file) {
+  struct stat info {};
+  // Only a clear "no such file" counts: an unreachable mount must not look like deleted files.
+  return ::lstat(file.c_str(), &info) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
+bool is_alive(Registry& registry, const tree::Scope& scope, const std::string& path) {
+  return registry.find(scope, path).has_value() && !path.starts_with("stdin:") && file_exists(path);
+}
+
+std::vector<std::string> remove_source(Store& store, Registry& registry, Originals& originals, Source& source) {
+  source.state = SourceState::removing;
+  registry.save(source);
+  std::vector<std::string> removed;
+  for (const DocumentRow& document : store.of_source(source.path)) {
+    check_interrupt();
+    io::Transaction transaction(store.database());
+    store.remove_document(document.id);
+    transaction.commit();
+    removed.push_back(document.name);
+  }
+  for (const std::string& sha256 : {source.sha256, source.next_sha256})
+    if (!sha256.empty() && registry.references(sha256) <= 1) originals.remove(sha256, source.extension);
+  registry.erase(source.id);
+  return removed;
+}
+
+IngestReport plan_ingest(const tree::Tree& tree, const IngestOptions& options) {
+  IngestReport report;
+  report.scope = options.scope.name();
+  report.dry_run = true;
+  if (std::find(options.paths.begin(), options.paths.end(), "-") != options.paths.end())
+    throw Error(Errc::usage, "--dry-run cannot look into a pipe", "name files or folders");
+  std::optional<Registry> registry;
+  if (file_exists(tree.registry())) registry.emplace(tree.registry(), io::OpenMode::read);
+  const auto input = list_files(options.paths, report.faults);
+  for (const InputFile& file : input.files) {
+    check_interrupt();
+    ++report.files;
+    const auto old = registry ? registry->find(options.scope, file.source) : std::nullopt;
+    try {
+      const bool same = old && old->state == SourceState::done && old->text_only == options.text_only &&
+                        old->tags == options.tags &&
+                        (is_untouched(*old, stamp_of(file.file)) || old->sha256 == io::to_hex(io::sha256_file(file.file)));
+      if (same) {
+        ++report.unchanged;
+      } else if (!text::detect_format(file.file, options.extract)) {
+        report.faults.push_back({io::shown(file.source), 0, "a binary file of no known kind", ""});
+      } else {
+        (old ? report.replace : report.add).push_back(file.source);
+      }
+    } catch (const Error& error) {
+      if (error.code() == Errc::interrupted) throw;
+      report.faults.push_back({io::shown(file.source), 0, error.what(), error.hint()});
+    }
+  }
+  if (options.prune && registry) {
+    for (const Source& source : registry->list(options.scope)) {
+      const bool below = std::any_of(input.folders.begin(), input.folders.end(), [&](const std::string& folder) {
+        return source.path.starts_with(folder + "/");
+      });
+      if (below && !file_exists(source.path)) report.remove.push_back(source.path);
+    }
+  }
+  return report;
+}
+
+PipedInput::~PipedInput() {
+  if (!file_.empty()) ::unlink(file_.c_str());
+}
+
+InputFile PipedInput::read() {
+  std::array<char, 1 << 16> block;
+  io::UniqueFd out;
+  io::Sha256 hash;
+  std::uint64_t bytes = 0;
+  for (;;) {
+    const ssize_t count = ::read(STDIN_FILENO, block.data(), block.size());
+    check_interrupt();
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw_errno("read", "standard input");
+    if (count == 0) break;
+    const std::string_view piece(block.data(), static_cast<std::size_t>(count));
+    if (!out) {
+      const auto start = piece.find_first_not_of(" \t\r\n");
+      const bool json = start != std::string_view::npos && piece[start] == '{';
+      file_ = folder_ / (io::temporary_name(folder_ / "stdin").filename().string() + (json ? ".jsonl" : ".txt"));
+      out = io::open_file(file_, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC);
+    }
+    io::write_all(out.get(), piece, file_);
+    hash.update(piece);
+    bytes += piece.size();
+  }
+  if (!out) throw Error(Errc::failed, "standard input is empty", "pipe JSON lines or text into the command");
+  const std::string digest = io::to_hex(hash.finish());
+  return {file_, "stdin:" + digest.substr(0, 12), bytes};
+}
+
+}  // namespace reef::document::internal

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <sys/stat.h>
+
+#include <exception>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "reef/core/error.h"
+#include "reef/document/ingest.h"
+#include "reef/document/internal/file_list.h"
+#include "reef/document/originals.h"
+#include "reef/document/registry.h"
+#include "reef/document/store.h"
+#include "reef/text/extract.h"
+
+namespace reef::document::internal {
+
+/// A fault of one input file, after which the run goes on with the next; every other Error (a full
+/// disk, a damaged store) ends it.
+class InputError : public Error {
+ public:
+  explicit InputError(const Error& error) : Error(error.code(), error.what(), error.hint()) {}
+};
+
+/// Runs `read`, whose errors are faults of the input.
+template <typename Read>
+auto reading_input(Read read) {
+  try {
+    return read();
+  } catch (const Error& error) {
+    if (error.code() == Errc::interrupted) throw;
+    throw InputError(error);
+  }
+}
+
+/// What a file system tells about a file without reading it.
+struct FileStamp {
+  std::uint64_t size = 0;
+  std::int64_t mtime_ns = 0;
+  std::int64_t ctime_ns = 0;
+  friend bool operator==(const FileStamp&, const FileStamp&) = default;
+};
+FileStamp stamp_of(const std::filesystem::path& file);
+void set_stamp(Source& source, const FileStamp& stamp);
+
+/// Whether the file surely still is what `source` recorded. Never true for a file that was written
+/// within two seconds of being recorded: a second write in the same clock tick would go unseen.
+bool is_untouched(const Source& source, const FileStamp& stamp);
+
+/// ".md" of a file's name, lower case; empty when it has none that is plain.
+std::string plain_extension(const std::filesystem::path& file);
+std::string replaced(std::string text, const std::string& from, const std::string& to);
+/// The faults of a file as the registry keeps them; long lists are cut and counted.
+std::string joined_reasons(const std::vector<text::Fault>& faults);
+bool file_exists(const std::filesystem::path& file);
+/// Whether a source still gives the documents that it once gave: its file is there.
+bool is_alive(Registry& registry, const tree::Scope& scope, const std::string& path);
+
+/// Removes a source with all its documents, its original and its text, so that a run that is
+/// killed in the middle is finished by the next. Returns the ids of the documents.
+std::vector<std::string> remove_source(Store& store, Registry& registry, Originals& originals, Source& source);
+
+/// What ingest would do, from names and digests alone.
+IngestReport plan_ingest(const tree::Tree& tree, const IngestOptions& options);
+
+/// stdin in a temporary file. Each piped content is a source of its own, "stdin:<digest>", so that
+/// a second pipe never removes what the first one brought.
+class PipedInput {
+ public:
+  explicit PipedInput(std::filesystem::path folder) : folder_(std::move(folder)) {}
+  PipedInput(const PipedInput&) = delete;
+  PipedInput& operator=(const PipedInput&) = delete;
+  ~PipedInput();
+  InputFile read();
+
+ private:
+  std::filesystem::path folder_;
+  std::filesystem::path file_;
+};
+
+}  // namespace reef::document::internal

@@ -1,0 +1,186 @@
+#include "reef/document/lexicon.h"
+
+#include <fmt/format.h>
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <unordered_set>
+
+#include "reef/core/error.h"
+
+namespace reef::document {
+namespace {
+
+/// English function words: in a question they match nearly every row and mean nothing.
+constexpr std::array<std::string_view, 127> kStopWords{
+    "a", "about", "after", "again", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "because",
+    "been", "before", "being", "between", "both", "but", "by", "can", "could", "did", "do", "does", "doing", "down",
+    "during", "each", "few", "for", "from", "further", "had", "has", "have", "having", "he", "her", "here", "hers",
+    "him", "his", "how", "i", "if", "in", "into", "is", "it", "its", "itself", "just", "me", "more", "most", "my",
+    "no", "nor", "not", "now", "of", "off", "on", "once", "only", "or", "other", "our", "ours", "out", "over", "own",
+    "s", "same", "she", "should", "so", "some", "such", "t", "than", "that", "the", "their", "theirs", "them", "then",
+    "there", "these", "they", "this", "those", "through", "to", "too", "under", "until", "up", "very", "was", "we",
+    "were", "what", "when", "where", "which", "while", "who", "whom", "why", "will", "with", "would", "you", "your",
+    "yours", "may", "might", "must", "upon", "via"};
+
+bool is_stop_word(std::string_view word) {
+  static const std::unordered_set<std::string_view> kSet(kStopWords.begin(), kStopWords.end());
+  return kSet.count(word) != 0;
+}
+
+/// What FTS5 calls back with: one call for each row that holds the phrase.
+struct Collector {
+  std::vector<Postings>* postings = nullptr;
+  int phrase = 0;
+};
+
+int take_row(const Fts5ExtensionApi* api, Fts5Context* context, void* user) {
+  auto& collector = *static_cast<Collector*>(user);
+  Postings& postings = (*collector.postings)[static_cast<std::size_t>(collector.phrase)];
+  Fts5PhraseIter iterator;
+  int column = 0, offset = 0;
+  std::uint32_t count = 0;
+  int code = api->xPhraseFirst(context, 0, &iterator, &column, &offset);
+  if (code != SQLITE_OK) return code;
+  for (; column >= 0; api->xPhraseNext(context, &iterator, &column, &offset)) ++count;
+  postings.chunks.push_back(api->xRowid(context));
+  postings.counts.push_back(count);
+  return SQLITE_OK;
+}
+
+/// SQL function reef_postings(table): called once, for the first matching row, it asks for every
+/// phrase's rows and leaves them in the collector.
+void collect_postings(const Fts5ExtensionApi* api, Fts5Context* context, sqlite3_context* result, int, sqlite3_value**) {
+  auto* postings = static_cast<std::vector<Postings>*>(api->xUserData(context));
+  const int phrases = std::min(api->xPhraseCount(context), static_cast<int>(postings->size()));
+  for (int i = 0; i < phrases; ++i) {
+    Collector collector{postings, i};
+    const int code = api->xQueryPhrase(context, i, &collector, &take_row);
+    if (code != SQLITE_OK) {
+      sqlite3_result_error_code(result, code);
+      return;
+    }
+  }
+  sqlite3_result_int(result, phrases);
+}
+
+fts5_api* fts5_of(sqlite3* database) {
+  fts5_api* api = nullptr;
+  sqlite3_stmt* statement = nullptr;
+  if (sqlite3_prepare_v2(database, "SELECT fts5(?1)", -1, &statement, nullptr) == SQLITE_OK) {
+    sqlite3_bind_pointer(statement, 1, static_cast<void*>(&api), "fts5_api_ptr", nullptr);
+    sqlite3_step(statement);
+  }
+  sqlite3_finalize(statement);
+  if (api == nullptr) throw Error(Errc::failed, "this SQLite has no FTS5", "install Debian's libsqlite3");
+  return api;
+}
+
+}  // namespace
+
+std::vector<std::string> query_terms(std::string_view text) {
+  std::vector<std::string> words;
+  std::string word;
+  const auto end_word = [&] {
+    if (!word.empty() && std::find(words.begin(), words.end(), word) == words.end()) words.push_back(word);
+    word.clear();
+  };
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x80 || (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z'))
+      word += c;
+    else if (byte >= 'A' && byte <= 'Z')
+      word += static_cast<char>(c + 32);
+    else
+      end_word();
+  }
+  end_word();
+  std::vector<std::string> terms;
+  std::copy_if(words.begin(), words.end(), std::back_inserter(terms), [](const std::string& w) { return !is_stop_word(w); });
+  return terms.empty() ? words : terms;
+}
+
+double inverse_document_frequency(double rows, double rows_with_term) {
+  return std::max(1e-6, std::log((rows - rows_with_term + .5) / (rows_with_term + .5)));
+}
+
+PostingsFinder::PostingsFinder(io::Database& database) : found_(std::make_unique<std::vector<Postings>>()) {
+  fts5_api* api = fts5_of(database.handle());
+  if (api->xCreateFunction(api, "reef_postings", found_.get(), &collect_postings, nullptr) != SQLITE_OK)
+    throw Error(Errc::failed, "FTS5 refused a function");
+  statement_ = database.prepare("SELECT reef_postings(chunks_fts) FROM chunks_fts WHERE chunks_fts MATCH ? LIMIT 1");
+}
+
+std::vector<Postings> PostingsFinder::find(std::span<const std::string> terms) {
+  found_->assign(terms.size(), {});
+  if (terms.empty()) return {};
+  std::string query;
+  for (const std::string& term : terms) query += fmt::format("{}\"{}\"", query.empty() ? "" : " OR ", term);
+  statement_.bind(1, query).step();
+  statement_.reset();
+  return std::move(*found_);
+}
+
+double ChunkLengths::mean_words(bool text_only) const {
+  const int kind = text_only ? 1 : 0;
+  return rows_[kind] > 0 ? static_cast<double>(words_[kind]) / static_cast<double>(rows_[kind]) : 1;
+}
+
+void ChunkLengths::load(io::Database& database) {
+  *this = {};
+  auto statement = database.prepare("SELECT page, lengths FROM chunk_lengths ORDER BY page");
+  while (statement.step()) {
+    const std::int64_t page = statement.integer(0);
+    const auto blob = statement.blob(1);
+    if (page < 0 || page > (std::int64_t{1} << 40) / kPage || blob.size() > 2 * kPage || blob.size() % 2 != 0)
+      throw Error(Errc::corrupt, fmt::format("{}: table chunk_lengths, page {} is damaged", database.path(), page),
+                  "run 'reef-index verify'");
+    const auto begin = static_cast<std::size_t>(page * kPage);
+    entries_.resize(begin + blob.size() / 2);
+    std::memcpy(entries_.data() + begin, blob.data(), blob.size());
+  }
+  for (const std::uint16_t entry : entries_) count(entry, 1);
+}
+
+void ChunkLengths::count(std::uint16_t entry, std::int64_t sign) {
+  if (entry == 0) return;
+  const int kind = (entry & kTextOnly) != 0 ? 1 : 0;
+  rows_[kind] += sign;
+  words_[kind] += sign * (entry & kWords);
+}
+
+void ChunkLengths::set(std::int64_t chunk, std::uint32_t words, bool text_only) {
+  const auto index = static_cast<std::size_t>(chunk);
+  if (index >= entries_.size()) entries_.resize(index + 1);
+  count(entries_[index], -1);
+  // At least 1, so that a chunk without words still counts as a row.
+  const auto entry = static_cast<std::uint16_t>(std::clamp<std::uint32_t>(words, 1, kWords) | (text_only ? kTextOnly : 0u));
+  entries_[index] = entry;
+  count(entry, 1);
+  if (changed_.empty() || changed_.back() != chunk / kPage) changed_.push_back(chunk / kPage);
+}
+
+void ChunkLengths::clear(std::int64_t chunk) {
+  if (chunk < 0 || static_cast<std::size_t>(chunk) >= entries_.size()) return;
+  count(entries_[static_cast<std::size_t>(chunk)], -1);
+  entries_[static_cast<std::size_t>(chunk)] = 0;
+  if (changed_.empty() || changed_.back() != chunk / kPage) changed_.push_back(chunk / kPage);
+}
+
+void ChunkLengths::save(io::Database& database) {
+  std::sort(changed_.begin(), changed_.end());
+  changed_.erase(std::unique(changed_.begin(), changed_.end()), changed_.end());
+  auto statement = database.prepare("INSERT OR REPLACE INTO chunk_lengths (page, lengths) VALUES (?, ?)");
+  for (const std::int64_t page : changed_) {
+    const auto begin = static_cast<std::size_t>(page * kPage);
+    const std::size_t size = std::min(entries_.size() - begin, static_cast<std::size_t>(kPage));
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(entries_.data() + begin);
+    statement.bind(1, page).bind_blob(2, {bytes, 2 * size}).run();
+  }
+  changed_.clear();
+}
+
+}  // namespace reef::document

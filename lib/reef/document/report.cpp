@@ -1,0 +1,114 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "reef/core/table.h"
+#include "reef/core/units.h"
+#include "reef/document/ingest.h"
+#include "reef/document/verify.h"
+
+namespace reef::document {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+std::string counted(std::uint64_t count, const char* one, const char* many) {
+  return fmt::format("{} {}", format_count(count), count == 1 ? one : many);
+}
+
+std::string plan_text(const IngestReport& report) {
+  Table table({{""}, {""}});
+  for (const auto& path : report.add) table.add({"add", path});
+  for (const auto& path : report.replace) table.add({"replace", path});
+  for (const auto& path : report.remove) table.add({"remove", path});
+  return table.to_text() + fmt::format("{} to take in, {} to remove, {} unchanged (dry run)\n",
+                                       counted(report.add.size() + report.replace.size(), "file", "files"),
+                                       report.remove.size(), format_count(report.unchanged));
+}
+
+}  // namespace
+
+std::string to_text(const IngestReport& report) {
+  if (report.dry_run) return plan_text(report);
+  if (!report.changed() && report.faults.empty())
+    return fmt::format("already so; {} unchanged\n", counted(report.unchanged, "file", "files"));
+  std::string text = fmt::format("{}: {} added", report.scope, counted(report.added, "document", "documents"));
+  if (report.replaced > 0) text += fmt::format(", {} replaced", format_count(report.replaced));
+  if (report.removed > 0) text += fmt::format(", {} removed", format_count(report.removed));
+  if (report.unchanged > 0) text += fmt::format(", {} unchanged", counted(report.unchanged, "file", "files"));
+  text += fmt::format("; {}", counted(report.chunks, "new chunk", "new chunks"));
+  return text + fmt::format(" in {:.1f} s\n", report.seconds);
+}
+
+std::string to_json(const IngestReport& report) {
+  Json faults = Json::array();
+  for (const IngestFault& fault : report.faults)
+    faults.push_back({{"path", fault.path}, {"line", fault.line}, {"reason", fault.reason}, {"hint", fault.hint}});
+  Json out{{"schema", "reef.index.ingest/1"}, {"scope", report.scope},         {"changed", report.changed()},
+           {"dry_run", report.dry_run},       {"files", report.files},         {"unchanged", report.unchanged},
+           {"added", report.added},           {"replaced", report.replaced},   {"removed", report.removed},
+           {"chunks", report.chunks},         {"embedded", report.embedded},   {"embed_seconds", report.embed_seconds},
+           {"seconds", report.seconds},       {"faults", std::move(faults)}};
+  if (report.dry_run) out["plan"] = {{"add", report.add}, {"replace", report.replace}, {"remove", report.remove}};
+  return dump(out);
+}
+
+std::string to_text(const RemoveReport& report) {
+  std::string text;
+  if (report.dry_run)
+    for (const auto& name : report.removed) text += printable(name) + "\n";
+  return text + fmt::format("{}: {} {}\n", report.scope, counted(report.removed.size(), "document", "documents"),
+                            report.dry_run ? "to remove (dry run)" : "removed");
+}
+
+std::string to_json(const RemoveReport& report) {
+  return dump({{"schema", "reef.index.remove/1"},
+               {"scope", report.scope},
+               {"changed", !report.dry_run && !report.removed.empty()},
+               {"dry_run", report.dry_run},
+               {"removed", report.removed},
+               {"not_found", report.not_found}});
+}
+
+std::string to_text(const VerifyReport& report) {
+  if (report.faults.empty()) {
+    return fmt::format("sound: {}, {}, {}\n", counted(report.scopes.size(), "scope", "scopes"),
+                       counted(report.documents, "document", "documents"), counted(report.vectors, "vector", "vectors"));
+  }
+  Table table({{"SCOPE"}, {"FILE"}, {"FAULT"}, {"NEXT STEP"}});
+  for (const VerifyFault& fault : report.faults) table.add({fault.scope, fault.file, fault.what, fault.next_step});
+  return table.to_text();
+}
+
+std::string to_json(const VerifyReport& report) {
+  Json faults = Json::array();
+  for (const VerifyFault& fault : report.faults)
+    faults.push_back({{"scope", fault.scope}, {"file", fault.file}, {"fault", fault.what}, {"next_step", fault.next_step},
+                      {"mends_itself", fault.mends_itself}});
+  return dump({{"schema", "reef.index.verify/1"}, {"ok", report.faults.empty()}, {"scopes", report.scopes},
+               {"documents", report.documents}, {"chunks", report.chunks}, {"vectors", report.vectors}, {"faults", faults}});
+}
+
+std::string to_text(const StatReport& report) {
+  Table table({{"SCOPE"}, {"FILES", Align::right}, {"DOCUMENTS", Align::right}, {"CHUNKS", Align::right},
+               {"VECTORS", Align::right}, {"REMOVED", Align::right}, {"DIM", Align::right}, {"MODEL"}, {"SIZE", Align::right}});
+  for (const ScopeStat& scope : report.scopes)
+    table.add({scope.scope, format_count(scope.files), format_count(scope.documents), format_count(scope.chunks),
+               format_count(scope.vectors), format_count(scope.dead_rows), scope.dim > 0 ? fmt::format("{}", scope.dim) : "-",
+               scope.model.empty() ? "-" : scope.model, format_size(scope.bytes)});
+  return table.to_text();
+}
+
+std::string to_json(const StatReport& report) {
+  Json scopes = Json::array();
+  for (const ScopeStat& scope : report.scopes)
+    scopes.push_back({{"scope", scope.scope}, {"generation", scope.generation}, {"files", scope.files},
+                      {"failed", scope.failed}, {"documents", scope.documents}, {"chunks", scope.chunks},
+                      {"text_only_chunks", scope.text_only}, {"vectors", scope.vectors}, {"dead_rows", scope.dead_rows},
+                      {"dim", scope.dim}, {"model", scope.model}, {"model_digest", scope.model_digest}, {"bytes", scope.bytes}});
+  return dump({{"schema", "reef.index.stat/1"}, {"root", report.root}, {"scopes", scopes}});
+}
+
+}  // namespace reef::document

@@ -1,0 +1,105 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "reef/core/error.h"
+#include "reef/document/store.h"
+
+namespace reef::document {
+
+bool Snapshot::exists(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  return std::filesystem::exists(folder / "metadata.sqlite", ignored);
+}
+
+Snapshot::Snapshot(const std::filesystem::path& folder, tree::Scope scope)
+    : folder_(folder),
+      scope_(std::move(scope)),
+      database_(folder / "metadata.sqlite", io::OpenMode::read),
+      transaction_((io::require_version(database_, Store::kVersion), database_), io::Transaction::Kind::read),
+      vectors_(folder, database_),
+      finder_(database_),
+      chunk_of_row_(database_, "SELECT id FROM chunks WHERE vector_row = ?"),
+      row_of_chunk_(database_, "SELECT vector_row FROM chunks WHERE id = ?"),
+      chunk_(database_,
+             "SELECT c.id, c.document, d.name, d.source, d.title, c.text, c.heading_path, c.page, c.start_byte, "
+             "c.end_byte, c.vector_row, d.created FROM chunks c JOIN documents d ON d.id = c.document "
+             "WHERE c.id = ? AND d.finished") {
+  lengths_.load(database_);
+}
+
+std::optional<std::int64_t> Snapshot::chunk_of_row(std::uint64_t vector_row) {
+  std::optional<std::int64_t> id;
+  if (chunk_of_row_.bind(1, static_cast<std::int64_t>(vector_row)).step()) id = chunk_of_row_.integer(0);
+  chunk_of_row_.reset();
+  return id;
+}
+
+std::optional<std::uint64_t> Snapshot::row_of_chunk(std::int64_t chunk) {
+  std::optional<std::uint64_t> row;
+  if (row_of_chunk_.bind(1, chunk).step() && !row_of_chunk_.is_null(0))
+    row = static_cast<std::uint64_t>(row_of_chunk_.integer(0));
+  row_of_chunk_.reset();
+  return row;
+}
+
+std::optional<ChunkRow> Snapshot::chunk(std::int64_t id) {
+  std::optional<ChunkRow> row;
+  if (chunk_.bind(1, id).step()) {
+    row.emplace();
+    row->id = chunk_.integer(0);
+    row->document = chunk_.integer(1);
+    row->name = chunk_.text(2);
+    row->source = chunk_.text(3);
+    row->title = chunk_.text(4);
+    row->text = chunk_.text(5);
+    row->heading_path = chunk_.text(6);
+    row->page = static_cast<std::uint32_t>(chunk_.integer(7));
+    row->start = static_cast<std::uint64_t>(chunk_.integer(8));
+    row->end = static_cast<std::uint64_t>(chunk_.integer(9));
+    if (!chunk_.is_null(10)) row->vector_row = static_cast<std::uint64_t>(chunk_.integer(10));
+    row->created = chunk_.text(11);
+  }
+  chunk_.reset();
+  return row;
+}
+
+std::vector<std::string> Snapshot::tags(std::int64_t document) {
+  auto statement = database_.prepare("SELECT tag FROM document_tags WHERE document = ? ORDER BY tag");
+  statement.bind(1, document);
+  std::vector<std::string> tags;
+  while (statement.step()) tags.emplace_back(statement.text(0));
+  return tags;
+}
+
+Snapshot::Allowed Snapshot::allowed(const Filter& filter) {
+  std::string sql = "SELECT c.id, c.vector_row FROM chunks c JOIN documents d ON d.id = c.document WHERE d.finished";
+  if (!filter.tags.empty()) {
+    sql += " AND d.id IN (SELECT document FROM document_tags WHERE tag IN (";
+    for (std::size_t i = 0; i < filter.tags.size(); ++i) sql += i == 0 ? "?" : ",?";
+    sql += "))";
+  }
+  // A document without a date of its own counts from the day it was taken in.
+  if (!filter.since.empty()) sql += " AND coalesce(nullif(d.created, ''), d.added) >= ?";
+  if (!filter.until.empty()) sql += " AND coalesce(nullif(d.created, ''), d.added) < ?";
+  auto statement = database_.prepare(sql + " ORDER BY c.id");
+  int index = 0;
+  for (const std::string& tag : filter.tags) statement.bind(++index, tag);
+  if (!filter.since.empty()) statement.bind(++index, filter.since);
+  if (!filter.until.empty()) statement.bind(++index, filter.until);
+  Allowed allowed;
+  while (statement.step()) {
+    allowed.chunks.push_back(statement.integer(0));
+    if (!statement.is_null(1)) allowed.vector_rows.push_back(static_cast<std::uint64_t>(statement.integer(1)));
+  }
+  std::sort(allowed.vector_rows.begin(), allowed.vector_rows.end());
+  return allowed;
+}
+
+std::int64_t Snapshot::documents() {
+  auto statement = database_.prepare("SELECT count(*) FROM documents WHERE finished");
+  statement.step();
+  return statement.integer(0);
+}
+
+}  // namespace reef::document

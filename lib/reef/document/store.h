@@ -1,0 +1,160 @@
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "reef/document/lexicon.h"
+#include "reef/io/file.h"
+#include "reef/io/sqlite.h"
+#include "reef/text/chunk.h"
+#include "reef/tree/tree.h"
+#include "reef/vector/store.h"
+
+namespace reef::document {
+
+/// Names a passage in the embedding cache: the first 16 bytes of the SHA-256 of what is embedded.
+using PassageHash = std::array<std::uint8_t, 16>;
+PassageHash passage_hash(std::string_view passage);
+
+/// A document of one scope, as metadata.sqlite holds it.
+struct DocumentRow {
+  std::int64_t id = 0;
+  std::string name;    ///< id of its JSONL line, else the file's path; unique within the scope
+  std::string source;  ///< path of its file
+  std::string title;
+  std::string sha256;  ///< of title, tags and extracted text: tells a changed document
+  std::string raw_sha256;
+  std::string format;
+  std::string created;  ///< RFC 3339 or empty
+  std::string added;
+  std::vector<std::string> tags;
+  std::int64_t chunks = 0;
+};
+
+/// A chunk with what a citation needs.
+struct ChunkRow {
+  std::int64_t id = 0;
+  std::int64_t document = 0;
+  std::string name;
+  std::string source;
+  std::string title;
+  std::string text;
+  std::string heading_path;
+  std::uint32_t page = 0;
+  std::uint64_t start = 0;
+  std::uint64_t end = 0;
+  std::optional<std::uint64_t> vector_row;
+  std::string created;
+};
+
+struct NewChunk {
+  text::Chunk chunk;
+  std::optional<std::uint64_t> vector_row;
+};
+
+/// "S12" for a chunk of the shared scope, "P12@alice" for one of a persona.
+std::string chunk_id(const tree::Scope& scope, std::int64_t chunk);
+struct ChunkId {
+  tree::Scope scope;
+  std::int64_t chunk;
+};
+/// Throws Error{usage} for anything else.
+ChunkId parse_chunk_id(std::string_view text);
+
+/// The writing side of a scope's store: one process at a time, held by its lock.
+///
+/// Documents come in three steps, so that readers see all of a document or nothing of it, however
+/// long it is: begin_document() (invisible), add_chunks() as often as needed, finish_document(),
+/// which puts it in the place of the document of that name. The caller brackets calls that belong
+/// together in one transaction; vectors are appended before it (vector::StoreWriter).
+class Store {
+ public:
+  static constexpr int kVersion = 1;
+
+  /// Makes the store when it is absent. Throws Error{locked} when another run holds it.
+  Store(const std::filesystem::path& folder, tree::Scope scope, std::chrono::milliseconds wait);
+
+  const tree::Scope& scope() const { return scope_; }
+  const std::filesystem::path& folder() const { return folder_; }
+  io::Database& database() { return database_; }
+  vector::StoreWriter& vectors() { return vectors_; }
+
+  std::optional<DocumentRow> find(const std::string& name);
+  std::vector<DocumentRow> of_source(const std::string& source);
+
+  std::int64_t begin_document(const DocumentRow& document);
+  void add_chunks(std::int64_t document, std::string_view title, std::span<const NewChunk> chunks);
+  void finish_document(std::int64_t document, const DocumentRow& final_row);
+  void remove_document(std::int64_t document);
+  /// Removes what a killed run began and never finished. Returns how many.
+  std::int64_t remove_unfinished();
+
+  /// After the last transaction of a run: merges the full-text index when much changed, publishes
+  /// the plain names and id_mapping.json.
+  void finish_run();
+
+ private:
+  void note_lengths(std::span<const std::int64_t> chunks, bool text_only);
+  void write_id_mapping();
+
+  std::filesystem::path folder_;
+  tree::Scope scope_;
+  io::LockFile lock_;
+  io::Database database_;
+  vector::StoreWriter vectors_;
+  ChunkLengths lengths_;
+  std::int64_t changed_chunks_ = 0;
+};
+
+/// The reading side: one snapshot of the store, whatever a writer does meanwhile.
+class Snapshot {
+ public:
+  static bool exists(const std::filesystem::path& folder);
+  Snapshot(const std::filesystem::path& folder, tree::Scope scope);
+
+  const tree::Scope& scope() const { return scope_; }
+  io::Database& database() { return database_; }
+  const vector::StoreReader& vectors() const { return vectors_; }
+  const ChunkLengths& lengths() const { return lengths_; }
+
+  std::vector<Postings> postings(std::span<const std::string> terms) { return finder_.find(terms); }
+  std::optional<std::int64_t> chunk_of_row(std::uint64_t vector_row);
+  std::optional<std::uint64_t> row_of_chunk(std::int64_t chunk);
+  /// nullopt when there is no such chunk, or its document is not finished.
+  std::optional<ChunkRow> chunk(std::int64_t id);
+  std::vector<std::string> tags(std::int64_t document);
+  /// Chunks of documents with one of the tags and created in [since, until); nullopt: no filter.
+  struct Filter {
+    std::vector<std::string> tags;
+    std::string since;  ///< RFC 3339, empty: open
+    std::string until;
+    bool empty() const { return tags.empty() && since.empty() && until.empty(); }
+  };
+  struct Allowed {
+    std::vector<std::int64_t> chunks;       ///< ascending
+    std::vector<std::uint64_t> vector_rows;  ///< ascending
+  };
+  Allowed allowed(const Filter& filter);
+  std::int64_t documents();
+
+ private:
+  std::filesystem::path folder_;
+  tree::Scope scope_;
+  io::Database database_;
+  io::Transaction transaction_;
+  vector::StoreReader vectors_;
+  ChunkLengths lengths_;
+  PostingsFinder finder_;
+  io::Statement chunk_of_row_;
+  io::Statement row_of_chunk_;
+  io::Statement chunk_;
+};
+
+}  // namespace reef::document

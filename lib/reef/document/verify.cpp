@@ -1,0 +1,266 @@
+#include "reef/document/verify.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <set>
+
+#include "reef/core/cancel.h"
+#include "reef/core/error.h"
+#include "reef/core/log.h"
+#include "reef/document/internal/sources.h"
+#include "reef/document/originals.h"
+#include "reef/document/registry.h"
+#include "reef/document/store.h"
+#include "reef/io/checksum.h"
+
+namespace reef::document {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr const char* kNextRun = "the next 'reef-index ingest' or 'remove' of this scope mends it";
+
+class ScopeCheck {
+ public:
+  ScopeCheck(const tree::Tree& tree, const tree::Scope& scope, VerifyReport& report)
+      : tree_(tree), scope_(scope), folder_(tree.vectors(scope)), report_(report) {}
+
+  void run(std::chrono::milliseconds wait, Progress& progress) {
+    report_.scopes.push_back(scope_.name());
+    const io::LockFile lock(folder_ / ".lock", wait);
+    io::Database database(folder_ / "metadata.sqlite", io::OpenMode::read);
+    io::require_version(database, Store::kVersion);
+    progress.begin("checking " + scope_.name(), 0, ProgressUnit::items);
+    if (const std::string broken = database.integrity(); !broken.empty()) {
+      add("metadata.sqlite", "SQLite: " + broken, "restore it from a backup, or remove the folder and ingest again");
+      return;
+    }
+    check_text_index(database);
+    for (const vector::StoreFault& fault : vector::verify_store(folder_, database))
+      add(fault.file, fault.what, fault.mends_itself ? kNextRun : "restore it from a backup, or remove the folder and ingest again",
+          fault.mends_itself);
+    check_rows(database);
+    check_id_mapping(database);
+    check_leftovers(folder_);
+    check_leftovers(Originals(tree_, scope_).staging());
+    count(database);
+    progress.end();
+  }
+
+  void check_registry(Registry& registry, const Originals& originals, Progress& progress) {
+    io::Database database(folder_ / "metadata.sqlite", io::OpenMode::read);
+    auto documents = database.prepare("SELECT count(*) FROM documents WHERE source = ? AND finished");
+    for (const Source& source : registry.list(scope_)) {
+      check_interrupt();
+      known_.insert(source.path);
+      if (source.state == SourceState::pending || source.state == SourceState::removing) {
+        add("documents.sqlite", fmt::format("{} is {}: a run was ended in the middle of it", io::shown(source.path), state_name(source.state)),
+            kNextRun, true);
+        continue;
+      }
+      if (source.state != SourceState::done) continue;
+      documents.bind(1, source.path).step();
+      if (documents.integer(0) != source.documents)
+        add("documents.sqlite", fmt::format("{} gave {} documents, the store holds {}", io::shown(source.path), source.documents, documents.integer(0)),
+            "remove that file with 'reef-index remove', then ingest it again");
+      documents.reset();
+      check_original(source, originals);
+      progress.advance(1);
+    }
+    auto orphans = database.prepare("SELECT DISTINCT source FROM documents WHERE finished");
+    while (orphans.step())
+      if (const std::string path(orphans.text(0)); !known_.count(path))
+        add("metadata.sqlite", fmt::format("documents of {}, which the registry does not know", io::shown(path)),
+            "ingest that file again");
+  }
+
+ private:
+  void add(std::string file, std::string what, std::string next_step, bool mends_itself = false) {
+    report_.faults.push_back({scope_.name(), std::move(file), std::move(what), std::move(next_step), mends_itself});
+  }
+
+  std::int64_t number(io::Database& database, const char* sql) {
+    auto statement = database.prepare(sql);
+    statement.step();
+    return statement.integer(0);
+  }
+
+  void check_text_index(io::Database& database) {
+    // FTS5's own check writes nothing, but is an INSERT: it needs a connection that may write.
+    io::Database writable;
+    try {
+      writable = io::Database(database.path(), io::OpenMode::write);
+    } catch (const Error&) {
+      log_step("{}: cannot be written, so FTS5 cannot check its index", io::shown(database.path()));
+    }
+    try {
+      if (writable) writable.execute("INSERT INTO chunks_fts (chunks_fts, rank) VALUES ('integrity-check', 1)");
+    } catch (const Error& error) {
+      if (error.code() != Errc::corrupt) throw;
+      add("metadata.sqlite", "the full-text index does not match the texts", "remove the scope's documents and ingest them again");
+    }
+    ChunkLengths lengths;
+    lengths.load(database);
+    const std::int64_t chunks = number(database, "SELECT count(*) FROM chunks");
+    if (lengths.rows(false) + lengths.rows(true) != chunks)
+      add("metadata.sqlite", fmt::format("chunk_lengths counts {} chunks, there are {}", lengths.rows(false) + lengths.rows(true), chunks),
+          "remove the scope's documents and ingest them again");
+  }
+
+  void check_rows(io::Database& database) {
+    const auto state = vector::read_state(database);
+    auto beyond = database.prepare("SELECT count(*) FROM chunks WHERE vector_row >= ?");
+    beyond.bind(1, static_cast<std::int64_t>(state.rows_total)).step();
+    if (beyond.integer(0) > 0)
+      add("metadata.sqlite", fmt::format("{} chunks name vectors past the {} committed rows", beyond.integer(0), state.rows_total),
+          "restore the store from a backup, or remove the folder and ingest again");
+    const std::int64_t dead = number(database, "SELECT count(*) FROM dead_rows");
+    const std::int64_t alive = number(database, "SELECT count(*) FROM chunks WHERE vector_row IS NOT NULL");
+    if (static_cast<std::uint64_t>(alive + dead) != state.rows_total)
+      add("vectors.npy", fmt::format("{} rows, of which {} belong to chunks and {} are removed", state.rows_total, alive, dead),
+          "restore the store from a backup, or remove the folder and ingest again");
+    if (number(database, "SELECT count(*) FROM chunks c JOIN dead_rows d ON d.vector_row = c.vector_row") > 0)
+      add("metadata.sqlite", "a chunk names a removed vector", "restore the store from a backup, or remove the folder and ingest again");
+    if (const auto unfinished = number(database, "SELECT count(*) FROM documents WHERE NOT finished"); unfinished > 0)
+      add("metadata.sqlite", fmt::format("{} documents that a run began and never finished (no query sees them)", unfinished), kNextRun, true);
+  }
+
+  void check_id_mapping(io::Database& database) {
+    const std::string wanted = fmt::format("\"rows_total\":{},\"last_chunk\":{},\"dead_rows\":{},", vector::read_state(database).rows_total,
+                                           number(database, "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'chunks'), 0)"),
+                                           number(database, "SELECT count(*) FROM dead_rows"));
+    std::string text;
+    try {
+      text = io::read_file(folder_ / "id_mapping.json");
+    } catch (const Error& error) {
+      if (error.code() != Errc::not_found) throw;
+    }
+    if (text.find(wanted) == std::string::npos) add("id_mapping.json", "not of the store's present state", kNextRun, true);
+  }
+
+  /// In the store only temporary names, in the staging folder everything.
+  void check_leftovers(const fs::path& folder) {
+    if (!internal::file_exists(folder)) return;
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      const std::string name = entry.path().filename().string();
+      if (folder != folder_ || (name.starts_with(".") && name.ends_with(".tmp")))
+        add(io::shown(name), "left by a run that was ended", kNextRun, true);
+    }
+  }
+
+  void check_original(const Source& source, const Originals& originals) {
+    const fs::path raw = originals.raw_path(source.sha256, source.extension);
+    const std::string again = fmt::format("ingest {} again after 'reef-index remove'", io::shown(source.path));
+    try {
+      if (io::to_hex(io::sha256_file(raw, [](std::uint64_t) { check_interrupt(); })) != source.sha256)
+        add("raw/" + raw.filename().string(), "its content is not what its name says", again);
+    } catch (const Error& error) {
+      if (error.code() == Errc::interrupted) throw;
+      add("raw/" + raw.filename().string(), error.what(), again);
+    }
+    if (!internal::file_exists(originals.processed_path(source.sha256)))
+      add("processed/" + source.sha256 + ".jsonl", "missing", again);
+  }
+
+  void count(io::Database& database) {
+    report_.documents += static_cast<std::uint64_t>(number(database, "SELECT count(*) FROM documents WHERE finished"));
+    report_.chunks += static_cast<std::uint64_t>(number(database, "SELECT count(*) FROM chunks"));
+    report_.vectors += static_cast<std::uint64_t>(number(database, "SELECT count(*) FROM chunks WHERE vector_row IS NOT NULL"));
+  }
+
+  const tree::Tree& tree_;
+  const tree::Scope& scope_;
+  fs::path folder_;
+  VerifyReport& report_;
+  std::set<std::string> known_;
+};
+
+/// Files in raw/ and processed/ that no source of any scope needs.
+void check_unreferenced(const tree::Tree& tree, Registry& registry, VerifyReport& report) {
+  for (const fs::path& folder : {tree.raw(), tree.processed()}) {
+    if (!internal::file_exists(folder)) continue;
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      const std::string name = entry.path().filename().string();
+      const std::string digest = name.substr(0, name.find('.'));
+      if (!digest.empty() && registry.references(digest) > 0) continue;
+      report.faults.push_back({"all", folder.filename().string() + "/" + io::shown(name), "belongs to no document",
+                               "remove it", false});
+    }
+  }
+}
+
+std::uint64_t folder_bytes(const fs::path& folder) {
+  std::uint64_t bytes = 0;
+  std::set<ino_t> counted;  // plain names are hard links
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    struct stat info {};
+    if (::lstat(entry.path().c_str(), &info) == 0 && S_ISREG(info.st_mode) && counted.insert(info.st_ino).second)
+      bytes += static_cast<std::uint64_t>(info.st_size);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+std::vector<tree::Scope> scopes_with_store(const tree::Tree& tree, const std::vector<std::string>& personas) {
+  std::vector<tree::Scope> scopes;
+  if (Snapshot::exists(tree.vectors(tree::Scope::shared()))) scopes.push_back(tree::Scope::shared());
+  for (const std::string& id : personas)
+    if (const auto scope = tree::Scope::persona(id); Snapshot::exists(tree.vectors(scope))) scopes.push_back(scope);
+  return scopes;
+}
+
+VerifyReport verify(const tree::Tree& tree, const std::vector<tree::Scope>& scopes, std::chrono::milliseconds wait, Progress& progress) {
+  VerifyReport report;
+  std::optional<Registry> registry;
+  if (internal::file_exists(tree.registry())) {
+    registry.emplace(tree.registry(), io::OpenMode::read);
+    if (const std::string broken = registry->database().integrity(); !broken.empty()) {
+      report.faults.push_back({"all", "documents.sqlite", "SQLite: " + broken, "restore it from a backup", false});
+      registry.reset();
+    }
+  }
+  for (const tree::Scope& scope : scopes) {
+    check_interrupt();
+    const Originals originals(tree, scope);
+    ScopeCheck check(tree, scope, report);
+    check.run(wait, progress);
+    if (registry) check.check_registry(*registry, originals, progress);
+  }
+  if (registry) check_unreferenced(tree, *registry, report);
+  return report;
+}
+
+StatReport stat(const tree::Tree& tree, const std::vector<tree::Scope>& scopes) {
+  StatReport report;
+  report.root = tree.root().string();
+  std::optional<Registry> registry;
+  if (internal::file_exists(tree.registry())) registry.emplace(tree.registry(), io::OpenMode::read);
+  for (const tree::Scope& scope : scopes) {
+    Snapshot snapshot(tree.vectors(scope), scope);
+    const auto& state = snapshot.vectors().state();
+    ScopeStat stat;
+    stat.scope = scope.name();
+    stat.generation = state.generation;
+    if (registry) {
+      for (const Source& source : registry->list(scope)) {
+        ++stat.files;
+        if (source.state == SourceState::failed) ++stat.failed;
+      }
+    }
+    stat.documents = static_cast<std::uint64_t>(snapshot.documents());
+    stat.text_only = static_cast<std::uint64_t>(snapshot.lengths().rows(true));
+    stat.dead_rows = snapshot.vectors().dead().size();
+    stat.vectors = state.rows_total - stat.dead_rows;
+    stat.chunks = static_cast<std::uint64_t>(snapshot.lengths().rows(false)) + stat.text_only;
+    stat.dim = state.dim;
+    stat.model = state.model;
+    stat.model_digest = state.model_digest;
+    stat.bytes = folder_bytes(tree.vectors(scope));
+    report.scopes.push_back(std::move(stat));
+  }
+  return report;
+}
+
+}  // namespace reef::document

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "reef/core/progress.h"
+#include "reef/tree/tree.h"
+
+namespace reef::document {
+
+struct VerifyFault {
+  std::string scope;
+  std::string file;
+  std::string what;
+  std::string next_step;
+  bool mends_itself = false;  ///< the next ingest or remove of that scope does
+};
+
+struct VerifyReport {
+  std::vector<std::string> scopes;
+  std::uint64_t documents = 0;
+  std::uint64_t chunks = 0;
+  std::uint64_t vectors = 0;
+  std::vector<VerifyFault> faults;
+};
+
+/// Compares everything that belongs together: databases with themselves, full-text index with
+/// texts, vectors and codes with the commit point, id_mapping.json, the registry with the stores,
+/// originals with their digests. Reads everything, changes nothing. A scope that a run is writing
+/// now is waited for (`wait`), else Error{locked}.
+VerifyReport verify(const tree::Tree& tree, const std::vector<tree::Scope>& scopes, std::chrono::milliseconds wait,
+                    Progress& progress);
+
+struct ScopeStat {
+  std::string scope;
+  std::int64_t generation = 0;
+  std::uint64_t files = 0;
+  std::uint64_t failed = 0;  ///< files
+  std::uint64_t documents = 0;
+  std::uint64_t chunks = 0;
+  std::uint64_t text_only = 0;
+  std::uint64_t vectors = 0;
+  std::uint64_t dead_rows = 0;
+  std::size_t dim = 0;
+  std::string model;
+  std::string model_digest;
+  std::uint64_t bytes = 0;  ///< of the scope's folder
+};
+
+struct StatReport {
+  std::string root;
+  std::vector<ScopeStat> scopes;
+};
+
+StatReport stat(const tree::Tree& tree, const std::vector<tree::Scope>& scopes);
+
+/// The scopes that have a store: shared first, then personas by id.
+std::vector<tree::Scope> scopes_with_store(const tree::Tree& tree, const std::vector<std::string>& personas);
+
+std::string to_text(const VerifyReport& report);
+std::string to_json(const VerifyReport& report);
+std::string to_text(const StatReport& report);
+std::string to_json(const StatReport& report);
+
+}  // namespace reef::document
