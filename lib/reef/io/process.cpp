@@ -28,6 +28,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr std::size_t kErrorTextBytes = 4096;
+constexpr unsigned kCloseRangeCloexec = 1U << 2;  // CLOSE_RANGE_CLOEXEC of linux/close_range.h
 
 /// Moves a descriptor above 2, where the child's dup2() calls cannot overwrite it.
 UniqueFd above_standard(UniqueFd fd, const std::string& what) {
@@ -108,6 +109,8 @@ bool prepare_child(const Launch& launch) {
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   ::signal(SIGPIPE, SIG_DFL);  // exec keeps what is ignored
+  // What this process inherited or a library opened without O_CLOEXEC. Linux 5.11; best effort.
+  ::syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, kCloseRangeCloexec);
   return ::dup2(launch.input.get(), STDIN_FILENO) >= 0 && ::dup2(launch.output.get(), STDOUT_FILENO) >= 0 &&
          ::dup2(launch.errors.get(), STDERR_FILENO) >= 0 && apply(launch.limits);
 }

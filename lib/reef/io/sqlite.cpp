@@ -51,8 +51,9 @@ fs::path beside(const fs::path& path, const char* suffix) { return fs::path(path
 
 /// "file:…?immutable=1", with everything that means something in a URI escaped.
 std::string immutable_uri(const fs::path& path) {
+  const std::string name = fs::absolute(path).string();
   std::string uri = "file:";
-  for (const char c : fs::absolute(path).native()) {
+  for (const char c : name) {
     const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '/' ||
                        c == '.' || c == '-' || c == '_';
     uri += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned>(static_cast<unsigned char>(c)));
