@@ -1,0 +1,42 @@
+#include "reef/embed/default_embedder.h"
+
+#include "reef/core/error.h"
+#include "reef/embed/encoder.h"
+#include "reef/embed/endpoint.h"
+#include "reef/model/embedding.h"
+
+namespace reef::embed {
+namespace {
+
+std::unique_ptr<Embedder> open_configured_endpoint(const tree::Tree& tree, const tree::Config& config) {
+  EndpointOptions options;
+  options.url = config.text("system", "endpoints.embedding.url");
+  if (options.url.empty())
+    throw Error(Errc::usage, "default_embedding is 'endpoint', but endpoints.embedding.url is empty",
+                "name the service in config/system.yaml");
+  options.model = config.text("system", "endpoints.embedding.model");
+  options.key_file = config.text("system", "endpoints.embedding.key_file");
+  options.timeout = std::chrono::seconds(config.count("system", "endpoints.embedding.timeout_seconds"));
+  options.max_tokens = config.count("system", "endpoints.embedding.max_tokens");
+  options.query_prefix = config.text("models", "models.endpoint.query_prefix");
+  options.passage_prefix = config.text("models", "models.endpoint.passage_prefix");
+  options.scratch = tree.embedding_cache();
+  return open_endpoint(options);
+}
+
+}  // namespace
+
+std::unique_ptr<Embedder> open_default_embedder(const tree::Tree& tree, const tree::Config& config) {
+  const std::string name = config.text("models", "default_embedding");
+  if (name == "endpoint") return open_configured_endpoint(tree, config);
+  try {
+    return open_encoder(tree.encoders(), model::resolve_embedding(tree, config, name));
+  } catch (const Error& error) {
+    if (error.code() != Errc::not_found) throw;
+    throw Error(Errc::not_found, error.what(),
+                "bring it with 'scripts/fetch-embedding-model' or 'reef-model import', or go without vectors: "
+                "'ingest --text-only', 'query --mode bm25'");
+  }
+}
+
+}  // namespace reef::embed

@@ -1,0 +1,53 @@
+#include <fmt/format.h>
+
+#include "reef/core/text.h"
+#include "reef/retrieve/query.h"
+
+namespace reef::retrieve {
+namespace {
+
+std::string citation(const Passage& passage) {
+  std::string line = "[" + passage.id;
+  if (!passage.created.empty()) line += " " + passage.created.substr(0, 10);
+  line += "]";
+  if (!passage.title.empty()) line += " " + passage.title;
+  if (!passage.heading_path.empty() && passage.heading_path != passage.title) line += " > " + passage.heading_path;
+  if (passage.page != 0) line += fmt::format(", page {}", passage.page);
+  return line + "\n";
+}
+
+/// The longest beginning of `text`, cut at white space, that fits the budget.
+std::string cut_to(const std::string& text, std::size_t budget, const std::function<std::size_t(std::string_view)>& count) {
+  std::size_t good = 0, bad = text.size() + 1;
+  while (good + 1 < bad) {
+    const std::size_t middle = good + (bad - good) / 2;
+    (count(std::string_view(text).substr(0, middle)) <= budget ? good : bad) = middle;
+  }
+  if (good >= text.size()) return text;
+  const std::size_t space = text.find_last_of(" \t\n", good);
+  return text.substr(0, space == std::string::npos ? 0 : space) + " …";
+}
+
+}  // namespace
+
+std::string format_context(const Answer& answer, std::size_t budget, const std::function<std::size_t(std::string_view)>& count) {
+  std::string context;
+  std::size_t used = 0;
+  for (const Result& result : answer.results) {
+    const std::string head = citation(result.passage);
+    const std::size_t head_tokens = count(head);
+    std::string text = result.passage.text;
+    std::size_t tokens = head_tokens + count(text);
+    if (used + tokens > budget) {
+      if (!context.empty()) continue;  // a shorter one further down may still fit
+      if (head_tokens + 1 >= budget) break;
+      text = cut_to(text, budget - head_tokens - 1, count);
+      tokens = head_tokens + count(text);
+    }
+    context += (context.empty() ? "" : "\n") + head + text + "\n";
+    used += tokens;
+  }
+  return context;
+}
+
+}  // namespace reef::retrieve

@@ -1,0 +1,139 @@
+#include <algorithm>
+#include <atomic>
+#include <numeric>
+
+#include "reef/retrieve/layer.h"
+
+namespace reef::retrieve {
+namespace {
+
+// BM25's usual constants, the ones of FTS5's bm25().
+constexpr double kSaturation = 1.2;
+constexpr double kLengthShare = .75;
+
+class DocumentLayer : public Layer {
+ public:
+  DocumentLayer(std::shared_ptr<ScopeSearch> scope, std::string name, bool text_only)
+      : scope_(std::move(scope)), name_(std::move(name)), text_only_(text_only) {}
+
+  const std::string& name() const override { return name_; }
+
+  void ask(const Question& question) override {
+    question_ = &question;
+    scope_->ask(question);
+  }
+
+  TermCounts term_counts() const override {
+    TermCounts counts;
+    counts.rows = static_cast<double>(lengths().rows(text_only_));
+    for (const document::Postings& term : scope_->postings()) {
+      double rows = static_cast<double>(term.chunks.size());
+      if (lengths().rows(!text_only_) > 0)
+        rows = static_cast<double>(std::count_if(term.chunks.begin(), term.chunks.end(), [&](auto chunk) { return is_mine(chunk); }));
+      counts.rows_with_term.push_back(rows);
+    }
+    return counts;
+  }
+
+  std::vector<Candidate> best_by_words(std::span<const double> idf, std::size_t count) override {
+    // One slot for each chunk id that any term occurs in; ids of a scope lie close together.
+    std::int64_t low = INT64_MAX, high = -1;
+    for (const document::Postings& term : scope_->postings()) {
+      if (term.chunks.empty()) continue;
+      low = std::min(low, term.chunks.front());
+      high = std::max(high, term.chunks.back());
+    }
+    if (high < low) return {};
+    std::vector<float> scores(static_cast<std::size_t>(high - low + 1));
+    for (std::size_t t = 0; t < idf.size(); ++t) {
+      const document::Postings& term = scope_->postings()[t];
+      for (std::size_t i = 0; i < term.chunks.size(); ++i)
+        scores[static_cast<std::size_t>(term.chunks[i] - low)] += static_cast<float>(weight(term.chunks[i], term.counts[i], idf[t]));
+    }
+    std::vector<Candidate> best;
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+      const std::int64_t chunk = low + static_cast<std::int64_t>(i);
+      if (scores[i] > 0 && is_mine(chunk) && is_allowed(chunk)) best.push_back({chunk, scores[i], std::nullopt});
+    }
+    const auto better = [](const Candidate& a, const Candidate& b) { return a.bm25 > b.bm25 || (a.bm25 == b.bm25 && a.id < b.id); };
+    const auto end = best.begin() + static_cast<std::ptrdiff_t>(std::min(count, best.size()));
+    std::partial_sort(best.begin(), end, best.end(), better);
+    best.erase(end, best.end());
+    return best;
+  }
+
+  std::vector<Candidate> best_by_vector(std::size_t count) override {
+    if (text_only_ || question_->vector.empty() || scope_->snapshot().vectors().empty()) return {};
+    const auto* only = scope_->allowed() ? &scope_->allowed()->vector_rows : nullptr;
+    std::vector<Candidate> best;
+    for (const vector::Hit& hit : scope_->snapshot().vectors().search(question_->vector, count, only))
+      if (const auto chunk = scope_->snapshot().chunk_of_row(hit.row)) best.push_back({*chunk, 0, hit.score});
+    return best;
+  }
+
+  void complete(std::span<Candidate> candidates, std::span<const double> idf) override {
+    for (Candidate& candidate : candidates) {
+      candidate.bm25 = 0;
+      for (std::size_t t = 0; t < idf.size(); ++t) {
+        const document::Postings& term = scope_->postings()[t];
+        const auto found = std::lower_bound(term.chunks.begin(), term.chunks.end(), candidate.id);
+        if (found == term.chunks.end() || *found != candidate.id) continue;
+        candidate.bm25 += weight(candidate.id, term.counts[static_cast<std::size_t>(found - term.chunks.begin())], idf[t]);
+      }
+      if (text_only_ || question_->vector.empty() || candidate.cosine) continue;
+      if (const auto row = scope_->snapshot().row_of_chunk(candidate.id)) {
+        const auto values = scope_->snapshot().vectors().row(*row);
+        candidate.cosine = std::inner_product(values.begin(), values.end(), question_->vector.begin(), 0.f);
+      }
+    }
+  }
+
+  std::optional<Passage> fetch(std::int64_t id) override {
+    const auto row = scope_->snapshot().chunk(id);
+    if (!row) return std::nullopt;
+    const tree::Scope& scope = scope_->snapshot().scope();
+    return Passage{document::chunk_id(scope, id), row->title, row->heading_path, row->text, row->name, row->source, scope.name(),
+                   row->page, row->start, row->end, row->created};
+  }
+
+ private:
+  const document::ChunkLengths& lengths() const { return scope_->snapshot().lengths(); }
+  bool is_mine(std::int64_t chunk) const { return lengths().words(chunk) > 0 && lengths().text_only(chunk) == text_only_; }
+  bool is_allowed(std::int64_t chunk) const {
+    const auto& allowed = scope_->allowed();
+    return !allowed || std::binary_search(allowed->chunks.begin(), allowed->chunks.end(), chunk);
+  }
+  /// Robertson and Zaragoza, The Probabilistic Relevance Framework (2009), with FTS5's constants.
+  double weight(std::int64_t chunk, std::uint32_t count, double idf) const {
+    const double length = lengths().words(chunk) / lengths().mean_words(text_only_);
+    return idf * count * (kSaturation + 1) / (count + kSaturation * (1 - kLengthShare + kLengthShare * length));
+  }
+
+  std::shared_ptr<ScopeSearch> scope_;
+  std::string name_;
+  bool text_only_;
+  const Question* question_ = nullptr;
+};
+
+}  // namespace
+
+Question::Question() {
+  static std::atomic<std::uint64_t> last{0};
+  number = ++last;
+}
+
+ScopeSearch::ScopeSearch(const tree::Tree& tree, const tree::Scope& scope) : snapshot_(tree.vectors(scope), scope) {}
+
+void ScopeSearch::ask(const Question& question) {
+  if (asked_ == question.number) return;
+  asked_ = question.number;
+  postings_ = snapshot_.postings(question.terms);
+  allowed_.reset();
+  if (!question.filter.empty()) allowed_ = snapshot_.allowed(question.filter);
+}
+
+std::unique_ptr<Layer> make_document_layer(std::shared_ptr<ScopeSearch> scope, std::string name, bool text_only) {
+  return std::make_unique<DocumentLayer>(std::move(scope), std::move(name), text_only);
+}
+
+}  // namespace reef::retrieve

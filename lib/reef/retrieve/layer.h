@@ -1,0 +1,91 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "reef/document/store.h"
+
+namespace reef::retrieve {
+
+/// What a query asks of every layer.
+struct Question {
+  Question();  ///< takes the next number
+  std::uint64_t number;  ///< tells one question from the next
+  std::vector<std::string> terms;        ///< document::query_terms() of its text; empty: no BM25
+  std::vector<float> vector;             ///< unit length; empty: no dense search
+  document::Snapshot::Filter filter;
+};
+
+/// A text of a layer and how well it fits.
+struct Candidate {
+  std::int64_t id = 0;          ///< within its layer
+  double bm25 = 0;              ///< under the layer's own idf, 0 where no term occurs
+  std::optional<double> cosine; ///< absent in a layer without vectors
+};
+
+/// What a citation needs of one text.
+struct Passage {
+  std::string id;  ///< "S12": `reef-index show` takes it
+  std::string title;
+  std::string heading_path;
+  std::string text;
+  std::string document;  ///< id of the document, unique within its scope
+  std::string source;
+  std::string scope;
+  std::uint32_t page = 0;
+  std::uint64_t start = 0;
+  std::uint64_t end = 0;
+  std::string created;
+};
+
+/// How often the terms of a question occur in a layer: what its idf is made of.
+struct TermCounts {
+  double rows = 0;
+  std::vector<double> rows_with_term;
+};
+
+/// One source of knowledge. The seam at which another engine may stand in for the embedded stores:
+/// search and fetch by id, nothing else. One question at a time: ask() first, then the rest.
+class Layer {
+ public:
+  virtual ~Layer() = default;
+
+  /// The name that configuration and results use: "persona", "shared", "documents".
+  virtual const std::string& name() const = 0;
+  virtual void ask(const Question& question) = 0;
+  virtual TermCounts term_counts() const = 0;
+  /// The best `count` rows by BM25 with these idf values, best first.
+  virtual std::vector<Candidate> best_by_words(std::span<const double> idf, std::size_t count) = 0;
+  /// The best `count` rows by cosine, best first; bm25 is not filled.
+  virtual std::vector<Candidate> best_by_vector(std::size_t count) = 0;
+  /// Fills bm25 (by these idf values) and cosine of rows that the other search found.
+  virtual void complete(std::span<Candidate> candidates, std::span<const double> idf) = 0;
+  virtual std::optional<Passage> fetch(std::int64_t id) = 0;
+};
+
+/// A scope's store opened for questions; its layers share it.
+class ScopeSearch {
+ public:
+  ScopeSearch(const tree::Tree& tree, const tree::Scope& scope);
+  document::Snapshot& snapshot() { return snapshot_; }
+  const document::Snapshot& snapshot() const { return snapshot_; }
+  /// Looks the words of the question up, once for all layers of this scope.
+  void ask(const Question& question);
+  const std::vector<document::Postings>& postings() const { return postings_; }
+  const std::optional<document::Snapshot::Allowed>& allowed() const { return allowed_; }
+
+ private:
+  document::Snapshot snapshot_;
+  std::uint64_t asked_ = 0;  ///< number of the question that the postings belong to
+  std::vector<document::Postings> postings_;
+  std::optional<document::Snapshot::Allowed> allowed_;  ///< absent without a filter
+};
+
+/// The chunks of a scope that have vectors ("persona", "shared"), or those without ("documents").
+std::unique_ptr<Layer> make_document_layer(std::shared_ptr<ScopeSearch> scope, std::string name, bool text_only);
+
+}  // namespace reef::retrieve

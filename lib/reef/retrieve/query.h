@@ -1,0 +1,90 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "reef/embed/embedder.h"
+#include "reef/retrieve/fuse.h"
+#include "reef/retrieve/layer.h"
+#include "reef/tree/config.h"
+#include "reef/tree/tree.h"
+
+namespace reef::retrieve {
+
+struct QueryOptions {
+  std::optional<std::string> persona;
+  std::vector<std::string> layers;  ///< empty: retrieve.layers
+  std::size_t count = 10;
+  Mode mode = Mode::hybrid;
+  bool chunks = false;  ///< several results of one document
+  document::Snapshot::Filter filter;
+};
+
+struct Result {
+  std::size_t rank = 0;
+  std::string layer;
+  double score = 0;
+  double bm25 = 0;               ///< 1 for the best of the answer
+  std::optional<double> cosine;
+  Passage passage;
+};
+
+struct Answer {
+  std::string id;  ///< of a batch's line; empty for a single question
+  std::string question;
+  std::vector<Result> results;
+  double elapsed_ms = 0;
+};
+
+/// Answers questions from one tree; opens stores and models once, however many questions come.
+class Searcher {
+ public:
+  using EmbedderMaker = std::function<std::unique_ptr<embed::Embedder>()>;
+
+  /// `make_embedder` is called at the first question that needs a vector, while another thread
+  /// looks the words up.
+  Searcher(const tree::Tree& tree, const tree::Config& config, EmbedderMaker make_embedder);
+  ~Searcher();
+
+  /// Throws Error{not_found} when nothing was ingested that the query could search, Error{usage}
+  /// when the store's vectors are of another model than the embedder.
+  Answer query(const std::string& text, const QueryOptions& options);
+  /// The same with a vector made elsewhere: dense search alone.
+  Answer query_vector(std::vector<float> vector, const QueryOptions& options);
+  /// Tokens of a text as the embedder counts them, or an estimate without one.
+  std::size_t count_tokens(std::string_view text);
+
+ private:
+  struct Layers;
+  ScopeSearch& scope(const tree::Scope& scope);
+  Layers layers_of(const QueryOptions& options);
+  Answer answer(const Question& question, Layers& layers, const QueryOptions& options);
+  embed::Embedder& embedder();
+  void check_model(const ScopeSearch& scope);
+
+  const tree::Tree& tree_;
+  const tree::Config& config_;
+  EmbedderMaker make_embedder_;
+  std::unique_ptr<embed::Embedder> embedder_;
+  std::map<std::string, std::shared_ptr<ScopeSearch>> scopes_;
+};
+
+/// One passage by its id, with what stands around it in the extracted text. Error{not_found}.
+Passage show(const tree::Tree& tree, const std::string& id);
+
+/// Text for a language model: passages under their citations, best first, in at most `budget`
+/// tokens as `count` counts them. A passage that does not fit whole is left out, but the first is cut.
+std::string format_context(const Answer& answer, std::size_t budget, const std::function<std::size_t(std::string_view)>& count);
+
+std::string to_text(const Answer& answer);
+std::string to_json(const Answer& answer);
+std::string to_text(const Passage& passage);
+std::string to_json(const Passage& passage);
+
+}  // namespace reef::retrieve

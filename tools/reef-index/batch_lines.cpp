@@ -1,0 +1,56 @@
+#include "batch_lines.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "reef/core/error.h"
+#include "reef/core/text.h"
+
+namespace reef::tool {
+
+BatchLines::BatchLines(const std::string& file) : in_(&std::cin) {
+  if (file == "-") return;
+  file_.open(file);
+  if (!file_) throw_errno("open", file);
+  in_ = &file_;
+}
+
+bool BatchLines::next() {
+  std::string line;
+  while (std::getline(*in_, line)) {
+    ++number_;
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    fault_.clear();
+    persona_.reset();
+    parse(line);
+    return true;
+  }
+  return false;
+}
+
+void BatchLines::parse(const std::string& line) {
+  const auto json = nlohmann::json::parse(to_valid_utf8(line), nullptr, false);
+  if (!json.is_object()) {
+    fault_ = "not a JSON object";
+    return;
+  }
+  const auto id = json.find("id");
+  id_ = id == json.end() ? fmt::format("{}", number_) : id->is_string() ? id->get<std::string>() : id->dump();
+  const auto text = json.find("text");
+  if (text == json.end() || !text->is_string()) {
+    fault_ = "\"text\" is missing or no string";
+    return;
+  }
+  text_ = text->get<std::string>();
+  if (const auto persona = json.find("persona"); persona != json.end()) {
+    if (persona->is_string())
+      persona_ = persona->get<std::string>();
+    else
+      fault_ = "\"persona\" is no string";
+  }
+}
+
+}  // namespace reef::tool

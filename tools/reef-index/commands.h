@@ -1,0 +1,33 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "reef/cli/app.h"
+#include "reef/embed/embedder.h"
+#include "reef/tree/config.h"
+#include "reef/tree/tree.h"
+
+namespace reef::tool {
+
+void add_ingest(CLI::App& app, cli::Session& session);
+void add_remove(CLI::App& app, cli::Session& session);
+void add_query(CLI::App& app, cli::Session& session);
+void add_show(CLI::App& app, cli::Session& session);
+void add_embed(CLI::App& app, cli::Session& session);
+void add_verify(CLI::App& app, cli::Session& session);
+void add_stat(CLI::App& app, cli::Session& session);
+
+/// The tree of this run, as its owner when the command writes.
+tree::Tree open_tree(const cli::Session& session, bool writes);
+
+/// --persona ID, or --shared (the default).
+struct ScopeChoice {
+  std::optional<std::string> persona;
+  bool shared = false;
+};
+void add_scope(CLI::App& app, const std::shared_ptr<ScopeChoice>& choice);
+tree::Scope chosen_scope(const ScopeChoice& choice, const tree::Config& config);
+
+}  // namespace reef::tool

@@ -1,0 +1,154 @@
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <iostream>
+#include <iterator>
+
+#include "batch_lines.h"
+#include "commands.h"
+#include "reef/core/cancel.h"
+#include "reef/core/log.h"
+#include "reef/core/time.h"
+#include "reef/embed/default_embedder.h"
+#include "reef/io/minute_histogram.h"
+#include "reef/retrieve/query.h"
+#include "reef/tree/persona.h"
+#include "reef/vector/foreign_npy.h"
+
+namespace reef::tool {
+namespace {
+
+struct QueryArguments {
+  retrieve::QueryOptions options;
+  std::optional<std::string> text;
+  std::optional<std::string> batch;
+  std::optional<std::string> vector_file;
+  std::uint64_t count = 10;
+  std::uint64_t budget = 2000;
+  bool context = false;
+  bool no_touch = false;
+};
+
+retrieve::Mode parse_mode(const std::string& text) {
+  if (text == "dense") return retrieve::Mode::dense;
+  if (text == "bm25") return retrieve::Mode::bm25;
+  return retrieve::Mode::hybrid;
+}
+
+std::string question_text(const std::string& operand) {
+  if (operand != "-") return operand;
+  return {std::istreambuf_iterator<char>(std::cin), {}};
+}
+
+void print_answer(cli::Session& session, const QueryArguments& arguments, retrieve::Searcher& searcher, const retrieve::Answer& answer) {
+  if (arguments.context && !session.json())
+    cli::Session::print(retrieve::format_context(answer, arguments.budget, [&](std::string_view t) { return searcher.count_tokens(t); }));
+  else
+    session.show(answer);
+}
+
+/// After the answer is out: how long it took, for reef-status. Never fails a query.
+class LatencyRecord {
+ public:
+  LatencyRecord(const tree::Tree& tree, bool wanted) : histogram_(tree.query_latency()), wanted_(wanted) {}
+  void add(const retrieve::Answer& answer) {
+    if (!wanted_) return;
+    std::fflush(stdout);
+    histogram_.record(now(), std::chrono::microseconds(static_cast<std::int64_t>(answer.elapsed_ms * 1000)));
+  }
+
+ private:
+  io::MinuteHistogram histogram_;
+  bool wanted_;
+};
+
+int run_batch(const QueryArguments& arguments, retrieve::Searcher& searcher, LatencyRecord& latency) {
+  int status = 0;
+  for (BatchLines lines(*arguments.batch); lines.next();) {
+    check_interrupt();
+    if (std::ferror(stdout)) break;  // the reader went away
+    if (!lines.fault().empty()) {
+      log_warn("{}:{}: {}", *arguments.batch, lines.number(), lines.fault());
+      status = kStatusPartial;
+      continue;
+    }
+    retrieve::QueryOptions options = arguments.options;
+    if (lines.persona()) options.persona = lines.persona();
+    retrieve::Answer answer = searcher.query(lines.text(), options);
+    answer.id = lines.id();
+    cli::Session::print(to_json(answer) + "\n");
+    latency.add(answer);
+  }
+  return status;
+}
+
+std::vector<float> read_vector(const std::string& file) {
+  const auto values = vector::read_npy_rows(file);
+  if (values.rows != 1)
+    throw Error(Errc::usage, fmt::format("{} holds {} vectors, a query takes one", file, values.rows), "save an array of shape (1, dim) or (dim,)");
+  return values.unit_rows;
+}
+
+int query(cli::Session& session, QueryArguments& arguments) {
+  arguments.options.count = arguments.count;
+  const int given = arguments.text.has_value() + arguments.batch.has_value() + arguments.vector_file.has_value();
+  if (given != 1) throw Error(Errc::usage, "name one question, --batch or --vector", "try 'reef-index query --help'");
+  const tree::Tree tree = open_tree(session, false);
+  const tree::Config config = tree::Config::load(tree, {"system", "models"});
+  if (arguments.options.persona && !document::Snapshot::exists(tree.vectors(tree::Scope::persona(*arguments.options.persona))))
+    tree::require_persona(tree::Config::load(tree, {"personas"}), *arguments.options.persona);
+  retrieve::Searcher searcher(tree, config, [&] { return embed::open_default_embedder(tree, config); });
+  LatencyRecord latency(tree, !arguments.no_touch);
+  if (arguments.batch) return run_batch(arguments, searcher, latency);
+  const auto answer = arguments.vector_file ? searcher.query_vector(read_vector(*arguments.vector_file), arguments.options)
+                                            : searcher.query(question_text(*arguments.text), arguments.options);
+  print_answer(session, arguments, searcher, answer);
+  latency.add(answer);
+  return 0;
+}
+
+int show(cli::Session& session, const std::string& id) {
+  session.show(retrieve::show(open_tree(session, false), id));
+  return 0;
+}
+
+}  // namespace
+
+void add_query(CLI::App& app, cli::Session& session) {
+  auto arguments = std::make_shared<QueryArguments>();
+  retrieve::QueryOptions& options = arguments->options;
+  CLI::App* verb = cli::add_verb(app, "query", "Answer a question with cited passages",
+                                 "reef-index query --persona alice 'when does the lease end?'");
+  verb->add_option("text", arguments->text, "The question, or - for stdin")->type_name("TEXT");
+  verb->add_option("--persona", options.persona, "Search this persona's knowledge too")->type_name("ID");
+  verb->add_option("--layers", options.layers, "Layers to search: persona,shared,documents")->delimiter(',')->type_name("LIST")->allow_extra_args(false);
+  cli::add_count(*verb, "-k", arguments->count, "Results (default: 10)");
+  verb->add_option_function<std::string>("--mode", [arguments](const std::string& text) { arguments->options.mode = parse_mode(text); },
+                                         "Search by vectors and words, or by one of them")
+      ->check(CLI::IsMember({"hybrid", "dense", "bm25"}))
+      ->type_name("MODE:{hybrid,dense,bm25}");
+  const auto date = [&](const char* name, std::string document::Snapshot::Filter::*field, const char* about) {
+    verb->add_option_function<std::string>(
+            name, [arguments, field](const std::string& text) { arguments->options.filter.*field = to_rfc3339(parse_time(text)); }, about)
+        ->type_name("DATE");
+  };
+  date("--since", &document::Snapshot::Filter::since, "Documents of this day or later");
+  date("--until", &document::Snapshot::Filter::until, "Documents before this day");
+  verb->add_option("--tag", options.filter.tags, "Documents with this tag (may be repeated: any of them)")->type_name("TAG")->allow_extra_args(false);
+  verb->add_flag("--chunks", options.chunks, "Several passages of one document");
+  verb->add_flag("--context", arguments->context, "Text for a language model, every passage under its citation");
+  cli::add_count(*verb, "--budget", arguments->budget, "Tokens that --context may use (default: 2000)");
+  verb->add_option("--batch", arguments->batch, "Questions from a file of {id,text[,persona]} lines; answers as JSON lines")->type_name("FILE");
+  verb->add_option("--vector", arguments->vector_file, "Search by a vector from a .npy file")->type_name("FILE");
+  verb->add_flag("--no-touch", arguments->no_touch, "Leave no trace: record neither the time taken nor an access");
+  verb->callback([=, &session] { session.choose([=, &session] { return query(session, *arguments); }); });
+}
+
+void add_show(CLI::App& app, cli::Session& session) {
+  auto id = std::make_shared<std::string>();
+  CLI::App* verb = cli::add_verb(app, "show", "Print a result's full text, source and place", "reef-index show S12");
+  verb->add_option("id", *id, "Id of a result")->required()->type_name("ID");
+  verb->callback([=, &session] { session.choose([=, &session] { return show(session, *id); }); });
+}
+
+}  // namespace reef::tool

@@ -1,0 +1,53 @@
+#include "commands.h"
+#include "reef/document/verify.h"
+#include "reef/tree/persona.h"
+
+namespace reef::tool {
+namespace {
+
+/// The scope chosen, or all that there are.
+std::vector<tree::Scope> scopes_of(const tree::Tree& tree, const ScopeChoice& choice) {
+  const tree::Config config = tree::Config::load(tree);
+  const auto all = document::scopes_with_store(tree, tree::personas(config));
+  if (!choice.persona && !choice.shared) return all;
+  const tree::Scope scope = chosen_scope(choice, config);
+  std::vector<tree::Scope> chosen;
+  for (const tree::Scope& each : all)
+    if (each == scope) chosen.push_back(each);
+  return chosen;
+}
+
+}  // namespace
+
+void add_verify(CLI::App& app, cli::Session& session) {
+  auto choice = std::make_shared<ScopeChoice>();
+  auto wait = std::make_shared<std::chrono::milliseconds>(0);
+  CLI::App* verb = cli::add_verb(app, "verify", "Compare everything that belongs together; changes nothing", "reef-index verify");
+  auto* persona = verb->add_option("--persona", choice->persona, "Only this persona (default: every scope)")->type_name("ID");
+  verb->add_flag("--shared", choice->shared, "Only shared knowledge")->excludes(persona);
+  cli::add_wait(*verb, *wait);
+  verb->callback([=, &session] {
+    session.choose([=, &session] {
+      const tree::Tree tree = open_tree(session, true);
+      const auto report = document::verify(tree, scopes_of(tree, *choice), *wait, session.progress());
+      if (session.json() || !session.quiet() || !report.faults.empty()) session.show(report);
+      return report.faults.empty() ? 0 : kStatusFault;
+    });
+  });
+}
+
+void add_stat(CLI::App& app, cli::Session& session) {
+  auto choice = std::make_shared<ScopeChoice>();
+  CLI::App* verb = cli::add_verb(app, "stat", "What each scope holds", "reef-index stat");
+  auto* persona = verb->add_option("--persona", choice->persona, "Only this persona (default: every scope)")->type_name("ID");
+  verb->add_flag("--shared", choice->shared, "Only shared knowledge")->excludes(persona);
+  verb->callback([=, &session] {
+    session.choose([=, &session] {
+      const tree::Tree tree = open_tree(session, false);
+      session.show(document::stat(tree, scopes_of(tree, *choice)));
+      return 0;
+    });
+  });
+}
+
+}  // namespace reef::tool
