@@ -6,7 +6,8 @@
 
 namespace reef::text {
 
-enum class Format { text, markdown, html, pdf, json, jsonl, man, source };
+/// `converted`: through a program that the operator named (ExtractOptions::converters).
+enum class Format { text, markdown, html, pdf, json, jsonl, man, source, converted };
 
 /// A run of a document's text that belongs together (paragraph, list item, table, code block, page).
 struct Block {
@@ -14,6 +15,7 @@ struct Block {
   std::uint64_t end = 0;
   std::string heading_path;  ///< "Install > From source", empty before the first heading
   std::uint32_t page = 0;    ///< from 1; 0 where the format has no pages
+  bool verbatim = false;     ///< code or a table: cut at line ends only, and kept whole where it fits
 };
 
 /// One document, or one part of a long one: extracted text, always valid UTF-8, cut in blocks.
@@ -21,7 +23,9 @@ struct Block {
 /// Offsets that reef stores and cites count bytes of the extracted text, which for plain text,
 /// Markdown and source code is the file itself; `base_offset` places a part in the whole.
 struct Document {
-  std::string id;     ///< of its JSONL line; empty: the caller uses the file's path
+  /// Of its JSONL line or JSON array element ("line-17", "item-17" where that has none); empty: the
+  /// caller uses the file's path.
+  std::string id;
   std::string title;  ///< of the JSONL line, <title>, first heading, NAME section; may be empty
   std::string text;
   std::vector<Block> blocks;

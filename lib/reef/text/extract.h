@@ -37,8 +37,8 @@ struct ExtractOptions {
 /// nullopt: a binary that nobody reads, whatever it is called.
 std::optional<Format> detect_format(const std::filesystem::path& file, const ExtractOptions& options);
 
-/// The name that the registry records: "markdown", "pdf", "converter:.docx".
-std::string format_name(Format format);
+/// The name that the registry records: "markdown", "pdf", "converter:.docx" (of `file`).
+std::string format_name(Format format, const std::filesystem::path& file = {});
 
 /// Delivers every document of a file (one, but for JSON arrays and JSONL), long ones in parts.
 /// Throws Error when nothing of the file can be used (unreadable, too large, encrypted PDF, child
