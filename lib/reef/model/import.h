@@ -15,11 +15,11 @@
 namespace reef::model {
 
 struct ImportOptions {
-  std::filesystem::path source;  ///< a model folder, a Hugging Face cache folder, a wheel
-  std::optional<Kind> kind;      ///< absent: told by the model's own files
-  std::string name;              ///< empty: the source's
-  std::string persona;           ///< for an adapter: whose it is
-  bool force = false;            ///< replace another model of the same name
+  std::filesystem::path source{};  ///< a model folder, a Hugging Face cache folder, a wheel
+  std::optional<Kind> kind{};      ///< absent: told by the model's own files
+  std::string name{};              ///< empty: the source's
+  std::string persona{};           ///< for an adapter: whose it is
+  bool force = false;              ///< replace another model of the same name
   bool dry_run = false;
   std::chrono::milliseconds wait{0};  ///< for the lock of models/
 };

@@ -102,7 +102,7 @@ class HeaderReader {
  private:
   void read_metadata(std::size_t at) {
     if (std::exchange(metadata_seen_, true)) scanner_.fail(at, "__metadata__ occurs twice");
-    scanner_.set_subject("__metadata__");
+    scanner_.set_subject("in", "__metadata__");
     std::vector<std::size_t> positions;
     scanner_.object("an object of strings", [&](std::string key, std::size_t key_at) {
       positions.push_back(key_at);
@@ -114,11 +114,11 @@ class HeaderReader {
       scanner_.fail(twice->position, fmt::format("the key '{}' occurs twice", legible(twice->name)));
     }
     std::sort(header_.metadata.begin(), header_.metadata.end());
-    scanner_.set_subject("");
+    scanner_.set_subject("", {});
   }
 
   void read_tensor(std::string name, std::size_t at) {
-    scanner_.set_subject("tensor " + legible(name));
+    scanner_.set_subject("tensor", name);
     Tensor tensor;
     tensor.name = std::move(name);
     bool has_dtype = false;
@@ -148,7 +148,7 @@ class HeaderReader {
     check_size(tensor, at);
     header_.tensors.push_back(std::move(tensor));
     positions_.push_back(at);
-    scanner_.set_subject("");
+    scanner_.set_subject("", {});
   }
 
   Dtype read_dtype() {

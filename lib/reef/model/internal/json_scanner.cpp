@@ -37,7 +37,7 @@ void append_utf8(std::string& out, unsigned code) {
 std::string legible(std::string_view name) { return ellipsis(printable(name), 80); }
 
 void JsonScanner::fail(std::size_t position, const std::string& rule) const {
-  const std::string subject = subject_.empty() ? "" : fmt::format(" ({})", subject_);
+  const std::string subject = *subject_ == '\0' ? "" : fmt::format(" ({} {})", subject_, legible(subject_name_));
   throw Error(Errc::corrupt, fmt::format("{}: byte {}{}: {}", file_, offset_ + position, subject, rule),
               "the file is damaged; get it again from its source");
 }

@@ -21,8 +21,11 @@ class JsonScanner {
   JsonScanner(std::string_view text, std::string file, std::uint64_t offset)
       : text_(text), file_(std::move(file)), offset_(offset) {}
 
-  /// What messages name beside the byte: "tensor wte.weight". Empty: nothing.
-  void set_subject(std::string subject) { subject_ = std::move(subject); }
+  /// What messages name beside the byte: a "tensor" called "wte.weight". Empty: nothing.
+  void set_subject(const char* what, std::string_view name) {
+    subject_ = what;
+    subject_name_ = name;
+  }
 
   /// Reads `{"key": value, …}`: on_key(key, position of the key) must read the value.
   template <class OnKey>
@@ -77,7 +80,8 @@ class JsonScanner {
   std::string_view text_;
   std::string file_;
   std::uint64_t offset_;
-  std::string subject_;
+  const char* subject_ = "";
+  std::string subject_name_;
   std::size_t position_ = 0;
 };
 
