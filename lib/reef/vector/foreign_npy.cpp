@@ -51,12 +51,14 @@ NpyRows read_npy_rows(const std::filesystem::path& path) {
   NpyRows result;
   const bool one = header.shape.size() == 1;
   if (header.fortran_order || (!one && header.shape.size() != 2))
-    throw Error(Errc::corrupt, fmt::format("{} is no matrix in C order", name), "save it with numpy.save(file, numpy.ascontiguousarray(vectors))");
+    throw Error(Errc::corrupt, fmt::format("{} is no matrix in C order", name),
+                "save it with numpy.save(file, numpy.ascontiguousarray(vectors))");
   result.rows = one ? 1 : header.shape[0];
   const std::uint64_t dim = one ? header.shape[0] : header.shape[1];
   constexpr std::uint64_t kMostDimensions = 65536;
   if (dim == 0 || dim > kMostDimensions || result.rows > (file.size() - header.data_offset) / (bytes * dim))
-    throw Error(Errc::corrupt, fmt::format("{}: shape ({}, {}) does not fit the file", name, result.rows, dim), "save the array again");
+    throw Error(Errc::corrupt, fmt::format("{}: shape ({}, {}) does not fit the file", name, result.rows, dim),
+                "save the array again");
   result.dim = static_cast<std::size_t>(dim);
   result.unit_rows.resize(result.rows * result.dim);
   for (std::uint64_t row = 0; row < result.rows; ++row) {
@@ -64,7 +66,8 @@ NpyRows read_npy_rows(const std::filesystem::path& path) {
     double squares = 0;
     for (std::size_t j = 0; j < result.dim; ++j) squares += std::pow(element(from + j * bytes, bytes), 2);
     if (!std::isfinite(squares) || squares <= 0)
-      throw Error(Errc::corrupt, fmt::format("{}: row {} is {}", name, row, squares == 0 ? "all zero" : "not finite"), "a vector needs a direction");
+      throw Error(Errc::corrupt, fmt::format("{}: row {} is {}", name, row, squares == 0 ? "all zero" : "not finite"),
+                  "a vector needs a direction");
     const double scale = 1 / std::sqrt(squares);
     for (std::size_t j = 0; j < result.dim; ++j)
       result.unit_rows[row * result.dim + j] = static_cast<float>(element(from + j * bytes, bytes) * scale);

@@ -14,6 +14,9 @@ inline constexpr const char* kPlainVectors = "vectors.npy";
 inline constexpr const char* kPlainCodes = "codes.npy";
 inline constexpr const char* kConfig = "config.json";
 
+/// A file of at most so many bytes is read ahead as a whole: 20 ms of a slow drive.
+inline constexpr std::size_t kSmallFile = 64 << 20;
+
 /// Largest |‖row‖ - 1| of a row that counts as a unit vector.
 inline constexpr double kUnitTolerance = 1e-3;
 
