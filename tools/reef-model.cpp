@@ -38,8 +38,9 @@ int import(cli::Session& session, const model::ImportOptions& options) {
   const tree::Config config = tree::Config::load(tree, {"models", "personas"});
   const model::ImportResult result = model::import_model(tree, config, options, session.progress());
   if (result.unaligned > 0) {
-    log_warn("{}: {} tensors are not aligned to their elements; programs that map them may be slow or refuse",
-             result.manifest.name, result.unaligned);
+    log_warn(
+        "{}: tensors that do not begin at a multiple of their element's size: {} (legal, but slow to use in place)",
+        result.manifest.name, result.unaligned);
   }
   if (!options.dry_run) compile(tree, config, result);
   if (session.json() || !session.quiet()) session.show(result);
@@ -71,10 +72,11 @@ void add_list(CLI::App& app, cli::Session& session) {
   verb->callback([&session] {
     session.choose([&session] {
       const model::ModelList list = model::list_models(open_tree(session));
-      if (!session.json())
-        session.show(list);
-      else
-        for (const model::ListEntry& entry : list.entries) cli::Session::print(to_json(entry) + "\n");
+      if (!session.json()) {
+        cli::Session::print(to_text(list));
+        return 0;
+      }
+      for (const model::ListEntry& entry : list.entries) cli::Session::print(to_json(entry) + "\n");
       return 0;
     });
   });

