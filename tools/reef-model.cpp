@@ -25,10 +25,13 @@ void compile(const tree::Tree& tree, const tree::Config& config, const model::Im
     const auto target = embed::compiled_path(tree.encoders(), encoder);
     if (std::filesystem::exists(target)) return;
     log_step("compiling the encoder into {}", target.string());
+    std::filesystem::create_directories(target.parent_path());
     embed::compile_encoder(encoder, target);
   } catch (const Error& e) {
     if (e.code() == Errc::interrupted) throw;
     log_warn("{} cannot embed texts yet: {}", result.manifest.name, e.what());
+  } catch (const std::filesystem::filesystem_error& e) {
+    log_warn("{} is not compiled yet: {}", result.manifest.name, e.code().message());
   }
 }
 

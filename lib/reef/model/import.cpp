@@ -68,7 +68,7 @@ class Importer {
     io::remove_stale(tree_.models());
     for (const Kind kind : kAllKinds) {
       const fs::path folder = tree_.models(kind_folder(kind));
-      fs::create_directories(folder);
+      fs::create_directory(folder, tree_.models());  // with its mode
       io::remove_stale(folder);
     }
   }
@@ -173,7 +173,11 @@ class Importer {
     if (!scratch_) check_space(parent, source_.total_bytes());
     StagedFolder staged(io::temporary_name(result_.folder));
     progress_.begin("copying", source_.total_bytes(), ProgressUnit::bytes);
-    for (const SourceFile& file : source_.files) bring(file, staged.path() / file.path);
+    for (const SourceFile& file : source_.files) {
+      const fs::path target = staged.path() / file.path;
+      fs::create_directory(target.parent_path(), staged.path());  // "1_Pooling", with the same mode
+      bring(file, target);
+    }
     progress_.end();
     Manifest& manifest = result_.manifest;
     progress_.begin("checking", manifest.total_bytes(), ProgressUnit::bytes);
@@ -188,7 +192,6 @@ class Importer {
   }
 
   void bring(const SourceFile& file, const fs::path& target) {
-    fs::create_directories(target.parent_path());
     if (scratch_) {  // already ours and on this filesystem
       fs::rename(file.from, target);
       io::sync_file(io::open_file(target, O_RDONLY).get(), target);
