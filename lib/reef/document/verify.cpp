@@ -120,7 +120,7 @@ class ScopeCheck {
     if (static_cast<std::uint64_t>(alive + dead) != state.rows_total)
       add("vectors.npy", fmt::format("{} rows, of which {} belong to chunks and {} are removed", state.rows_total, alive, dead),
           "restore the store from a backup, or remove the folder and ingest again");
-    if (number(database, "SELECT count(*) FROM chunks c JOIN dead_rows d ON d.vector_row = c.vector_row") > 0)
+    if (number(database, "SELECT count(*) FROM chunks c JOIN dead_rows d ON d.row = c.vector_row") > 0)
       add("metadata.sqlite", "a chunk names a removed vector", "restore the store from a backup, or remove the folder and ingest again");
     if (const auto unfinished = number(database, "SELECT count(*) FROM documents WHERE NOT finished"); unfinished > 0)
       add("metadata.sqlite", fmt::format("{} documents that a run began and never finished (no query sees them)", unfinished), kNextRun, true);

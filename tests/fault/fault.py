@@ -1,0 +1,304 @@
+#!/usr/bin/env python3
+"""Kills reef commands at their mutating system calls, fails each with ENOSPC and EIO, then looks at what is left.
+
+usage: fault.py BIN_DIR [--workload NAME]... [--exhaustive] [--jobs N] [--keep]
+
+For each workload the command runs once under strace, which records every system call that changes something below the
+tree, with its caller's stack. Calls that come from the same place about the same kind of file form a group; of each
+group the first, the middle and the last one are taken (--exhaustive: all). Each of them is then, in a fresh copy of the
+tree, (1) the last thing that the process does, (2) answered with ENOSPC, (3) answered with EIO. Afterwards:
+
+  - the checks of the workload pass, or name faults that the next run mends, and nothing else;
+  - a run that failed said so: status 0 is believed only if the work is done;
+  - the same command, run again, succeeds, and then the checks are clean and the content is right.
+
+Needs strace built with stack traces (Debian's is) and the right to ptrace; ends with 77 without.
+"""
+import argparse
+import concurrent.futures
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+CHANGING = ("openat,open,creat,write,pwrite64,writev,pwritev,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,"
+            "rmdir,ftruncate,truncate,fsync,fdatasync,syncfs,sync_file_range,link,linkat,symlink,symlinkat,fallocate,"
+            "copy_file_range,sendfile,chmod,fchmod,fchmodat,utimensat,msync")
+LINE = re.compile(r"^(\d+)\s+(\w+)\((.*?)(?:\)\s+=\s+(-?\d+|\?).*)?$")
+
+
+class Workload:
+    """A command on a prepared tree, and what must hold afterwards."""
+
+    def __init__(self, name, prepare, command, check, final):
+        self.name, self.prepare, self.command, self.check, self.final = name, prepare, command, check, final
+
+
+class Reef:
+    def __init__(self, bin_dir, root):
+        self.bin_dir, self.root = Path(bin_dir), Path(root)
+
+    def argv(self, command, *arguments):
+        return [str(self.bin_dir / command), "--root", str(self.root), *map(str, arguments)]
+
+    def run(self, command, *arguments, expect=(0,)):
+        done = subprocess.run(self.argv(command, *arguments), capture_output=True, text=True, env=environment(), timeout=120)
+        if expect is not None and done.returncode not in expect:
+            raise Failure(f"{command} {' '.join(map(str, arguments))}: status {done.returncode}: {done.stderr.strip()[-500:]}")
+        return done
+
+
+class Failure(Exception):
+    pass
+
+
+def environment():
+    return {**os.environ, "REEF_IO": "plain", "LC_ALL": "C"}
+
+
+# ---- workloads -----------------------------------------------------------------------------------------------------
+
+def write_inputs(folder):
+    folder.mkdir(parents=True)
+    (folder / "note.md").write_text("# Boats\n\nThe red boat leaks. It lies at the north pier.\n\n## Repairs\n\nPitch and oakum.\n")
+    (folder / "list.jsonl").write_text("".join(json.dumps({"id": f"line-{i}", "title": f"Title {i}", "text": f"Text number {i} about ropes."}) + "\n" for i in range(3)))
+    (folder / "plain.txt").write_text("Plain words about the weather.\n")
+
+
+def tolerant_verify(reef):
+    """Clean, or only faults that the next run mends; a tree without a store yet is clean."""
+    done = reef.run("reef-index", "verify", "--json", expect=(0, 4))
+    if done.returncode == 4:
+        for fault in json.loads(done.stdout)["faults"]:
+            if not fault["mends_itself"]:
+                raise Failure(f"verify: {fault['file']}: {fault['fault']}")
+
+
+def clean_verify(reef):
+    done = reef.run("reef-index", "verify", "--json", expect=None)
+    if done.returncode != 0:
+        raise Failure(f"verify after the second run: {done.stdout.strip()} {done.stderr.strip()}")
+
+
+def found(reef, question, document):
+    done = reef.run("reef-index", "query", question, "--json", "--mode", "bm25", "--no-touch", expect=(0, 5))
+    if done.returncode == 5:
+        return False
+    return any(r["document"]["id"].endswith(document) for r in json.loads(done.stdout)["results"])
+
+
+def workloads(bin_dir, model, inputs):
+    def empty(reef):
+        pass
+
+    def laid_out(reef):
+        reef.run("reef-init", "--persona", "alice", "--embedding", "tiny")
+
+    def with_model(reef):
+        laid_out(reef)
+        reef.run("reef-model", "import", model, "--name", "tiny")
+
+    def with_documents(reef):
+        with_model(reef)
+        reef.run("reef-index", "ingest", inputs, "-q", "--threads", 1)
+
+    def init_check(reef):
+        done = reef.run("reef-init", "--check", "--json", expect=(0, 4, 5))
+        if done.returncode == 5 and (reef.root / ".reef-tree").exists():
+            raise Failure("a tree that has its marker is not recognised")
+
+    def init_final(reef):
+        reef.run("reef-init", "--check")
+        if "alice" not in (reef.root / "config/personas.yaml").read_text():
+            raise Failure("the persona is missing")
+        leftovers(reef.root)
+
+    def model_check(reef):
+        reef.run("reef-model", "verify", expect=(0, 5))
+
+    def model_final(reef):
+        reef.run("reef-model", "verify", "tiny")
+        leftovers(reef.root / "models")
+
+    def documents_final(reef):
+        clean_verify(reef)
+        for question, document in (("leaks pier", "note.md"), ("weather", "plain.txt"), ("ropes", "line-1")):
+            if not found(reef, question, document):
+                raise Failure(f"'{question}' does not find {document}")
+        leftovers(reef.root)
+
+    def removed_final(reef):
+        clean_verify(reef)
+        if found(reef, "leaks pier", "note.md") or not found(reef, "weather", "plain.txt"):
+            raise Failure("the wrong documents are there")
+        leftovers(reef.root)
+
+    note = inputs / "note.md"
+    return [
+        Workload("init", empty, ("reef-init", "--persona", "alice", "--embedding", "tiny"), init_check, init_final),
+        Workload("import", laid_out, ("reef-model", "import", model, "--name", "tiny"), model_check, model_final),
+        Workload("ingest", with_model, ("reef-index", "ingest", inputs, "--threads", 1), tolerant_verify, documents_final),
+        Workload("remove", with_documents, ("reef-index", "remove", note), tolerant_verify, removed_final),
+    ]
+
+
+def leftovers(folder):
+    left = [p for p in folder.rglob("*") if p.name.endswith(".tmp") or ".staging" in p.parts]
+    if left:
+        raise Failure(f"left behind: {', '.join(str(p.relative_to(folder)) for p in left[:5])}")
+
+
+# ---- recording and choosing ------------------------------------------------------------------------------------------
+
+class Call:
+    def __init__(self, thread, name, ordinal, text, stack):
+        self.thread, self.name, self.ordinal, self.text, self.stack = thread, name, ordinal, text, stack
+
+
+def strace(options, log, argv):
+    return subprocess.run(["strace", "-f", "-qq", "-e", "signal=none", *options, "-o", str(log), *argv],
+                          capture_output=True, text=True, env=environment(), timeout=300)
+
+
+def record(reef, command, work):
+    """Every changing call of the first thread that concerns the tree, in order, with its ordinal by name."""
+    log = work / "record.log"
+    done = strace(["-y", "-k", "-s", "300", "-e", f"trace={CHANGING}"], log, reef.argv(*command))
+    if done.returncode != 0:
+        raise Failure(f"the recorded run ended with {done.returncode}: {done.stderr.strip()}")
+    calls, counts, first, current = [], {}, None, None
+    for line in log.read_text(errors="replace").splitlines():
+        if line.startswith(" > "):
+            if current is not None and str(reef.bin_dir) in line:
+                current.stack.append(line.split("(")[1].split(")")[0])
+            continue
+        current = None
+        match = LINE.match(line)
+        if not match:
+            continue
+        thread, name, text = match.group(1), match.group(2), match.group(3)
+        first = first or thread
+        counts[thread, name] = counts.get((thread, name), 0) + 1
+        if thread != first or str(reef.root) not in text:
+            continue
+        if name in ("openat", "open") and not re.search(r"O_CREAT|O_TRUNC", text):
+            continue
+        current = Call(thread, name, counts[thread, name], text.replace(str(reef.root), "ROOT"), [])
+        calls.append(current)
+    return calls
+
+
+def kind_of_file(text):
+    """The path of a call without what differs from file to file: digests, random and running numbers."""
+    paths = re.findall(r"ROOT[^\s\">,]*", text)
+    return tuple(re.sub(r"[0-9a-f]{16,}|\.[A-Za-z0-9]{6}\.tmp|\d+", "#", path) for path in paths)
+
+
+def chosen(calls, exhaustive):
+    if exhaustive:
+        return calls
+    groups = {}
+    for call in calls:
+        groups.setdefault((call.name, kind_of_file(call.text), tuple(call.stack[:6])), []).append(call)
+    picked = []
+    for group in groups.values():
+        picked += {id(c): c for c in (group[0], group[len(group) // 2], group[-1])}.values()
+    return sorted(picked, key=calls.index)
+
+
+# ---- one case --------------------------------------------------------------------------------------------------------
+
+def copy_tree(source, target):
+    subprocess.run(["cp", "-a", "--reflink=auto", str(source), str(target)], check=True)
+
+
+def run_case(bin_dir, prepared, workload, call, mode, work, keep):
+    folder = Path(tempfile.mkdtemp(dir=work))
+    root = folder / "tree"
+    if prepared.exists():
+        copy_tree(prepared, root)
+    reef = Reef(bin_dir, root)
+    fault = "signal=KILL" if mode == "KILL" else f"error={mode}"
+    try:
+        done = strace(["-e", "trace=none", "-e", f"inject={call.name}:{fault}:when={call.ordinal}"], os.devnull, reef.argv(*workload.command))
+        if mode != "KILL" and done.returncode < 0:
+            raise Failure(f"ended by signal {-done.returncode}: {done.stderr.strip()[-300:]}")
+        if done.returncode not in (0, 1, 3, 4, 137, -9):
+            raise Failure(f"status {done.returncode}: {done.stderr.strip()[-300:]}")
+        if done.returncode in (1, 4) and "error:" not in done.stderr:
+            raise Failure(f"status {done.returncode} without a word")
+        workload.check(reef)
+        if done.returncode == 0:
+            workload.final(reef)  # it said that all is done
+        again = subprocess.run(reef.argv(*workload.command), capture_output=True, text=True, env=environment(), timeout=120)
+        already_removed = workload.name == "remove" and again.returncode == 5
+        if again.returncode != 0 and not already_removed:
+            raise Failure(f"run again: status {again.returncode}: {again.stderr.strip()[-500:]}")
+        workload.final(reef)
+        return None
+    except (Failure, subprocess.TimeoutExpired, json.JSONDecodeError) as failure:
+        return f"{workload.name}: {mode} at {call.name} #{call.ordinal} {call.text[:160]}: {failure}"
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def run_workload(workload, arguments, work, fails, totals):
+    prepared = work / f"{workload.name}-prepared"
+    base = Reef(arguments.bin_dir, prepared)
+    workload.prepare(base)
+    recorded = work / f"{workload.name}-recorded"
+    if prepared.exists():
+        copy_tree(prepared, recorded)
+    reef = Reef(arguments.bin_dir, recorded)
+    calls = record(reef, workload.command, work)
+    workload.final(reef)
+    picked = chosen(calls, arguments.exhaustive)
+    cases = [(call, mode) for call in picked for mode in ("KILL", "ENOSPC", "EIO")]
+    print(f"{workload.name}: {len(calls)} changing calls, {len(picked)} taken, {len(cases)} cases", flush=True)
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        runs = [pool.submit(run_case, arguments.bin_dir, prepared, workload, call, mode, work, arguments.keep) for call, mode in cases]
+        for run in concurrent.futures.as_completed(runs):
+            totals.append(1)
+            if run.result():
+                fails.append(run.result())
+                print("FAIL " + run.result(), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bin_dir", type=lambda p: Path(p).resolve())
+    parser.add_argument("--make-model", required=True, help="the program that writes a tiny model")
+    parser.add_argument("--workload", action="append")
+    parser.add_argument("--exhaustive", action="store_true")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--keep", action="store_true", help="keep the folder of the cases")
+    arguments = parser.parse_args()
+    probe = shutil.which("strace") and subprocess.run(["strace", "-qq", "-k", "-o", os.devnull, "true"], capture_output=True)
+    if not probe or probe.returncode != 0:
+        print("skipped: no strace with stack traces, or no right to trace")
+        return 77
+    work = Path(tempfile.mkdtemp(prefix="reef-fault."))
+    fails, totals = [], []
+    try:
+        model = work / "model"
+        subprocess.run([arguments.make_model, str(model)], check=True, stdout=subprocess.DEVNULL)
+        write_inputs(work / "in")
+        for workload in workloads(arguments.bin_dir, model, work / "in"):
+            if not arguments.workload or workload.name in arguments.workload:
+                run_workload(workload, arguments, work, fails, totals)
+    finally:
+        if arguments.keep:
+            print(f"kept: {work}")
+        else:
+            shutil.rmtree(work, ignore_errors=True)
+    print(f"{len(totals) - len(fails)} passed, {len(fails)} failed")
+    return 1 if fails else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,247 @@
+#include "reef/document/ingest.h"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include "reef/core/error.h"
+#include "reef/document/store.h"
+#include "reef/document/verify.h"
+#include "support/fake_embedder.h"
+#include "support/tree_fixture.h"
+
+using namespace reef;
+using test::FakeEmbedder;
+
+namespace {
+
+struct Fixture : test::TreeFixture {
+  std::size_t embedded = 0;
+  std::function<void()> before_batch;
+
+  document::IngestOptions options(std::vector<std::string> paths) {
+    document::IngestOptions options;
+    options.paths = std::move(paths);
+    return options;
+  }
+  document::IngestReport ingest(const document::IngestOptions& options) {
+    FakeEmbedder* made = nullptr;
+    const auto make = [&] {
+      auto embedder = std::make_unique<FakeEmbedder>("fake", before_batch);
+      made = embedder.get();
+      return embedder;
+    };
+    const auto report = document::ingest(tree, options, make, no_progress());
+    embedded = report.embedded;
+    return report;
+  }
+  document::IngestReport ingest(std::vector<std::string> paths) { return ingest(options(std::move(paths))); }
+  std::string in() { return (dir / "in").string(); }
+
+  document::VerifyReport verify() {
+    return document::verify(tree, document::scopes_with_store(tree, {"alice"}), std::chrono::milliseconds(0), no_progress());
+  }
+  void require_sound() {
+    for (const auto& fault : verify().faults) FAIL(fault.scope << " " << fault.file << ": " << fault.what);
+  }
+  std::int64_t documents() { return document::Snapshot(tree.vectors(tree::Scope::shared()), tree::Scope::shared()).documents(); }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Fixture, "a file comes in once, and again when it changed") {
+  const auto note = write("note.md", "# Lease\n\nThe lease ends in March.\n");
+  auto report = ingest({note.string()});
+  CHECK(report.added == 1);
+  CHECK(report.faults.empty());
+  CHECK(report.embedded == report.chunks);
+  require_sound();
+
+  report = ingest({note.string()});
+  CHECK(report.unchanged == 1);
+  CHECK(!report.changed());
+
+  write("note.md", "# Lease\n\nThe lease ends in April.\n");
+  report = ingest({note.string()});
+  CHECK(report.replaced == 1);
+  CHECK(report.added == 0);
+  CHECK(documents() == 1);
+  require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture, "the original and its text are kept by content and go with the last source") {
+  const auto a = write("a.txt", "The same text in two files."), b = write("b.txt", "The same text in two files.");
+  ingest({in()});
+  const auto count = [](const std::filesystem::path& folder) {
+    return std::distance(std::filesystem::directory_iterator(folder), std::filesystem::directory_iterator());
+  };
+  CHECK(count(tree.raw()) == 1);
+  CHECK(count(tree.processed()) == 1);
+  document::RemoveOptions options;
+  options.documents = {a.string()};
+  document::remove(tree, options);
+  CHECK(count(tree.raw()) == 1);
+  options.documents = {b.string()};
+  document::remove(tree, options);
+  CHECK(count(tree.raw()) == 0);
+  CHECK(count(tree.processed()) == 0);
+  CHECK(documents() == 0);
+  require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture, "a changed JSONL file embeds only the lines that changed") {
+  std::string lines;
+  for (int i = 0; i < 20; ++i) lines += fmt::format("{{\"id\":\"d{0}\",\"title\":\"Title {0}\",\"text\":\"Body number {0}.\"}}\n", i);
+  const auto path = write("set.jsonl", lines);
+  CHECK(ingest({path.string()}).added == 20);
+
+  std::string changed = lines;
+  changed.replace(changed.find("Body number 7"), 4, "Corp");
+  const auto last = changed.rfind("{\"id\":\"d19\"");
+  write("set.jsonl", changed.substr(0, last));
+  const auto report = ingest({path.string()});
+  CHECK(report.replaced == 1);
+  CHECK(report.removed == 1);
+  CHECK(report.added == 0);
+  CHECK(report.embedded == 1);
+  CHECK(documents() == 19);
+  require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture, "a cut line is named and loses nothing that was there") {
+  const auto path = write("set.jsonl", "{\"id\":\"a\",\"text\":\"First one.\"}\n{\"id\":\"b\",\"text\":\"Second one.\"}\n");
+  ingest({path.string()});
+  write("set.jsonl", "{\"id\":\"a\",\"text\":\"First one.\"}\n{\"id\":\"b\",\"te\n");
+  const auto report = ingest({path.string()});
+  REQUIRE(report.faults.size() == 1);
+  CHECK(report.faults[0].line == 2);
+  CHECK(report.removed == 0);
+  CHECK(documents() == 2);
+  // Asked again without a change, the fault is still told.
+  CHECK(ingest({path.string()}).faults.size() == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "an id belongs to one file while that file is there") {
+  const auto first = write("first.jsonl", "{\"id\":\"x\",\"text\":\"From the first file.\"}\n");
+  const auto second = write("second.jsonl", "{\"id\":\"x\",\"text\":\"From the second file.\"}\n");
+  ingest({first.string()});
+  auto report = ingest({second.string()});
+  REQUIRE(report.faults.size() == 1);
+  CHECK(report.faults[0].reason.find("already comes from") != std::string::npos);
+  std::filesystem::remove(first);
+  std::filesystem::last_write_time(second, std::filesystem::file_time_type::clock::now());
+  write("second.jsonl", "{\"id\":\"x\",\"text\":\"From the second file!\"}\n");
+  report = ingest({second.string()});
+  CHECK(report.faults.empty());
+  CHECK(documents() == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "prune removes what vanished below the folders named, nothing else") {
+  write("keep/a.txt", "Keep me here.");
+  const auto gone = write("keep/b.txt", "I shall vanish.");
+  const auto elsewhere = write("other/c.txt", "I live elsewhere.");
+  ingest({in()});
+  std::filesystem::remove(gone);
+  std::filesystem::remove(elsewhere);
+  auto with_prune = options({(dir / "in/keep").string()});
+  with_prune.prune = true;
+  CHECK(ingest(with_prune).removed == 1);
+  CHECK(documents() == 2);
+  require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture, "what an interrupted run committed is not embedded again") {
+  std::string lines;
+  for (int i = 0; i < 1500; ++i) lines += fmt::format("{{\"id\":\"d{0}\",\"text\":\"Body of text number {0}.\"}}\n", i);
+  const auto path = write("big.jsonl", lines);
+  int batches = 0;
+  before_batch = [&] {
+    if (++batches == 3) throw Error(Errc::interrupted, "interrupted");
+  };
+  CHECK_THROWS_AS(ingest({path.string()}), Error);
+  CHECK(documents() > 0);
+  for (const auto& fault : verify().faults) CHECK(fault.mends_itself);
+
+  before_batch = {};
+  const auto report = ingest({in()});
+  CHECK(report.embedded < 1500);
+  CHECK(documents() == 1500);
+  require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture, "a pending source is finished by a run that does not name it") {
+  const auto path = write("one.txt", "A text that a run begins and never ends.");
+  before_batch = [] { throw Error(Errc::interrupted, "interrupted"); };
+  CHECK_THROWS_AS(ingest({path.string()}), Error);
+  before_batch = {};
+  const auto other = write("two.txt", "Another text.");
+  CHECK(ingest({other.string()}).added == 2);
+  require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture, "documents without vectors need no embedder") {
+  const auto path = write("long.txt", "Words only, found by words.");
+  auto text_only = options({path.string()});
+  text_only.text_only = true;
+  const auto report = document::ingest(
+      tree, text_only, []() -> std::unique_ptr<embed::Embedder> { throw Error(Errc::not_found, "no model"); }, no_progress());
+  CHECK(report.added == 1);
+  CHECK(report.embedded == 0);
+  require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture, "vectors of two models never meet in one store") {
+  const auto path = write("a.txt", "Some text.");
+  ingest({path.string()});
+  const auto other = write("b.txt", "Other text.");
+  const auto make = [] { return std::make_unique<FakeEmbedder>("another"); };
+  try {
+    document::ingest(tree, options({other.string()}), make, no_progress());
+    FAIL("another model was accepted");
+  } catch (const Error& error) {
+    CHECK(error.code() == Errc::usage);
+    CHECK(std::string(error.what()).find("another") != std::string::npos);
+  }
+  CHECK(documents() == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "files that cannot be used are listed, the others come in") {
+  write("good.txt", "Good text.");
+  write("empty.txt", "");
+  write("binary.txt", std::string("\0\1\2\3ELF\0\0\0\0", 12));
+  write(std::string("bad\xff name.txt"), "Text.");
+  const auto report = ingest({in()});
+  CHECK(report.added == 1);
+  CHECK(report.faults.size() == 3);
+  require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture, "two runs over one scope exclude each other") {
+  write("a.txt", "Some text.");
+  const document::Store held(tree.vectors(tree::Scope::shared()), tree::Scope::shared(), std::chrono::milliseconds(0));
+  try {
+    ingest({in()});
+    FAIL("the lock was ignored");
+  } catch (const Error& error) {
+    CHECK(error.code() == Errc::locked);
+  }
+}
+
+TEST_CASE_FIXTURE(Fixture, "a dry run tells its plan and changes nothing") {
+  const auto path = write("a.txt", "Some text.");
+  auto dry = options({in()});
+  dry.dry_run = true;
+  const auto report = ingest(dry);
+  REQUIRE(report.add.size() == 1);
+  CHECK(report.add[0] == path.string());
+  CHECK(!document::Snapshot::exists(tree.vectors(tree::Scope::shared())));
+}
+
+TEST_CASE_FIXTURE(Fixture, "verify finds what was damaged behind our back") {
+  const auto path = write("a.txt", "Some text that will be damaged.");
+  ingest({path.string()});
+  const auto raw = *std::filesystem::directory_iterator(tree.raw());
+  std::ofstream(raw.path(), std::ios::app) << "x";
+  const auto report = verify();
+  REQUIRE(report.faults.size() == 1);
+  CHECK(report.faults[0].file.starts_with("raw/"));
+}

@@ -1,0 +1,171 @@
+#include "reef/retrieve/query.h"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include "reef/core/error.h"
+#include "reef/document/ingest.h"
+#include "reef/retrieve/near_duplicates.h"
+#include "support/fake_embedder.h"
+#include "support/tree_fixture.h"
+
+using namespace reef;
+
+namespace {
+
+struct Fixture : test::TreeFixture {
+  void ingest(const std::string& jsonl, const tree::Scope& scope, bool text_only = false, std::vector<std::string> tags = {}) {
+    static int number = 0;
+    const auto path = write(fmt::format("set{}.jsonl", ++number), jsonl);
+    document::IngestOptions options;
+    options.paths = {path.string()};
+    options.scope = scope;
+    options.text_only = text_only;
+    options.tags = std::move(tags);
+    document::ingest(tree, options, [] { return std::make_unique<test::FakeEmbedder>(); }, no_progress());
+  }
+  tree::Config config = tree::Config::load(tree);
+  retrieve::Searcher searcher{tree, config, [] { return std::make_unique<test::FakeEmbedder>(); }};
+
+  std::vector<std::string> ids(const std::string& text, retrieve::QueryOptions options = {}) {
+    std::vector<std::string> ids;
+    for (const auto& result : searcher.query(text, options).results) ids.push_back(result.passage.document);
+    return ids;
+  }
+};
+
+const tree::Scope kShared = tree::Scope::shared();
+const tree::Scope kAlice = tree::Scope::persona("alice");
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Fixture, "each mode finds the document that answers") {
+  ingest("{\"id\":\"whale\",\"text\":\"The whale is the largest animal.\"}\n"
+         "{\"id\":\"oak\",\"text\":\"An oak grows slowly in the forest.\"}\n"
+         "{\"id\":\"ship\",\"text\":\"A ship carries salt across the sea.\"}\n",
+         kShared);
+  for (const auto mode : {retrieve::Mode::hybrid, retrieve::Mode::dense, retrieve::Mode::bm25}) {
+    retrieve::QueryOptions options;
+    options.mode = mode;
+    const auto found = ids("largest whale animal", options);
+    REQUIRE(!found.empty());
+    CHECK(found[0] == "whale");
+  }
+}
+
+TEST_CASE_FIXTURE(Fixture, "consecutive questions do not see each other's words") {
+  ingest("{\"id\":\"whale\",\"text\":\"The whale swims.\"}\n{\"id\":\"oak\",\"text\":\"The oak grows.\"}\n", kShared);
+  retrieve::QueryOptions words;
+  words.mode = retrieve::Mode::bm25;
+  CHECK(ids("whale", words) == std::vector<std::string>{"whale"});
+  CHECK(ids("oak", words) == std::vector<std::string>{"oak"});
+  CHECK(ids("unheard", words).empty());
+}
+
+TEST_CASE_FIXTURE(Fixture, "a persona sees its own knowledge and the shared one, never another's") {
+  ingest("{\"id\":\"secret\",\"text\":\"Alice hides the key under the stone.\"}\n", kAlice);
+  ingest("{\"id\":\"public\",\"text\":\"Keys are made of brass, not of stone.\"}\n", kShared);
+  retrieve::QueryOptions alice;
+  alice.persona = "alice";
+  CHECK(ids("key stone", alice).size() == 2);
+  CHECK(ids("key stone") == std::vector<std::string>{"public"});
+  retrieve::QueryOptions bob;
+  bob.persona = "bob";
+  CHECK(ids("key stone", bob) == std::vector<std::string>{"public"});
+}
+
+TEST_CASE_FIXTURE(Fixture, "documents without vectors are a layer of their own") {
+  ingest("{\"id\":\"words\",\"text\":\"Lighthouse keepers write logs.\"}\n", kShared, true);
+  const auto answer = searcher.query("lighthouse logs", {});
+  REQUIRE(answer.results.size() == 1);
+  CHECK(answer.results[0].layer == "documents");
+  CHECK(!answer.results[0].cosine);
+  retrieve::QueryOptions only_shared;
+  only_shared.layers = {"shared"};
+  CHECK_THROWS_AS(searcher.query("lighthouse", only_shared), Error);
+}
+
+TEST_CASE_FIXTURE(Fixture, "one result for a document, near-duplicates once, unless chunks are asked for") {
+  std::string body;
+  for (int i = 0; i < 30; ++i) body += fmt::format("Sentence number {} tells of copper mines. ", i);
+  ingest(fmt::format("{{\"id\":\"long\",\"text\":\"{}\"}}\n", body) +
+             "{\"id\":\"one\",\"text\":\"Copper is a metal that conducts heat and current very well.\"}\n"
+             "{\"id\":\"two\",\"text\":\"Copper is a metal that conducts heat and current very well!\"}\n",
+         kShared);
+  const auto found = ids("copper");
+  CHECK(found.size() == 2);
+  retrieve::QueryOptions chunks;
+  chunks.chunks = true;
+  CHECK(ids("copper", chunks).size() > 2);
+}
+
+TEST_CASE_FIXTURE(Fixture, "filters by tag and by date hold for both searches") {
+  ingest("{\"id\":\"old\",\"text\":\"Harbour report.\",\"created\":\"2020-01-01\"}\n"
+         "{\"id\":\"new\",\"text\":\"Harbour report, revised edition with tables.\",\"created\":\"2024-06-01\"}\n",
+         kShared, false, {"reports"});
+  ingest("{\"id\":\"other\",\"text\":\"Harbour songs.\",\"created\":\"2024-06-01\"}\n", kShared);
+  retrieve::QueryOptions options;
+  options.filter.tags = {"reports"};
+  CHECK(ids("harbour", options).size() == 2);
+  options.filter.since = "2023-01-01T00:00:00.000Z";
+  CHECK(ids("harbour", options) == std::vector<std::string>{"new"});
+  options.filter.since.clear();
+  options.filter.until = "2023-01-01T00:00:00.000Z";
+  CHECK(ids("harbour", options) == std::vector<std::string>{"old"});
+}
+
+TEST_CASE_FIXTURE(Fixture, "vectors of another model are refused with both names") {
+  ingest("{\"id\":\"a\",\"text\":\"Some text.\"}\n", kShared);
+  retrieve::Searcher other(tree, config, [] { return std::make_unique<test::FakeEmbedder>("another"); });
+  try {
+    other.query("text", {});
+    FAIL("another model was accepted");
+  } catch (const Error& error) {
+    CHECK(error.code() == Errc::usage);
+    CHECK(std::string(error.what()).find("fake") != std::string::npos);
+    CHECK(std::string(error.what()).find("another") != std::string::npos);
+  }
+}
+
+TEST_CASE_FIXTURE(Fixture, "context stays within its budget and cites every passage") {
+  ingest("{\"id\":\"a\",\"title\":\"Tides\",\"text\":\"The moon raises tides twice a day.\"}\n"
+         "{\"id\":\"b\",\"text\":\"The moon has no air and its tides are of rock.\"}\n",
+         kShared);
+  const auto answer = searcher.query("moon tides", {});
+  const test::FakeEmbedder counter;
+  const auto count = [&](std::string_view text) { return counter.count_tokens(text); };
+  const std::string all = retrieve::format_context(answer, 1000, count);
+  CHECK(all.find("[S1") != std::string::npos);
+  CHECK(all.find("[S2") != std::string::npos);
+  for (const std::size_t budget : {5u, 9u, 14u, 25u}) CHECK(count(retrieve::format_context(answer, budget, count)) <= budget);
+}
+
+TEST_CASE_FIXTURE(Fixture, "show resolves the ids of results") {
+  ingest("{\"id\":\"a\",\"title\":\"T\",\"text\":\"Some text of Alice.\"}\n", kAlice);
+  retrieve::QueryOptions options;
+  options.persona = "alice";
+  const auto answer = searcher.query("text", options);
+  REQUIRE(answer.results.size() == 1);
+  CHECK(retrieve::show(tree, answer.results[0].passage.id).text == "Some text of Alice.");
+  CHECK_THROWS_AS(retrieve::show(tree, "P999@alice"), Error);
+  CHECK_THROWS_AS(retrieve::show(tree, "nonsense"), Error);
+}
+
+TEST_CASE_FIXTURE(Fixture, "nothing ingested is told as such") {
+  try {
+    searcher.query("anything", {});
+    FAIL("an empty tree answered");
+  } catch (const Error& error) {
+    CHECK(error.code() == Errc::not_found);
+    CHECK(error.hint().find("ingest") != std::string::npos);
+  }
+}
+
+TEST_CASE("near-duplicates are told by their runs of words") {
+  retrieve::NearDuplicates seen;
+  CHECK(seen.add("The quick brown fox jumps over the lazy dog near the river bank today"));
+  CHECK(!seen.add("the quick brown fox, jumps over the lazy dog near the river bank TODAY"));
+  CHECK(seen.add("The quick brown fox sleeps under the lazy dog near the river bank today"));
+  CHECK(seen.add("short"));
+  CHECK(!seen.add("Short!"));
+}
