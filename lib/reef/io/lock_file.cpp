@@ -42,8 +42,10 @@ bool still_named(int fd, const fs::path& path) {
 /// able to take its lock when the disk is full.
 void note_holder(int fd) {
   const std::string pid = fmt::format("{}\n", ::getpid());
-  if (::ftruncate(fd, 0) != 0) return;
-  [[maybe_unused]] const ssize_t written = ::pwrite(fd, pid.data(), pid.size(), 0);
+  // In this order: ext4 flushes a file that was truncated to nothing and written anew, which costs
+  // each lock milliseconds. The newline ends what is read, whatever stands behind it.
+  if (::pwrite(fd, pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) return;
+  [[maybe_unused]] const int ignored = ::ftruncate(fd, static_cast<off_t>(pid.size()));
 }
 
 std::optional<int> holder_of(int fd) {

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <system_error>
 
+#include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/io/file.h"
 
@@ -42,6 +43,7 @@ void throw_sqlite(sqlite3* db, int code, const std::string& action, const std::s
       throw corrupt(path, detail);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
+      check_interrupt();  // a signal ended the wait
       throw Error(Errc::locked, fmt::format("{} is in use by another process", path),
                   "wait for that run to end, then run the command again");
     case SQLITE_FULL:

@@ -213,7 +213,6 @@ TEST_CASE("a busy database is waited for, and a signal ends the wait") {
   const test::TempDir dir;
   Database holder = sample(dir / "a");
   Database other(dir / "a", OpenMode::write);
-  const auto start = std::chrono::steady_clock::now();
   {
     Transaction held(holder);
     std::jthread commit_soon([&] {
@@ -225,12 +224,11 @@ TEST_CASE("a busy database is waited for, and a signal ends the wait") {
   {
     const Transaction held(holder);
     pending_signal = SIGINT;
-    CHECK_THROWS_AS(Transaction{other}, Error);
+    CHECK(error_of([&] { Transaction{other}; }).code() == Errc::interrupted);
     pending_signal = 0;
     other.execute("PRAGMA busy_timeout = 0");
     CHECK(error_of([&] { Transaction{other}; }).code() == Errc::locked);
   }
-  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(4));
 }
 
 TEST_CASE("a signal ends a long statement") {
