@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <new>
 #include <string>
 
 #include "reef/core/error.h"
@@ -178,6 +179,10 @@ class PageText {
 struct FreeDocument {
   void operator()(xmlDoc* document) const { xmlFreeDoc(document); }
 };
+struct FreeContext {
+  void operator()(htmlParserCtxt* context) const { htmlFreeParserCtxt(context); }
+};
+using DocumentPointer = std::unique_ptr<xmlDoc, FreeDocument>;
 
 /// Bytes beyond ASCII that are valid UTF-8 are UTF-8, whatever the page declares or leaves out.
 const char* forced_encoding(std::string_view html) {
@@ -185,14 +190,25 @@ const char* forced_encoding(std::string_view html) {
   return !ascii && is_valid_utf8(html) ? "UTF-8" : nullptr;
 }
 
+DocumentPointer parse(std::string_view html) {
+  constexpr int kOptions =
+      HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING | HTML_PARSE_NONET | HTML_PARSE_COMPACT;
+  if (html.size() > INT32_MAX) throw Error(Errc::failed, "a page of more than 2 GiB is not read");
+  const std::unique_ptr<htmlParserCtxt, FreeContext> context(htmlNewParserCtxt());
+  if (!context) throw std::bad_alloc();
+  // Without this the parser drops in silence what nests deeper than 256 or is longer than 10 MB;
+  // our limits are those of the process.
+  context->options |= XML_PARSE_HUGE;
+  DocumentPointer document(htmlCtxtReadMemory(context.get(), html.data(), static_cast<int>(html.size()), nullptr,
+                                              forced_encoding(html), kOptions));
+  if (context->lastError.code == XML_ERR_NO_MEMORY) throw std::bad_alloc();
+  return document;
+}
+
 }  // namespace
 
 Document html_text(std::string_view html) {
-  constexpr int kOptions =
-      HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING | HTML_PARSE_NONET | HTML_PARSE_COMPACT;
-  if (html.size() > INT32_MAX) throw Error(Errc::failed, "an HTML page of more than 2 GiB is not read");
-  const std::unique_ptr<xmlDoc, FreeDocument> document(
-      htmlReadMemory(html.data(), static_cast<int>(html.size()), nullptr, forced_encoding(html), kOptions));
+  const DocumentPointer document = parse(html);
   xmlNode* root = document ? xmlDocGetRootElement(document.get()) : nullptr;
   if (!root) throw Error(Errc::failed, "it holds no HTML");
   PageText page;

@@ -3,6 +3,7 @@
 // hostile page in the process that holds the stores.
 #include <cstdio>
 #include <exception>
+#include <new>
 #include <string>
 
 #include "html_text.h"
@@ -18,6 +19,9 @@ int main(int argc, char** argv) {
     const std::string out = reef::text::write_neutral(reef::text::html_text(reef::io::read_file(argv[1])));
     reef::io::write_all(1, out, "standard output");
     return 0;
+  } catch (const std::bad_alloc&) {
+    std::fputs("the page needs more memory than it may have\n", stderr);
+    return 1;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "%s\n", e.what());
     return 1;

@@ -208,8 +208,9 @@ class ManRenderer {
       if (at > 0) body_ += " | ";
       if (cell.starts_with("T}")) cell = trimmed(cell.substr(2));
       open_cell = cell == "T{";
-      if (!open_cell)
+      if (!open_cell && !cell.empty()) {
         body_.append(body_.empty() || body_.back() == '\n' || body_.back() == ' ' ? "" : " ").append(cell);
+      }
       at = tab + 1;
     }
     in_cell_ = open_cell || (in_cell_ && !line.text.starts_with("T}"));

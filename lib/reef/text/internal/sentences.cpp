@@ -116,7 +116,7 @@ class Splitter {
     if (next == text_.size()) return end;
     const bool closed = end > marks_end;
     const bool lower = is_lower(text_[next]);
-    if (full_stop ? stop_ends(at, marks_end - at, lower, closed) : !(closed && lower)) end_at(end);
+    if (full_stop ? stop_ends(at, marks_end - at, text_[next], closed) : !(closed && lower)) end_at(end);
     return end;
   }
 
@@ -127,7 +127,8 @@ class Splitter {
     return text_.substr(begin, at - begin);
   }
 
-  bool stop_ends(std::size_t at, std::size_t stops, bool lower_follows, bool closed) const {
+  bool stop_ends(std::size_t at, std::size_t stops, char follows, bool closed) const {
+    const bool lower_follows = is_lower(follows);
     const std::string_view word = word_before(at);
     if (stops > 1) return !lower_follows;  // an ellipsis
     if (closed) return !lower_follows;
@@ -142,7 +143,7 @@ class Splitter {
     if (word.find('.') != std::string_view::npos && word.size() <= 6) return false;  // "e.g", "U.S", "p.m"
     const std::string lower = lower_case(word);
     if (contains(kBeforeName, lower)) return false;
-    if (contains(kMayEnd, lower)) return !lower_follows;
+    if (contains(kMayEnd, lower)) return is_upper(follows) || follows == '"';
     if (!lower_follows) return true;
     // People who chat write no capitals; an unknown abbreviation is short.
     return word.size() >= 3 && std::all_of(word.begin(), word.end(), is_lower);
