@@ -76,7 +76,7 @@ class Tensors {
  public:
   explicit Tensors(const TinyModel& model) : model_(model), random_(model.seed) {}
 
-  /// Uniform within +-`size`, rounded up to a power of two, around `centre`.
+  /// Uniform within +-`size`, rounded up to a power of two; around a `centre` in 33 steps.
   void add(const std::string& name, std::vector<std::size_t> shape, float size, float centre = 0) {
     const float step = std::exp2(std::ceil(std::log2(size)) - 8);
     std::size_t count = 1;
@@ -84,7 +84,7 @@ class Tensors {
     const std::size_t begin = data_.size();
     for (std::size_t i = 0; i < count; ++i) {
       const auto whole = static_cast<float>(static_cast<int>(random_() % 511) - 255);
-      append(centre != 0 ? centre + std::round(whole / 4) * step : whole * step);
+      append(centre != 0 ? centre + std::round(whole / 16) * size / 16 : whole * step);
     }
     const bool wide = model_.weights == TinyModel::Weights::f32;
     const char* dtype = wide ? "F32" : model_.weights == TinyModel::Weights::f16 ? "F16" : "BF16";

@@ -1,4 +1,7 @@
-// Attention of one head over one text, in floats; included after elementwise.inl.
+// Attention of one head over one text, in floats.
+#pragma once
+
+#include "reef/embed/internal/elementwise.inl"
 
 /// Queries [first, first + Row...) of a text against its keys and values. Keys come transposed
 /// (width x padded), so that a register holds the scores of as many tokens as it has lanes.

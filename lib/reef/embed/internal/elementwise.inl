@@ -1,8 +1,9 @@
-// Arithmetic on rows of floats for one instruction set; the kernels_*.cpp files include this within
-// their anonymous namespace, after Ints, Floats and REEF_TARGET.
+// Arithmetic on rows of floats for one instruction set. The kernels_*.cpp files include forward.inl,
+// and with it this, within their anonymous namespace, after Ints, Floats and REEF_TARGET.
 //
 // What works lane by lane uses whole registers. What adds along a row keeps sixteen partial sums
 // whatever a register holds, and adds those in one order: so all sets give the same bits.
+#pragma once
 
 using FloatsInMemory = Floats __attribute__((aligned(4), may_alias));
 using IntsInMemory = Ints __attribute__((aligned(4), may_alias));

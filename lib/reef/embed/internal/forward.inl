@@ -1,4 +1,8 @@
-// The layers of the encoder, for one instruction set; included last.
+// The layers of the encoder, for one instruction set.
+#pragma once
+
+#include "reef/embed/internal/attention.inl"
+#include "reef/embed/internal/product.inl"
 
 /// Where a batch's intermediate results lie in the workspace.
 struct Room {

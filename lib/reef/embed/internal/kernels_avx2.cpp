@@ -37,10 +37,8 @@ REEF_INLINE void store_channels(Ints a, Ints b, std::int32_t* out) {
   _mm256_storeu_si256(reinterpret_cast<__m256i_u*>(out), _mm256_permute4x64_epi64(sums, 0xd8));
 }
 
-#include "reef/embed/internal/attention.inl"
-#include "reef/embed/internal/elementwise.inl"
+// In the order of their needs, which a sorted block would not keep.
 #include "reef/embed/internal/forward.inl"
-#include "reef/embed/internal/product.inl"
 
 }  // namespace
 

@@ -38,10 +38,8 @@ REEF_INLINE void store_channels(Ints a, Ints b, std::int32_t* out) {
   std::memcpy(out, &sums, sizeof sums);
 }
 
-#include "reef/embed/internal/attention.inl"
-#include "reef/embed/internal/elementwise.inl"
+// In the order of their needs, which a sorted block would not keep.
 #include "reef/embed/internal/forward.inl"
-#include "reef/embed/internal/product.inl"
 
 }  // namespace
 

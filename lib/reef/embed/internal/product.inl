@@ -1,7 +1,10 @@
-// Matrix products on integers for one instruction set; included after elementwise.inl.
+// Matrix products on integers for one instruction set.
 //
 // Rows are cut into tiles of equal height (13 rows: one tile of 13; 128: ten of 12 or 13), since a
 // last tile of two rows would wait for the latency of its few sums.
+#pragma once
+
+#include "reef/embed/internal/elementwise.inl"
 
 /// One product: quantised rows in, floats out.
 struct Product {
