@@ -25,7 +25,6 @@ class Tokenizer {
   std::size_t block_bytes() const;
 
  private:
-  struct View;
   std::span<const std::uint8_t> block_;
 };
 
