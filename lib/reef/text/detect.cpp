@@ -57,17 +57,17 @@ bool is_binary(std::string_view head) {
   return replaced * kBinaryShare > head.size();
 }
 
-/// The first lines of a man page are comments and the macro that names the page.
+/// A man page starts with comments and definitions, then comes the macro that names the page.
 bool looks_like_roff(std::string_view head) {
   internal::Lines lines(head);
-  for (int i = 0; i < 200; ++i) {
-    const auto line = lines.next();
-    if (!line) return false;
-    if (line->starts_with(".TH ") || line->starts_with(".Dd ") || line->starts_with(".Dt ") ||
-        line->starts_with(".so ")) {
-      return true;
+  bool first = true;
+  while (const auto line = lines.next()) {
+    if (internal::is_blank(*line)) continue;
+    if (first && (*line)[0] != '.' && (*line)[0] != '\'') return false;
+    first = false;
+    for (const std::string_view macro : {".TH ", ".Dd ", ".Dt ", ".so "}) {
+      if (line->starts_with(macro)) return true;
     }
-    if (!internal::is_blank(*line) && (*line)[0] != '.' && (*line)[0] != '\'') return false;
   }
   return false;
 }

@@ -34,6 +34,9 @@ TEST_CASE("formats are told by name, then by content") {
   CHECK(detect("a.1", ".\\\" c\n.TH A 1\n") == Format::man);
   CHECK(detect("a.3pm", "'\\\" t\n.Dd May\n") == Format::man);
   CHECK(detect("a.7.gz", "\x1f\x8b") == Format::man);
+  std::string long_header = ".\\\" c\n.de XX\nbody\n..\n";
+  for (int i = 0; i < 300; ++i) long_header += ".\\\" licence\n";
+  CHECK(detect("b.1", long_header + ".TH B 1\n") == Format::man);
   CHECK(detect("version.1", "no macros") == Format::text);
   CHECK(detect("page", "\n <!DOCTYPE html><p>x") == Format::html);
   CHECK(detect("run", "#!/bin/sh\n") == Format::source);
