@@ -25,7 +25,8 @@ void compile(const tree::Tree& tree, const tree::Config& config, const model::Im
     const auto target = embed::compiled_path(tree.encoders(), encoder);
     if (std::filesystem::exists(target)) return;
     log_step("compiling the encoder into {}", target.string());
-    std::filesystem::create_directories(target.parent_path());
+    std::filesystem::create_directories(tree.embedding_cache());
+    std::filesystem::create_directory(tree.encoders(), tree.embedding_cache());  // with its mode
     embed::compile_encoder(encoder, target);
   } catch (const Error& e) {
     if (e.code() == Errc::interrupted) throw;
@@ -61,7 +62,7 @@ void add_import(CLI::App& app, cli::Session& session) {
           "--kind", [options](const std::string& text) { options->kind = model::parse_kind(text); },
           "What it is (default: as its files say)")
       ->check(CLI::IsMember({"base", "quantized", "adapter"}))
-      ->type_name("KIND:{base,quantized,adapter}");
+      ->type_name("KIND");
   verb->add_option("--name", options->name, "What to call it (default: as the source does)")->type_name("NAME");
   verb->add_option("--persona", options->persona, "Whose adapter it is")->type_name("ID");
   cli::add_force(*verb, options->force, "Replace another model of that name");
