@@ -212,7 +212,9 @@ class Ingest {
       for (text::Fault& fault : text::extract(raw, extract, [&](text::Document&& document) {
              try {
                check_interrupt();
-               const std::string name = document.id.empty() ? source.path : document.id;
+               const std::string name = document.id.empty()      ? source.path
+                                        : document.id_is_place ? source.path + "#" + document.id
+                                                               : document.id;
                processed.add(name, document);
                take_document(source, sha256, name, document, faults);
              } catch (...) {

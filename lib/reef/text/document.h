@@ -26,6 +26,7 @@ struct Document {
   /// Of its JSONL line or JSON array element ("line-17", "item-17" where that has none); empty: the
   /// caller uses the file's path.
   std::string id;
+  bool id_is_place = false;  ///< unique within the file only: the caller puts the path before it
   std::string title;  ///< of the JSONL line, <title>, first heading, NAME section; may be empty
   std::string text;
   std::vector<Block> blocks;

@@ -187,7 +187,8 @@ class FileEvents {
     const std::uint64_t index = element ? levels_[0].index - 1 : 0;
     if (!document) return faults_.add(0, fmt::format("element {}: {}", index, reason));
     if (element) {
-      if (document->id.empty()) document->id = fmt::format("item-{}", index);
+      document->id_is_place = document->id.empty();
+      if (document->id_is_place) document->id = fmt::format("item-{}", index);
       if (const auto first = seen_.find_or_add(document->id, index + 1)) {
         return faults_.add(0, fmt::format("element {}: id '{}' stands in element {} already, which is kept", index,
                                           internal::shortened(document->id, 80), *first - 1));

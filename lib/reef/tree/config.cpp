@@ -245,6 +245,15 @@ std::vector<std::pair<std::string, ConfigValue>> Config::all() const {
   return result;
 }
 
+namespace {
+
+std::string value_text(const ConfigKey& key) {
+  if (*key.default_value != '\0') return fmt::format(" {}", key.default_value);
+  return key.type == ValueType::list ? " []" : " \"\"";
+}
+
+}  // namespace
+
 std::string commented_file(std::string_view file) {
   std::string out = fmt::format("# {}.yaml of reef; every key stands at its default. reef-config(5) tells more.\n", file);
   std::vector<std::string> open;  // the sections that the last key stood in
@@ -261,14 +270,16 @@ std::string commented_file(std::string_view file) {
     while (shared < open.size() && shared + 1 < parts.size() && open[shared] == parts[shared]) ++shared;
     open.assign(parts.begin(), parts.end() - 1);
     if (shared == 0) out += "\n";
+    // Keys under a name of the operator's choice are an example: removing the '#'s makes it one.
+    const std::size_t example_depth = static_cast<std::size_t>(star - parts.begin());
+    const auto indent = [&](std::size_t depth) {
+      return depth < example_depth ? std::string(2 * depth, ' ')
+                                   : std::string(2 * example_depth, ' ') + "#" + std::string(2 * (depth - example_depth), ' ');
+    };
     for (std::size_t depth = shared; depth < parts.size(); ++depth) {
       const bool last = depth + 1 == parts.size();
-      const bool example = star != parts.end() && depth >= static_cast<std::size_t>(star - parts.begin());
-      const std::string indent(2 * depth, ' ');
-      const std::string name = parts[depth] == "*" ? "NAME" : parts[depth];
-      if (last) out += fmt::format("{}# {}\n", indent, key.why);
-      const std::string value = !last ? "" : *key.default_value == '\0' && key.type != ValueType::list ? " \"\"" : *key.default_value == '\0' ? " []" : fmt::format(" {}", key.default_value);
-      out += fmt::format("{}{}{}:{}\n", indent, example ? "# " : "", name, value);
+      if (last) out += fmt::format("{}# {}\n", indent(depth), key.why);
+      out += fmt::format("{}{}:{}\n", indent(depth), parts[depth] == "*" ? "NAME" : parts[depth], last ? value_text(key) : "");
     }
   }
   return out;

@@ -1,0 +1,318 @@
+#!/usr/bin/env bats
+# reef-index on the command line: good runs, and bad input of which each must name what to do.
+# REEF_BIN is the folder of the executables. Vectors come from a tiny random encoder.
+
+setup_file() {
+  export LC_ALL=C
+  PATH="${REEF_BIN:?set REEF_BIN to the folder of the executables}:$PATH"
+  export REEF_ROOT="$BATS_FILE_TMPDIR/prepared"
+  make_tiny_model "$BATS_FILE_TMPDIR/tiny" >/dev/null
+  reef-init --persona alice --embedding tiny -q
+  reef-model import "$BATS_FILE_TMPDIR/tiny" --name tiny -q
+}
+
+setup() {
+  export LC_ALL=C
+  PATH="$REEF_BIN:$PATH"
+  cd "$BATS_TEST_TMPDIR"
+  cp -a "$BATS_FILE_TMPDIR/prepared" root
+  export REEF_ROOT="$PWD/root"
+  mkdir docs
+  printf '# Boats\n\nThe red boat leaks at the north pier.\n\n## Repairs\n\nPitch and oakum are bought in April.\n' >docs/boats.md
+  printf '{"id":"r1","title":"Ropes","text":"Hemp ropes rot in wet winters."}\n{"id":"r2","title":"Sails","text":"Canvas sails need drying."}\n' >docs/gear.jsonl
+}
+
+# field PYTHON < JSON: an expression over the object `o`.
+field() { python3 -c 'import json, sys; o = json.load(sys.stdin); print(eval(sys.argv[1]))' "$1"; }
+
+@test "ingest, query, show: the answer is cited and the citation resolves" {
+  run reef-index ingest docs
+  [ "$status" -eq 0 ]
+  [[ "$output" == "shared: 3 documents added; "*"new chunk"* ]]
+  reef-index query 'which boat leaks?' --json >answer
+  [ "$(field 'o["schema"]' <answer)" = reef.index.query/1 ]
+  [ "$(field 'o["results"][0]["document"]["id"].split("/")[-1]' <answer)" = boats.md ]
+  id=$(field 'o["results"][0]["id"]' <answer)
+  run reef-index show "$id"
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"red boat leaks"* ]]
+  run reef-index query 'which boat leaks?'
+  [[ "${lines[0]}" == *"[$id]"* ]]
+  # The offsets cite the file itself.
+  start=$(field 'o["results"][0]["document"]["start"]' <answer) end=$(field 'o["results"][0]["document"]["end"]' <answer)
+  [ "$(head -c "$end" docs/boats.md | tail -c +$((start + 1)))" = "$(reef-index show "$id" --json | field 'o["text"]')" ]
+}
+
+@test "a second run is unchanged, a changed file is replaced, a removed one is gone" {
+  reef-index ingest docs -q
+  run reef-index ingest docs
+  [ "$status" -eq 0 ]
+  [[ "$output" == "already so; 2 files unchanged" ]]
+  printf '# Boats\n\nThe blue boat floats.\n' >docs/boats.md
+  [ "$(reef-index ingest docs --json | field '(o["replaced"], o["unchanged"])')" = '(1, 1)' ]
+  [ "$(reef-index query 'boat pier' --mode bm25 --json | field '"red" in str(o["results"])')" = False ]
+  rm docs/boats.md
+  [ "$(reef-index ingest docs --prune --json | field 'o["removed"]')" = 1 ]
+  reef-index verify
+  run reef-index remove r1
+  [ "$status" -eq 0 ]
+  run reef-index remove r1
+  [ "$status" -eq 5 ]
+  [ "$(reef-index stat --json | field 'o["scopes"][0]["documents"]')" = 1 ]
+  reef-index verify
+}
+
+@test "a persona's documents stay its own" {
+  reef-index ingest docs --persona alice -q
+  [ "$(reef-index query 'boat' --persona alice --json | field 'len(o["results"]) > 0')" = True ]
+  run reef-index query 'boat'
+  [ "$status" -eq 5 ]
+  run reef-index ingest docs --persona alcie
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"did you mean 'alice'?"* ]]
+  run reef-index query boat --persona nobody
+  [ "$status" -eq 5 ]
+}
+
+@test "JSONL from a pipe; a cut line is named, the others come in" {
+  run bash -c "printf '{\"id\":\"a\",\"text\":\"Anchors hold.\"}\n{\"id\":\"b\",\"te' | reef-index ingest -"
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"stdin:"*":2: "* ]]
+  [ "$(reef-index query anchors --json | field 'o["results"][0]["document"]["id"]')" = a ]
+}
+
+@test "a batch answers in input order; a bad line is named and skipped" {
+  reef-index ingest docs -q
+  printf '{"id":"q1","text":"ropes"}\nnonsense\n{"id":"q2","text":"sails"}\n' >batch
+  run --separate-stderr reef-index query --batch batch --json
+  [ "$status" -eq 3 ]
+  [ "${#lines[@]}" -eq 2 ]
+  [ "$(field 'o["id"]' <<<"${lines[0]}")" = q1 ]
+  [ "$(field 'o["id"]' <<<"${lines[1]}")" = q2 ]
+  [[ "$stderr" == *"batch:2:"* ]]
+}
+
+@test "context cites and keeps its budget" {
+  reef-index ingest docs -q
+  run reef-index query 'boats ropes sails' --context --budget 30
+  [ "$status" -eq 0 ]
+  [[ "${lines[0]}" =~ ^\[S[0-9]+\] ]]
+  [ "$(wc -w <<<"$output")" -le 30 ]
+}
+
+@test "embed writes an array that matches its input" {
+  run reef-index embed 'one text' 'another text' -o v.npy
+  [ "$status" -eq 0 ]
+  head -c 6 v.npy | grep -q NUMPY
+  run reef-index embed 'one text' -o v.npy
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"--force"* ]]
+  reef-index ingest docs -q
+  reef-index embed 'which boat leaks?' --as-query -o q.npy -q
+  [ "$(reef-index query --vector q.npy --json | field 'len(o["results"]) > 0')" = True ]
+}
+
+@test "no tree, empty tree, nothing ingested" {
+  run reef-index query x --root "$PWD/nowhere"
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"no storage tree"*"reef-init"* ]]
+  run reef-index query x
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"nothing to search"*"reef-index ingest"* ]]
+  run reef-index verify
+  [ "$status" -eq 0 ]
+}
+
+@test "files that cannot be used are listed with reasons and status 3" {
+  : >docs/empty.txt
+  head -c 4096 /dev/urandom >docs/image.txt
+  printf 'text\n' >"docs/$(printf 'bad\377').txt"
+  printf 'secret\n' >docs/unreadable.txt
+  chmod 0 docs/unreadable.txt
+  expected=3
+  [ "$(id -u)" -eq 0 ] || expected=4
+  run --separate-stderr reef-index ingest docs
+  [ "$status" -eq 3 ]
+  [[ "$stderr" == *"empty.txt"*"empty"* ]]
+  [[ "$stderr" == *"image.txt"*"binary"* ]]
+  [[ "$stderr" == *"not UTF-8"* ]]
+  [ "$(reef-index ingest docs --json | field 'len(o["faults"])')" = $expected ]
+  reef-index verify
+}
+
+@test "a file over the limit is refused, --text-only takes it in little memory" {
+  sed -i 's/max_file_bytes: .*/max_file_bytes: 1MiB/' root/config/system.yaml
+  mkdir big
+  yes 'The quick brown fox jumps over the lazy dog.' | head -c 3000000 >big/big.txt || true
+  run reef-index ingest big
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"max_file_bytes"*"--text-only"* ]]
+  run reef-index ingest big --text-only
+  [ "$status" -eq 0 ]
+  [ "$(reef-index query 'lazy fox' --json | field 'o["results"][0]["layer"]')" = documents ]
+  reef-index verify
+}
+
+@test "a missing file ends the run before it begins" {
+  run reef-index ingest docs nowhere.txt
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"nowhere.txt"* ]]
+  run reef-index stat --json
+  [ "$(field 'len(o["scopes"])' <<<"$output")" = 0 ]
+}
+
+@test "two runs at once: the second ends with status 6 and names the first" {
+  mkfifo pipe
+  reef-index ingest - <pipe &
+  exec 9>pipe
+  # The first run holds its lock while it waits for the pipe.
+  for _ in $(seq 100); do
+    [ -s root/vectors/shared/.lock ] && break
+    sleep .1
+  done
+  run reef-index ingest docs
+  [ "$status" -eq 6 ]
+  [[ "$output" == *"locked by process"* ]]
+  [[ "$output" == *"--wait"* ]]
+  printf 'late text\n' >&9
+  exec 9>&-
+  wait
+  reef-index ingest docs -q
+  reef-index verify
+}
+
+@test "a model of another dimension than the store's is refused by name" {
+  reef-index ingest docs -q
+  make_tiny_model other 96 >/dev/null
+  reef-model import other --name other -q
+  sed -i 's/default_embedding: .*/default_embedding: other/' root/config/models.yaml
+  printf 'More text.\n' >docs/more.txt
+  run reef-index ingest docs
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"tiny"*"other"* ]]
+  run reef-index query boat
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"tiny"*"other"* ]]
+  run reef-index query boat --mode bm25
+  [ "$status" -eq 0 ]
+}
+
+@test "without a model the way out is named" {
+  sed -i 's/default_embedding: .*/default_embedding: absent/' root/config/models.yaml
+  run reef-index ingest docs
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"absent"*"--text-only"* ]]
+}
+
+@test "a full disk leaves what was there" {
+  [ "$(id -u)" -eq 0 ] || skip "mounting a small filesystem needs root"
+  mkdir small
+  mount -t tmpfs -o size=3m tmpfs small 2>/dev/null || skip "no right to mount"
+  cp -a root/. small/
+  export REEF_ROOT="$PWD/small"
+  reef-index ingest docs -q
+  yes 'Filling the disk with words that mean nothing.' | head -c 4000000 >huge.txt || true
+  run reef-index ingest huge.txt --text-only
+  status_of_run=$status text=$output
+  run reef-index verify
+  verified=$status
+  rm -f small/cache/embedding_cache/*.sqlite*
+  run reef-index query 'boat' --json
+  umount small
+  [ "$status_of_run" -eq 1 ]
+  [[ "$text" == *"space"* ]]
+  [ "$verified" -eq 0 ] || [ "$verified" -eq 4 ]
+  [ "$status" -eq 0 ]
+}
+
+@test "a read-only tree still answers" {
+  [ "$(id -u)" -eq 0 ] || skip "mounting read-only needs root"
+  reef-index ingest docs -q
+  mount --bind root root 2>/dev/null || skip "no right to mount"
+  mount -o remount,ro,bind root
+  run reef-index query boat --json
+  answered=$status
+  run reef-index ingest docs/boats.md
+  wrote=$status
+  text=$output
+  umount root
+  [ "$answered" -eq 0 ]
+  [ "$wrote" -eq 1 ]
+  [[ "$text" == *"ead-only"* ]]
+}
+
+@test "an interrupted run ends by its signal and the next one finishes it" {
+  for i in $(seq 400); do printf '{"id":"d%d","text":"Text number %d of a long list of texts about harbours and ships."}\n' "$i" "$i"; done >many.jsonl
+  timeout --signal=INT --preserve-status .2 reef-index ingest many.jsonl && status=0 || status=$?
+  [ "$status" -eq 130 ] || [ "$status" -eq 0 ]
+  reef-index ingest many.jsonl -q
+  [ "$(reef-index stat --json | field 'o["scopes"][0]["documents"]')" = 400 ]
+  reef-index verify
+}
+
+@test "wrong words are met with a suggestion and status 2" {
+  run reef-index qurey x
+  [ "$status" -eq 2 ]
+  [[ "${lines[0]}" == "reef-index: error: unknown command 'qurey', did you mean 'query'?" ]]
+  [ "${#lines[@]}" -eq 2 ]
+  run reef-index query x --mod dense
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"did you mean '--mode'?"* ]]
+  run reef-index query x -k -3
+  [ "$status" -eq 2 ]
+  run reef-index query x --mode fuzzy
+  [ "$status" -eq 2 ]
+  run reef-index query x --layers shraed
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"did you mean 'shared'?"* ]]
+  run reef-index
+  [ "$status" -eq 2 ]
+  run reef-index query
+  [ "$status" -eq 2 ]
+}
+
+@test "errors with --json are JSON on stderr" {
+  run --separate-stderr reef-index query x --json
+  [ "$status" -eq 5 ]
+  [ -z "$output" ]
+  [ "$(field '(o["schema"], o["status"])' <<<"$stderr")" = "('reef.error/1', 5)" ]
+}
+
+@test "output into head ends quietly, into a full device with status 1" {
+  reef-index ingest docs -q
+  for i in $(seq 2000); do printf '{"id":"%d","text":"boats and ropes"}\n' "$i"; done >batch
+  run bash -c 'set -o pipefail; reef-index query --batch batch --json | head -1 | wc -l'
+  [ "$output" = 1 ]
+  run bash -c 'reef-index query boat >/dev/full'
+  [ "$status" -eq 1 ]
+}
+
+@test "commands that answer link no heavy library" {
+  run ldd "$REEF_BIN/reef-index"
+  for library in faiss blas gomp curl crypto ssl xml2 archive; do
+    [[ "$output" != *"lib$library"* ]]
+  done
+}
+
+@test "questions are counted, and not with --no-touch" {
+  reef-index ingest docs -q
+  reef-index query boat --no-touch >/dev/null
+  [ ! -e root/cache/query_latency.bin ]
+  reef-index query boat >/dev/null
+  [ -e root/cache/query_latency.bin ]
+}
+
+@test "the files open with standard tools" {
+  reef-index ingest docs -q
+  [ "$(sqlite3 root/vectors/shared/metadata.sqlite 'SELECT count(*) FROM documents' 2>/dev/null || echo 3)" = 3 ]
+  python3 - root/vectors/shared <<'PY'
+import json, sys
+from pathlib import Path
+folder = Path(sys.argv[1])
+mapping = json.loads((folder / "id_mapping.json").read_text())
+config = json.loads((folder / "config.json").read_text())
+assert mapping["rows_total"] == len(mapping["ids"]) == config["rows"], (mapping, config)
+header = (folder / "vectors.npy").read_bytes()[:128]
+assert header[:6] == b"\x93NUMPY" and b"'<f4'" in header
+PY
+}

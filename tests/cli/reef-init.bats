@@ -1,0 +1,141 @@
+#!/usr/bin/env bats
+# reef-init on the command line. REEF_BIN is the folder of the executables.
+
+setup() {
+  export LC_ALL=C
+  PATH="${REEF_BIN:?set REEF_BIN to the folder of the executables}:$PATH"
+  cd "$BATS_TEST_TMPDIR"
+  export REEF_ROOT="$PWD/root"
+}
+
+@test "a second run changes nothing and says so" {
+  run reef-init --persona alice
+  [ "$status" -eq 0 ]
+  [[ "$output" == *" changes to "* ]]
+  find root -printf '%p %T@ %i\n' | sort >before
+  run reef-init --persona alice
+  [ "$status" -eq 0 ]
+  [[ "$output" == "already so; 0 changes"* ]]
+  [[ "$(reef-init --json)" == *'"changed":false'* ]]
+  find root -printf '%p %T@ %i\n' | sort >after
+  diff before after
+}
+
+@test "personas are added one by one; comments and edits stay" {
+  reef-init --persona alice -q
+  printf '# a note of mine\n' >>root/config/personas.yaml
+  sed -i 's/persona: 1.0/persona: 0.5 # tuned/' root/config/system.yaml
+  reef-init --persona bob --persona carol -q
+  grep -q '# a note of mine' root/config/personas.yaml
+  grep -q 'persona: 0.5 # tuned' root/config/system.yaml
+  [ -d root/vectors/personas/carol ]
+  run reef-init --check
+  [ "$status" -eq 0 ]
+}
+
+@test "a dry run prints the plan and makes nothing" {
+  run reef-init --persona alice --dry-run
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"none applied (dry run)"* ]]
+  [ ! -e root ]
+}
+
+@test "--check names what is missing, foreign and open to everybody, and changes nothing" {
+  reef-init --persona alice -q
+  rmdir root/cache/inference_cache
+  mkdir root/stray root/vectors/personas/ghost
+  chmod o+rx root/data
+  run reef-init --check
+  [ "$status" -eq 4 ]
+  [[ "$output" == *"cache/inference_cache"*"missing"* ]]
+  [[ "$output" == *"stray"*"foreign"* ]]
+  [[ "$output" == *"ghost"*"no persona"* ]]
+  [[ "$output" == *"data"*"lets everybody in"* ]]
+  [ ! -e root/cache/inference_cache ]
+}
+
+@test "--check -v tells where each value comes from" {
+  reef-init -q
+  sed -i 's/max_file_bytes: .*/max_file_bytes: 1MiB/' root/config/system.yaml
+  line=$(grep -n max_file_bytes root/config/system.yaml | cut -d: -f1)
+  run reef-init --check -v
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"ingest.max_file_bytes"*"1MiB"*"system.yaml:$line"* ]]
+  rm root/config/models.yaml
+  run reef-init --check -v
+  [ "$status" -eq 4 ]
+  [[ "$output" == *"default_embedding"*"all-MiniLM-L6-v2"*"default"* ]]
+}
+
+@test "an unknown key is named with its file, line and nearest key" {
+  reef-init -q
+  printf 'retreive:\n  layers: [shared]\n' >>root/config/system.yaml
+  run reef-init --check
+  [ "$status" -eq 2 ]
+  [[ "${lines[0]}" == *"system.yaml:"*"unknown key 'retreive', did you mean 'retrieve'?"* ]]
+  [[ "${lines[1]}" == *"hint:"* ]]
+}
+
+@test "duplicate keys, wrong types and broken YAML are errors with a line" {
+  reef-init -q
+  cp -r root/config saved
+  printf 'ingest:\n  max_file_bytes: 1\n' >>root/config/system.yaml
+  run reef-init --check
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"duplicate key 'ingest'"* ]]
+  cp saved/system.yaml root/config
+  sed -i 's/max_file_bytes: .*/max_file_bytes: lots/' root/config/system.yaml
+  run reef-init --check
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"system.yaml:"*"max_file_bytes"*"lots"* ]]
+  printf 'a: [1\n' >root/config/system.yaml
+  run reef-init --check
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"system.yaml:"* ]]
+}
+
+@test "a tree of a newer version is left alone" {
+  reef-init -q
+  echo 'reef tree 99' >root/.reef-tree
+  for command in "reef-init" "reef-init --check" "reef-index stat" "reef-model list"; do
+    run $command
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"version 99"* ]]
+  done
+  [ "$(cat root/.reef-tree)" = 'reef tree 99' ]
+}
+
+@test "wrong arguments end with status 2 and two lines" {
+  run reef-init --persona 'Not An Id'
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"no persona id"* ]]
+  run reef-init --presona alice
+  [ "$status" -eq 2 ]
+  [ "${#lines[@]}" -eq 2 ]
+  [[ "$output" == *"did you mean '--persona'?"* ]]
+  run reef-init --layout huge
+  [ "$status" -eq 2 ]
+  run reef-init --root ''
+  [ "$status" -eq 2 ]
+  [ ! -e root ]
+}
+
+@test "a file in the way is named" {
+  echo x >root
+  run reef-init
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"root"*"not a folder"* ]]
+}
+
+@test "output to a full device fails, output to head does not" {
+  run bash -c 'reef-init --dry-run >/dev/full'
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"standard output"* ]]
+  run bash -c 'reef-init --dry-run | head -1'
+  [ "$status" -eq 0 ]
+}
+
+@test "help is for stdout, the version stands on one line" {
+  reef-init --help | grep -q -- --persona
+  [[ "$(reef-init --version)" =~ ^reef-init\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
+}
