@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
     app.add_option("--persona", options->init.personas, "Add this persona (may be repeated)")->type_name("ID")->allow_extra_args(false);
     app.add_option("--layout", options->init.layout, "Drives that the tree is meant for")
         ->check(CLI::IsMember({"minimal", "standard", "enterprise"}))
-        ->type_name("LAYOUT:{minimal,standard,enterprise}");
+        ->type_name("LAYOUT");
     app.add_option("--embedding", options->init.embedding, "Model that makes vectors (default: all-MiniLM-L6-v2)")->type_name("NAME");
     auto* check = app.add_flag("--check", options->check, "Compare with the layout and change nothing; with -v print every value");
     cli::add_dry_run(app, options->dry_run);

@@ -126,7 +126,7 @@ void add_query(CLI::App& app, cli::Session& session) {
   verb->add_option_function<std::string>("--mode", [arguments](const std::string& text) { arguments->options.mode = parse_mode(text); },
                                          "Search by vectors and words, or by one of them")
       ->check(CLI::IsMember({"hybrid", "dense", "bm25"}))
-      ->type_name("MODE:{hybrid,dense,bm25}");
+      ->type_name("MODE");
   const auto date = [&](const char* name, std::string document::Snapshot::Filter::*field, const char* about) {
     verb->add_option_function<std::string>(
             name, [arguments, field](const std::string& text) { arguments->options.filter.*field = to_rfc3339(parse_time(text)); }, about)

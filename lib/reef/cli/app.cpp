@@ -16,9 +16,9 @@ void Session::add_common_options(CLI::App& app) {
   app.add_flag("--json", json_, "Print JSON")->group("Common options");
   app.add_flag("-q,--quiet", quiet_, "Print errors only")->group("Common options");
   app.add_flag("-v,--verbose", verbose_, "Say more on stderr (-vv: detail)")->group("Common options");
-  app.add_option("--color", color_, "Colour on the terminal")
+  app.add_option("--color", color_, "Colour \"error\" and the like on stderr")
       ->check(CLI::IsMember({"auto", "always", "never"}))
-      ->type_name("WHEN:{auto,always,never}")
+      ->type_name("WHEN")
       ->group("Common options");
 }
 

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "reef/cli/app.h"
@@ -50,8 +51,18 @@ void report(const std::string& name, bool json, int status, const std::string& m
     fmt::print(stderr, "{}\n", out.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
     return;
   }
-  fmt::print(stderr, "{}: error: {}\n", name, to_valid_utf8(message));
-  if (!hint.empty()) fmt::print(stderr, "{}: hint: {}\n", name, to_valid_utf8(hint));
+  fmt::print(stderr, "{}: {}: {}\n", name, severity_word("error"), to_valid_utf8(message));
+  if (!hint.empty()) fmt::print(stderr, "{}: {}: {}\n", name, severity_word("hint"), to_valid_utf8(hint));
+}
+
+/// Whether --color, NO_COLOR (https://no-color.org) and the terminal together ask for colour.
+bool wants_color(const std::string& when) {
+  if (when != "auto") return when == "always";
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string_view(value != nullptr ? value : "");
+  };
+  return variable("NO_COLOR").empty() && variable("TERM") != "dumb" && ::isatty(STDERR_FILENO) != 0;
 }
 
 /// The verb that was parsed, or the first operand where one belongs.
@@ -127,6 +138,7 @@ std::string usage_message(const CLI::App& app, int argc, char** argv, const CLI:
 int run(const std::string& name, const std::string& about, int argc, char** argv,
         const std::function<void(CLI::App&, Session&)>& define) {
   install_handlers();
+  color_log(wants_color("auto"));
   Session session;
   CLI::App app{about, name};
   const bool json = asks_for_json(argc, argv);
@@ -144,15 +156,18 @@ int run(const std::string& name, const std::string& about, int argc, char** argv
     app.get_help_ptr()->group("Common options");
     session.add_common_options(app);
     app.fallthrough();  // common options may stand behind the verb
-    app.add_option_function<std::string>("--generate", [&app](const std::string& what) {
-      Session::print(generate(app, what));
-      throw CLI::Success();
-    })->group("");
+    app.add_option_function<std::string>("--generate",
+                                         [&app](const std::string& what) {
+                                           Session::print(generate(app, what));
+                                           throw CLI::Success();
+                                         })
+        ->group("");
     define(app, session);
     if (app.get_footer().empty()) app.footer("The manual: man " + name);
     if (!verb_names(app).empty()) app.require_subcommand(1);
     app.parse(argc, argv);
     if (session.quiet_ && session.verbose_ > 0) throw Error(Errc::usage, "-q and -v exclude each other");
+    color_log(wants_color(session.color_));
     configure_log(name, static_cast<Verbosity>(std::min(2, session.verbosity())));
     if (session.work_) status = session.work_();
   } catch (const CLI::ParseError& error) {

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <string>
 #include <string_view>
 
 namespace reef {
@@ -13,6 +14,11 @@ enum class Verbosity { quiet = -1, normal = 0, steps = 1, detail = 2 };
 void configure_log(std::string_view program, Verbosity verbosity);
 Verbosity log_verbosity();
 
+/// Whether severity_word() colours; off until it is set.
+void color_log(bool on);
+/// "error", "warning" or "hint" as it stands in a line on stderr: in its colour, if colours are on.
+std::string severity_word(std::string_view word);
+
 /// Called before a line of talk is printed, so that a progress bar can take itself off the screen.
 void on_log_line(void (*hook)());
 
@@ -23,7 +29,7 @@ void log_line(Verbosity needed, std::string_view severity, fmt::string_view form
 /// "reef-index: warning: …": something that the operator should know though the run goes on.
 template <typename... Args>
 void log_warn(fmt::format_string<Args...> format, Args&&... args) {
-  internal::log_line(Verbosity::normal, "warning: ", format, fmt::make_format_args(args...));
+  internal::log_line(Verbosity::normal, "warning", format, fmt::make_format_args(args...));
 }
 /// One line about what changed; silent with -q.
 template <typename... Args>
