@@ -10,9 +10,12 @@ import json
 import pathlib
 import sys
 
-import numpy as np
-import onnx
-from safetensors.numpy import load_file
+# This folder comes first on Python's path and has a safetensors.py: the package must win.
+sys.path.append(sys.path.pop(0))
+
+import numpy as np  # noqa: E402
+import onnx  # noqa: E402
+from safetensors.numpy import load_file  # noqa: E402
 
 
 class Graph:

@@ -19,7 +19,10 @@ import sys
 import tempfile
 import time
 
-import numpy as np
+# This folder comes first on Python's path and has a safetensors.py: the package must win.
+sys.path.append(sys.path.pop(0))
+
+import numpy as np  # noqa: E402
 
 QUESTION = "when did caroline go to the lgbtq support group meeting"
 BOUNDS = {"reference": .9999, "query": .9993, "bulk": .998}
