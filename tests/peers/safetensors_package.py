@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """reef-model against the safetensors package of Python's registry.
 
-usage: safetensors.py REEF_MODEL
+usage: safetensors_package.py REEF_MODEL
 
 Files that the package writes are described alike by reef-model, and every damaged file that the
 package refuses is refused by reef-model too. Prints a message and ends with 77 (skipped) when the
