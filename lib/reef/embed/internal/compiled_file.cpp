@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -15,6 +16,10 @@ namespace {
   throw Error(Errc::corrupt, fmt::format("{}: {}", file.path(), why),
               "it is a cache: remove it, and the next run compiles it again");
 }
+
+/// Asked for before the header says how much it is: the header and a usual vocabulary, which the
+/// tokenizer reads in full. Later requests then wait for one reading of the drive less.
+constexpr std::size_t kOpeningBytes = std::size_t{1} << 20;
 
 /// Walks the sections in the order in which compile.cpp writes them, never past the end.
 class Sections {
@@ -69,6 +74,7 @@ std::uint64_t header_checksum(const FileHeader& header) {
 }
 
 CompiledFile::CompiledFile(const std::filesystem::path& path) : map_(path) {
+  map_.read_ahead(0, std::min(kOpeningBytes, map_.size()));
   if (map_.size() < kHeaderBytes) refuse(map_, fmt::format("{} bytes, shorter than a header", map_.size()));
   std::memcpy(&header_, map_.data(), sizeof header_);
   if (header_.magic != kMagic) refuse(map_, "no compiled encoder");
@@ -95,7 +101,6 @@ void CompiledFile::find_sections() {
   const std::size_t hidden = network_.hidden;
   const std::size_t inner = network_.inner();
   vocabulary_ = {sections.take<std::uint8_t>(header_.vocabulary_bytes), header_.vocabulary_bytes};
-  map_.read_ahead(0, sections.at());
   network_.first_norm = sections.norm(hidden);
   network_.layers.reserve(header_.layers);
   for (std::uint32_t i = 0; i < header_.layers; ++i) {
