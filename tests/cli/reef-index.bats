@@ -2,6 +2,8 @@
 # reef-index on the command line: good runs, and bad input of which each must name what to do.
 # REEF_BIN is the folder of the executables. Vectors come from a tiny random encoder.
 
+bats_require_minimum_version 1.5.0
+
 setup_file() {
   export LC_ALL=C
   PATH="${REEF_BIN:?set REEF_BIN to the folder of the executables}:$PATH"
@@ -50,7 +52,7 @@ field() { python3 -c 'import json, sys; o = json.load(sys.stdin); print(eval(sys
   [[ "$output" == "already so; 2 files unchanged" ]]
   printf '# Boats\n\nThe blue boat floats.\n' >docs/boats.md
   [ "$(reef-index ingest docs --json | field '(o["replaced"], o["unchanged"])')" = '(1, 1)' ]
-  [ "$(reef-index query 'boat pier' --mode bm25 --json | field '"red" in str(o["results"])')" = False ]
+  [ "$(reef-index query 'boat pier' --mode bm25 --json | field '"red boat" in str(o["results"])')" = False ]
   rm docs/boats.md
   [ "$(reef-index ingest docs --prune --json | field 'o["removed"]')" = 1 ]
   reef-index verify

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <iostream>
 #include <iterator>
 
@@ -53,7 +52,7 @@ class LatencyRecord {
   LatencyRecord(const tree::Tree& tree, bool wanted) : histogram_(tree.query_latency()), wanted_(wanted) {}
   void add(const retrieve::Answer& answer) {
     if (!wanted_) return;
-    std::fflush(stdout);
+    cli::Session::flush();
     histogram_.record(now(), std::chrono::microseconds(static_cast<std::int64_t>(answer.elapsed_ms * 1000)));
   }
 
@@ -66,7 +65,7 @@ int run_batch(const QueryArguments& arguments, retrieve::Searcher& searcher, Lat
   int status = 0;
   for (BatchLines lines(*arguments.batch); lines.next();) {
     check_interrupt();
-    if (std::ferror(stdout)) break;  // the reader went away
+    if (cli::Session::flush() != 0) break;  // the reader went away
     if (!lines.fault().empty()) {
       log_warn("{}:{}: {}", *arguments.batch, lines.number(), lines.fault());
       status = kStatusPartial;

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <iostream>
 #include <thread>
@@ -27,7 +28,20 @@ Progress& Session::progress() {
   return quiet_ || json_ || ::isatty(STDERR_FILENO) == 0 ? no_progress() : bar;
 }
 
-void Session::print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+namespace {
+
+int write_error = 0;  ///< errno of the first write to stdout that failed
+
+}  // namespace
+
+void Session::print(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() && write_error == 0) write_error = errno;
+}
+
+int Session::flush() {
+  if (std::fflush(stdout) != 0 && write_error == 0) write_error = errno;
+  return write_error;
+}
 
 void add_dry_run(CLI::App& app, bool& dry_run) {
   app.add_flag("-n,--dry-run", dry_run, "Print the plan and change nothing");

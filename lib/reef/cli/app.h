@@ -33,6 +33,8 @@ class Session {
   }
   /// Text for stdout; buffered, checked at the end of run().
   static void print(const std::string& text);
+  /// Brings everything printed to stdout; errno of the first write that failed, or 0.
+  static int flush();
 
   /// Called by a subcommand's CLI11 callback: the work to do once parsing is over. Its return
   /// value is the exit status.

@@ -55,16 +55,19 @@ class DocumentDigest {
 
 class Ingest {
  public:
-  Ingest(const tree::Tree& tree, const IngestOptions& options,
+  /// `input` was listed before anything is made: a missing operand must leave nothing behind.
+  Ingest(const tree::Tree& tree, const IngestOptions& options, internal::InputFiles input, std::vector<IngestFault> faults,
          const std::function<std::unique_ptr<embed::Embedder>()>& make_embedder, Progress& progress)
       : tree_(tree),
         options_(options),
         make_embedder_(make_embedder),
         progress_(progress),
+        input_(std::move(input)),
         store_(tree.vectors(options.scope), options.scope, options.wait),
         registry_(tree.registry(), io::OpenMode::create),
         originals_(tree, options.scope),
         batch_(store_, report_, progress) {
+    report_.faults = std::move(faults);
     batch_.before_actions([this] { originals_.sync(); });
   }
 
@@ -74,20 +77,19 @@ class Ingest {
     if (const auto left = store_.remove_unfinished(); left > 0) log_step("removed {} documents that a killed run began", left);
     for (Source& source : registry_.unfinished(options_.scope))
       if (source.state == SourceState::removing) remove_source(source);
-    auto input = internal::list_files(options_.paths, report_.faults);
-    add_pending(input);
+    add_pending(input_);
     const bool from_stdin = std::find(options_.paths.begin(), options_.paths.end(), "-") != options_.paths.end();
     internal::PipedInput piped(originals_.staging());
-    if (from_stdin) input.files.push_back(piped.read());
+    if (from_stdin) input_.files.push_back(piped.read());
     std::uint64_t bytes = 0;
-    for (const InputFile& file : input.files) bytes += file.bytes;
+    for (const InputFile& file : input_.files) bytes += file.bytes;
     progress_.begin("ingesting", bytes, ProgressUnit::bytes);
-    for (const InputFile& file : input.files) {
+    for (const InputFile& file : input_.files) {
       check_interrupt();
       take_file(file);
     }
     batch_.flush();
-    if (options_.prune) prune(input.folders);
+    if (options_.prune) prune(input_.folders);
     if (cache_) cache_->trim(options_.cache_cap_bytes);
     store_.finish_run();
     originals_.clean_up();
@@ -342,6 +344,7 @@ class Ingest {
   const IngestOptions& options_;
   const std::function<std::unique_ptr<embed::Embedder>()>& make_embedder_;
   Progress& progress_;
+  internal::InputFiles input_;
   IngestReport report_;
   Store store_;
   Registry registry_;
@@ -361,8 +364,14 @@ class Ingest {
 IngestReport ingest(const tree::Tree& tree, const IngestOptions& options,
                     const std::function<std::unique_ptr<embed::Embedder>()>& make_embedder, Progress& progress) {
   const auto begin = std::chrono::steady_clock::now();
-  IngestReport report = options.dry_run ? internal::plan_ingest(tree, options)
-                                        : Ingest(tree, options, make_embedder, progress).run();
+  IngestReport report;
+  if (options.dry_run) {
+    report = internal::plan_ingest(tree, options);
+  } else {
+    std::vector<IngestFault> faults;
+    auto input = internal::list_files(options.paths, faults);
+    report = Ingest(tree, options, std::move(input), std::move(faults), make_embedder, progress).run();
+  }
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return report;
 }

@@ -34,9 +34,10 @@ std::vector<std::string> persona_folders(const std::string& id) {
 }
 
 void plan_folder(const Tree& tree, const std::string& relative, InitPlan& plan) {
-  const auto info = stat_of(tree.root() / relative);
+  const fs::path path = relative == "." ? tree.root() : tree.root() / relative;
+  const auto info = stat_of(path);
   if (info && !S_ISDIR(info->st_mode))
-    throw Error(Errc::failed, fmt::format("{} is in the way: not a folder", io::shown(tree.root() / relative)),
+    throw Error(Errc::failed, fmt::format("{} is in the way: not a folder", io::shown(path)),
                 "move it elsewhere, then run reef-init again");
   if (!info) plan.steps.push_back({InitStep::Kind::folder, relative, "new", ""});
 }
