@@ -42,7 +42,7 @@ int embed(cli::Session& session, const EmbedArguments& arguments) {
     for (std::size_t i = 0; i < texts.size(); ++i) embedder->embed_query(texts[i], std::span(vectors).subspan(i * dim, dim));
   } else {
     const std::vector<std::string_view> views(texts.begin(), texts.end());
-    embedder->embed_passages(views, vectors, arguments.threads, progress);
+    embedder->embed_passages(views, vectors, cli::threads_or_all(arguments.threads), progress);
   }
   progress.end();
   vector::write_npy(arguments.output, vectors, dim);

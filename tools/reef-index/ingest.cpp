@@ -37,6 +37,7 @@ int ingest(cli::Session& session, IngestArguments& arguments) {
   document::IngestOptions& options = arguments.options;
   options.scope = chosen_scope(*arguments.scope, config);
   options.extract = extract_options(config);
+  options.threads = cli::threads_or_all(options.threads);
   options.cache_cap_bytes = config.size_bytes("system", "cache.embedding.cap_bytes");
   const auto report = document::ingest(tree, options, [&] { return embed::open_default_embedder(tree, config); }, session.progress());
   if (!session.json()) tell_faults(report);

@@ -59,7 +59,7 @@ void add_wait(CLI::App& app, std::chrono::milliseconds& wait) {
 }
 
 void add_threads(CLI::App& app, unsigned& threads) {
-  threads = std::max(1u, std::thread::hardware_concurrency());
+  threads = 0;
   app.add_option_function<std::string>(
          "--threads",
          [&threads](const std::string& text) {
@@ -70,6 +70,8 @@ void add_threads(CLI::App& app, unsigned& threads) {
          "Threads to use (default: all cores)")
       ->type_name("N");
 }
+
+unsigned threads_or_all(unsigned threads) { return threads > 0 ? threads : std::max(1u, std::thread::hardware_concurrency()); }
 
 CLI::Option* add_count(CLI::App& app, const std::string& name, std::uint64_t& value, const std::string& about) {
   return app

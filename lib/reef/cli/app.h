@@ -58,7 +58,9 @@ void add_dry_run(CLI::App& app, bool& dry_run);
 void add_yes(CLI::App& app, bool& yes);
 void add_force(CLI::App& app, bool& force, const std::string& what);
 void add_wait(CLI::App& app, std::chrono::milliseconds& wait);
+/// 0 until given: asking for the number of cores reads a file, which a question need not wait for.
 void add_threads(CLI::App& app, unsigned& threads);
+unsigned threads_or_all(unsigned threads);
 
 /// Options whose values need more than CLI11's conversions: no wrapped negatives, no octal.
 CLI::Option* add_count(CLI::App& app, const std::string& name, std::uint64_t& value, const std::string& about);

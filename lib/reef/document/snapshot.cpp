@@ -19,28 +19,11 @@ Snapshot::Snapshot(const std::filesystem::path& folder, tree::Scope scope)
       transaction_((io::require_version(database_, Store::kVersion), database_), io::Transaction::Kind::read),
       vectors_(folder, database_),
       finder_(database_),
-      chunk_of_row_(database_, "SELECT id FROM chunks WHERE vector_row = ?"),
-      row_of_chunk_(database_, "SELECT vector_row FROM chunks WHERE id = ?"),
       chunk_(database_,
              "SELECT c.id, c.document, d.name, d.source, d.title, c.text, c.heading_path, c.page, c.start_byte, "
              "c.end_byte, c.vector_row, d.created FROM chunks c JOIN documents d ON d.id = c.document "
              "WHERE c.id = ? AND d.finished") {
-  lengths_.load(database_);
-}
-
-std::optional<std::int64_t> Snapshot::chunk_of_row(std::uint64_t vector_row) {
-  std::optional<std::int64_t> id;
-  if (chunk_of_row_.bind(1, static_cast<std::int64_t>(vector_row)).step()) id = chunk_of_row_.integer(0);
-  chunk_of_row_.reset();
-  return id;
-}
-
-std::optional<std::uint64_t> Snapshot::row_of_chunk(std::int64_t chunk) {
-  std::optional<std::uint64_t> row;
-  if (row_of_chunk_.bind(1, chunk).step() && !row_of_chunk_.is_null(0))
-    row = static_cast<std::uint64_t>(row_of_chunk_.integer(0));
-  row_of_chunk_.reset();
-  return row;
+  map_.load(database_);
 }
 
 std::optional<ChunkRow> Snapshot::chunk(std::int64_t id) {

@@ -78,7 +78,7 @@ Store::Store(const std::filesystem::path& folder, tree::Scope scope, std::chrono
       database_(open_for_writing(folder)),
       vectors_(folder, database_) {
   io::remove_stale(folder_);
-  lengths_.load(database_);
+  map_.load(database_);
   // A run that was killed after its last commit left the derived names behind it.
   vectors_.publish();
 }
@@ -124,20 +124,20 @@ void Store::add_chunks(std::int64_t document, std::string_view title, std::span<
     index.bind(1, id).bind(2, title).bind(3, added.chunk.heading_path).bind(4, added.chunk.text).run();
     ids.push_back(id);
   }
-  if (!ids.empty()) note_lengths(ids, !chunks.front().vector_row);
+  note_in_map(ids, chunks);
   changed_chunks_ += static_cast<std::int64_t>(ids.size());
 }
 
-void Store::note_lengths(std::span<const std::int64_t> chunks, bool text_only) {
+void Store::note_in_map(std::span<const std::int64_t> ids, std::span<const NewChunk> chunks) {
   auto statement = database_.prepare("SELECT sz FROM chunks_fts_docsize WHERE id = ?");
-  for (const std::int64_t chunk : chunks) {
-    statement.bind(1, chunk);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    statement.bind(1, ids[i]);
     std::uint32_t words = 0;
     if (statement.step()) words = internal::sum_of_varints(statement.blob(0));
     statement.reset();
-    lengths_.set(chunk, words, text_only);
+    map_.set(ids[i], words, chunks[i].vector_row);
   }
-  lengths_.save(database_);
+  map_.save(database_);
 }
 
 void Store::finish_document(std::int64_t document, const DocumentRow& final_row) {
@@ -160,10 +160,10 @@ void Store::remove_document(std::int64_t document) {
   while (chunks.step()) {
     unindex.bind(1, chunks.integer(0)).bind(2, chunks.text(1)).bind(3, chunks.text(2)).bind(4, chunks.text(3)).run();
     if (!chunks.is_null(4)) dead.push_back(static_cast<std::uint64_t>(chunks.integer(4)));
-    lengths_.clear(chunks.integer(0));
+    map_.clear(chunks.integer(0));
     ++changed_chunks_;
   }
-  lengths_.save(database_);
+  map_.save(database_);
   vectors_.remove(dead);
   database_.prepare("DELETE FROM documents WHERE id = ?").bind(1, document).run();
 }
@@ -184,7 +184,7 @@ void Store::finish_run() {
   if (changed_chunks_ > 0) {
     // One merged segment answers in a third of the time of many small ones, and keeps no deleted
     // words; worth its cost only when much changed.
-    const std::int64_t rows = lengths_.rows(false) + lengths_.rows(true);
+    const std::int64_t rows = map_.rows(false) + map_.rows(true);
     if (changed_chunks_ * 10 >= rows) database_.execute("INSERT INTO chunks_fts (chunks_fts) VALUES ('optimize')");
     database_.checkpoint();
   }

@@ -101,7 +101,7 @@ class Store {
   void finish_run();
 
  private:
-  void note_lengths(std::span<const std::int64_t> chunks, bool text_only);
+  void note_in_map(std::span<const std::int64_t> ids, std::span<const NewChunk> chunks);
   void write_id_mapping();
 
   std::filesystem::path folder_;
@@ -109,7 +109,7 @@ class Store {
   io::LockFile lock_;
   io::Database database_;
   vector::StoreWriter vectors_;
-  ChunkLengths lengths_;
+  ChunkMap map_;
   std::int64_t changed_chunks_ = 0;
 };
 
@@ -122,11 +122,9 @@ class Snapshot {
   const tree::Scope& scope() const { return scope_; }
   io::Database& database() { return database_; }
   const vector::StoreReader& vectors() const { return vectors_; }
-  const ChunkLengths& lengths() const { return lengths_; }
+  const ChunkMap& map() const { return map_; }
 
   std::vector<Postings> postings(std::span<const std::string> terms) { return finder_.find(terms); }
-  std::optional<std::int64_t> chunk_of_row(std::uint64_t vector_row);
-  std::optional<std::uint64_t> row_of_chunk(std::int64_t chunk);
   /// nullopt when there is no such chunk, or its document is not finished.
   std::optional<ChunkRow> chunk(std::int64_t id);
   std::vector<std::string> tags(std::int64_t document);
@@ -150,10 +148,8 @@ class Snapshot {
   io::Database database_;
   io::Transaction transaction_;
   vector::StoreReader vectors_;
-  ChunkLengths lengths_;
+  ChunkMap map_;
   PostingsFinder finder_;
-  io::Statement chunk_of_row_;
-  io::Statement row_of_chunk_;
   io::Statement chunk_;
 };
 

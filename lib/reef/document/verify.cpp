@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 
 #include "reef/core/cancel.h"
@@ -100,11 +101,25 @@ class ScopeCheck {
       if (error.code() != Errc::corrupt) throw;
       add("metadata.sqlite", "the full-text index does not match the texts", "remove the scope's documents and ingest them again");
     }
-    ChunkLengths lengths;
-    lengths.load(database);
-    const std::int64_t chunks = number(database, "SELECT count(*) FROM chunks");
-    if (lengths.rows(false) + lengths.rows(true) != chunks)
-      add("metadata.sqlite", fmt::format("chunk_lengths counts {} chunks, there are {}", lengths.rows(false) + lengths.rows(true), chunks),
+    check_map(database);
+  }
+
+  /// chunk_map is a copy of what chunks says; queries read only the copy.
+  void check_map(io::Database& database) {
+    ChunkMap map;
+    map.load(database);
+    auto chunks = database.prepare("SELECT id, vector_row FROM chunks");
+    std::int64_t count = 0, wrong = 0;
+    while (chunks.step()) {
+      ++count;
+      const std::int64_t id = chunks.integer(0);
+      const std::int64_t row = chunks.is_null(1) ? -1 : chunks.integer(1);
+      const auto mapped = map.row(id);
+      const bool same_row = mapped ? static_cast<std::int64_t>(*mapped) == row && map.chunk_of_row(*mapped) == id : row == -1;
+      if (map.words(id) == 0 || !same_row) ++wrong;
+    }
+    if (wrong > 0 || map.rows(false) + map.rows(true) != count)
+      add("metadata.sqlite", fmt::format("table chunk_map disagrees with {} of {} chunks", std::max(wrong, std::abs(map.rows(false) + map.rows(true) - count)), count),
           "remove the scope's documents and ingest them again");
   }
 
@@ -250,10 +265,10 @@ StatReport stat(const tree::Tree& tree, const std::vector<tree::Scope>& scopes) 
       }
     }
     stat.documents = static_cast<std::uint64_t>(snapshot.documents());
-    stat.text_only = static_cast<std::uint64_t>(snapshot.lengths().rows(true));
+    stat.text_only = static_cast<std::uint64_t>(snapshot.map().rows(true));
     stat.dead_rows = snapshot.vectors().dead().size();
     stat.vectors = state.rows_total - stat.dead_rows;
-    stat.chunks = static_cast<std::uint64_t>(snapshot.lengths().rows(false)) + stat.text_only;
+    stat.chunks = static_cast<std::uint64_t>(snapshot.map().rows(false)) + stat.text_only;
     stat.dim = state.dim;
     stat.model = state.model;
     stat.model_digest = state.model_digest;

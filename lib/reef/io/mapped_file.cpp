@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -53,9 +54,25 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(data_, size_);
 }
 
+namespace {
+
+/// Whether the byte can be read without waiting for the disk.
+bool is_cached(int fd, std::size_t offset) {
+  std::uint8_t byte = 0;
+  iovec into{&byte, 1};
+  return ::preadv2(fd, &into, 1, static_cast<off_t>(offset), RWF_NOWAIT) == 1;
+}
+
+}  // namespace
+
 void MappedFile::read_ahead(std::size_t offset, std::size_t count) const {
-  // A length of 0 would mean "to the end" to the kernel.
-  if (!fd_ || count == 0) return;
+  if (!fd_ || offset >= size_) return;
+  count = std::min(count, size_ - offset);
+  if (count == 0) return;  // a length of 0 would mean "to the end" to the kernel
+  // The kernel looks at every page of the range even when all are there; three samples tell what
+  // a file that is evicted as a whole looks like, in a tenth of the time.
+  const std::size_t last = offset + count - 1;
+  if (is_cached(fd_.get(), offset) && is_cached(fd_.get(), offset + count / 2) && is_cached(fd_.get(), last)) return;
   ::posix_fadvise(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(count), POSIX_FADV_WILLNEED);
 }
 

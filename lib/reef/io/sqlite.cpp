@@ -121,7 +121,9 @@ Handle open_for_writing(const fs::path& path) {
   if (::sqlite3_db_readonly(handle.get(), "main") == 1) {
     throw_sqlite(nullptr, SQLITE_READONLY, "open", shown(path));
   }
-  constexpr const char* kPrepare = "PRAGMA journal_mode=WAL; PRAGMA secure_delete=ON";
+  // 16 KiB pages, which a new database keeps for ever: a question reads a third as often, and a
+  // cold disk answers each of these reads after the same wait.
+  constexpr const char* kPrepare = "PRAGMA page_size=16384; PRAGMA journal_mode=WAL; PRAGMA secure_delete=ON";
   if (const int code = ::sqlite3_exec(handle.get(), kPrepare, nullptr, nullptr, nullptr); code != SQLITE_OK) {
     throw_sqlite(handle.get(), code, "open", shown(path));
   }

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <atomic>
-#include <numeric>
 
 #include "reef/retrieve/layer.h"
+#include "reef/vector/kernels.h"
 
 namespace reef::retrieve {
 namespace {
@@ -25,10 +25,10 @@ class DocumentLayer : public Layer {
 
   TermCounts term_counts() const override {
     TermCounts counts;
-    counts.rows = static_cast<double>(lengths().rows(text_only_));
+    counts.rows = static_cast<double>(map().rows(text_only_));
     for (const document::Postings& term : scope_->postings()) {
       double rows = static_cast<double>(term.chunks.size());
-      if (lengths().rows(!text_only_) > 0)
+      if (map().rows(!text_only_) > 0)
         rows = static_cast<double>(std::count_if(term.chunks.begin(), term.chunks.end(), [&](auto chunk) { return is_mine(chunk); }));
       counts.rows_with_term.push_back(rows);
     }
@@ -50,16 +50,7 @@ class DocumentLayer : public Layer {
       for (std::size_t i = 0; i < term.chunks.size(); ++i)
         scores[static_cast<std::size_t>(term.chunks[i] - low)] += static_cast<float>(weight(term.chunks[i], term.counts[i], idf[t]));
     }
-    std::vector<Candidate> best;
-    for (std::size_t i = 0; i < scores.size(); ++i) {
-      const std::int64_t chunk = low + static_cast<std::int64_t>(i);
-      if (scores[i] > 0 && is_mine(chunk) && is_allowed(chunk)) best.push_back({chunk, scores[i], std::nullopt});
-    }
-    const auto better = [](const Candidate& a, const Candidate& b) { return a.bm25 > b.bm25 || (a.bm25 == b.bm25 && a.id < b.id); };
-    const auto end = best.begin() + static_cast<std::ptrdiff_t>(std::min(count, best.size()));
-    std::partial_sort(best.begin(), end, best.end(), better);
-    best.erase(end, best.end());
-    return best;
+    return best_of(scores, low, count);
   }
 
   std::vector<Candidate> best_by_vector(std::size_t count) override {
@@ -67,7 +58,7 @@ class DocumentLayer : public Layer {
     const auto* only = scope_->allowed() ? &scope_->allowed()->vector_rows : nullptr;
     std::vector<Candidate> best;
     for (const vector::Hit& hit : scope_->snapshot().vectors().search(question_->vector, count, only))
-      if (const auto chunk = scope_->snapshot().chunk_of_row(hit.row)) best.push_back({*chunk, 0, hit.score});
+      if (const auto chunk = map().chunk_of_row(hit.row)) best.push_back({*chunk, 0, hit.score});
     return best;
   }
 
@@ -81,9 +72,9 @@ class DocumentLayer : public Layer {
         candidate.bm25 += weight(candidate.id, term.counts[static_cast<std::size_t>(found - term.chunks.begin())], idf[t]);
       }
       if (text_only_ || question_->vector.empty() || candidate.cosine) continue;
-      if (const auto row = scope_->snapshot().row_of_chunk(candidate.id)) {
+      if (const auto row = map().row(candidate.id)) {
         const auto values = scope_->snapshot().vectors().row(*row);
-        candidate.cosine = std::inner_product(values.begin(), values.end(), question_->vector.begin(), 0.f);
+        candidate.cosine = vector::kernels().inner_product(question_->vector.data(), values.data(), values.size());
       }
     }
   }
@@ -97,15 +88,33 @@ class DocumentLayer : public Layer {
   }
 
  private:
-  const document::ChunkLengths& lengths() const { return scope_->snapshot().lengths(); }
-  bool is_mine(std::int64_t chunk) const { return lengths().words(chunk) > 0 && lengths().text_only(chunk) == text_only_; }
+  const document::ChunkMap& map() const { return scope_->snapshot().map(); }
+  bool is_mine(std::int64_t chunk) const { return map().words(chunk) > 0 && map().text_only(chunk) == text_only_; }
   bool is_allowed(std::int64_t chunk) const {
     const auto& allowed = scope_->allowed();
     return !allowed || std::binary_search(allowed->chunks.begin(), allowed->chunks.end(), chunk);
   }
+  /// The best of scores[i], which belong to chunk low + i; ties go to the lower id.
+  std::vector<Candidate> best_of(const std::vector<float>& scores, std::int64_t low, std::size_t count) const {
+    const auto better = [](const Candidate& a, const Candidate& b) { return a.bm25 > b.bm25 || (a.bm25 == b.bm25 && a.id < b.id); };
+    std::vector<Candidate> heap;  // the worst of the best so far on top
+    heap.reserve(count + 1);
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+      if (scores[i] <= 0 || (heap.size() == count && scores[i] <= heap.front().bm25)) continue;
+      const std::int64_t chunk = low + static_cast<std::int64_t>(i);
+      if (!is_mine(chunk) || !is_allowed(chunk)) continue;
+      heap.push_back({chunk, scores[i], std::nullopt});
+      std::push_heap(heap.begin(), heap.end(), better);
+      if (heap.size() <= count) continue;
+      std::pop_heap(heap.begin(), heap.end(), better);
+      heap.pop_back();
+    }
+    std::sort_heap(heap.begin(), heap.end(), better);
+    return heap;
+  }
   /// Robertson and Zaragoza, The Probabilistic Relevance Framework (2009), with FTS5's constants.
   double weight(std::int64_t chunk, std::uint32_t count, double idf) const {
-    const double length = lengths().words(chunk) / lengths().mean_words(text_only_);
+    const double length = map().words(chunk) / map().mean_words(text_only_);
     return idf * count * (kSaturation + 1) / (count + kSaturation * (1 - kLengthShare + kLengthShare * length));
   }
 

@@ -63,7 +63,7 @@ Searcher::Layers Searcher::layers_of(const QueryOptions& options) {
     return slot;
   };
   const auto add = [&](const std::shared_ptr<ScopeSearch>& scope, const char* name, bool text_only) {
-    if (!scope || scope->snapshot().lengths().rows(text_only) == 0) return;
+    if (!scope || scope->snapshot().map().rows(text_only) == 0) return;
     result.layers.push_back(make_document_layer(scope, name, text_only));
     result.priors.push_back(config_.number("system", fmt::format("retrieve.priors.{}", name)));
   };

@@ -87,6 +87,23 @@ std::vector<std::string> segments_after(std::string_view file, const std::string
   return segments;
 }
 
+/// The text without its comment lines, of which there are many: yaml-cpp takes .4 ms for a file
+/// that is mostly comments, a fifteenth of a question. Line numbers stay. Left alone when a block
+/// scalar could hold lines that only look like comments.
+std::string without_comments(const std::string& text) {
+  for (const char* block : {"|\n", ">\n", "|-\n", ">-\n", "|+\n", ">+\n"})
+    if (text.find(block) != std::string::npos) return text;
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    const std::size_t word = text.find_first_not_of(" \t", at);
+    if (word >= end || text[word] != '#') out.append(text, at, end - at);
+    out += '\n';
+    at = end + 1;
+  }
+  return out;
+}
+
 /// Reads one file into path -> value, checking every key on the way.
 class Reader {
  public:
@@ -96,7 +113,7 @@ class Reader {
   void read(const std::string& text) {
     YAML::Node root;
     try {
-      root = YAML::Load(text);
+      root = YAML::Load(without_comments(text));
     } catch (const YAML::Exception& error) {
       throw Error(Errc::usage, fmt::format("{}:{}: {}", shown_, error.mark.line + 1, error.msg),
                   "YAML: indent with spaces, quote values that hold ': ' or '#'");

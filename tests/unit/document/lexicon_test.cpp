@@ -36,6 +36,6 @@ TEST_CASE("postings hold every row with its count, stemmed as FTS5 stems") {
     CHECK(postings[0].counts[0] == 3);
     CHECK(postings[1].chunks.empty());
   }
-  CHECK(snapshot.lengths().rows(false) == 2);
-  CHECK(snapshot.lengths().mean_words(false) == doctest::Approx(5));
+  CHECK(snapshot.map().rows(false) == 2);
+  CHECK(snapshot.map().mean_words(false) == doctest::Approx(5));
 }

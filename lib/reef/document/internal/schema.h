@@ -44,7 +44,7 @@ CREATE VIEW chunk_texts AS
   FROM chunks c JOIN documents d ON d.id = c.document;
 CREATE VIRTUAL TABLE chunks_fts USING fts5(
   title, heading_path, text, content = 'chunk_texts', content_rowid = 'id', tokenize = 'porter unicode61');
-CREATE TABLE chunk_lengths (page INTEGER PRIMARY KEY, lengths BLOB NOT NULL) STRICT;
+CREATE TABLE chunk_map (page INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;
 )sql";
 
 /// FTS5's %_docsize row: one SQLite varint for each column, the number of its words.
