@@ -147,7 +147,7 @@ def workloads(bin_dir, model, inputs):
 
 
 def leftovers(folder):
-    left = [p for p in folder.rglob("*") if p.name.endswith(".tmp") or ".staging" in p.parts]
+    left = [p for p in folder.rglob("*") if p.name.endswith(".tmp") or p.name.startswith(".staging")]
     if left:
         raise Failure(f"left behind: {', '.join(str(p.relative_to(folder)) for p in left[:5])}")
 
@@ -224,7 +224,9 @@ def run_case(bin_dir, prepared, workload, call, mode, work, keep):
     reef = Reef(bin_dir, root)
     fault = "signal=KILL" if mode == "KILL" else f"error={mode}"
     try:
-        done = strace(["-e", "trace=none", "-e", f"inject={call.name}:{fault}:when={call.ordinal}"], os.devnull, reef.argv(*workload.command))
+        done = strace(["-e", f"trace={call.name}", "-e", f"inject={call.name}:{fault}:when={call.ordinal}"], os.devnull, reef.argv(*workload.command))
+        if mode == "KILL" and done.returncode not in (-9, 137):
+            raise Failure(f"was not killed: status {done.returncode}; the run is not the recorded one")
         if mode != "KILL" and done.returncode < 0:
             raise Failure(f"ended by signal {-done.returncode}: {done.stderr.strip()[-300:]}")
         if done.returncode not in (0, 1, 3, 4, 137, -9):
@@ -239,9 +241,9 @@ def run_case(bin_dir, prepared, workload, call, mode, work, keep):
         if again.returncode != 0 and not already_removed:
             raise Failure(f"run again: status {again.returncode}: {again.stderr.strip()[-500:]}")
         workload.final(reef)
-        return None
+        return f"{mode} ended with {done.returncode}", None
     except (Failure, subprocess.TimeoutExpired, json.JSONDecodeError) as failure:
-        return f"{workload.name}: {mode} at {call.name} #{call.ordinal} {call.text[:160]}: {failure}"
+        return "failed", f"{workload.name}: {mode} at {call.name} #{call.ordinal} {call.text[:160]}: {failure}"
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
@@ -263,10 +265,11 @@ def run_workload(workload, arguments, work, fails, totals):
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         runs = [pool.submit(run_case, arguments.bin_dir, prepared, workload, call, mode, work, arguments.keep) for call, mode in cases]
         for run in concurrent.futures.as_completed(runs):
-            totals.append(1)
-            if run.result():
-                fails.append(run.result())
-                print("FAIL " + run.result(), flush=True)
+            outcome, fault = run.result()
+            totals[outcome] = totals.get(outcome, 0) + 1
+            if fault:
+                fails.append(fault)
+                print("FAIL " + fault, flush=True)
 
 
 def main():
@@ -283,7 +286,7 @@ def main():
         print("skipped: no strace with stack traces, or no right to trace")
         return 77
     work = Path(tempfile.mkdtemp(prefix="reef-fault."))
-    fails, totals = [], []
+    fails, totals = [], {}
     try:
         model = work / "model"
         subprocess.run([arguments.make_model, str(model)], check=True, stdout=subprocess.DEVNULL)
@@ -296,7 +299,8 @@ def main():
             print(f"kept: {work}")
         else:
             shutil.rmtree(work, ignore_errors=True)
-    print(f"{len(totals) - len(fails)} passed, {len(fails)} failed")
+    print(", ".join(f"{outcome}: {count}" for outcome, count in sorted(totals.items())))
+    print(f"{sum(totals.values()) - len(fails)} passed, {len(fails)} failed")
     return 1 if fails else 0
 
 

@@ -53,6 +53,13 @@ class DocumentDigest {
   io::Sha256 hash_;
 };
 
+/// After the store's lock was taken: nobody else writes where this scope stages its files.
+Originals prepared_originals(const tree::Tree& tree, const tree::Scope& scope) {
+  Originals originals(tree, scope);
+  originals.prepare();
+  return originals;
+}
+
 class Ingest {
  public:
   /// `input` was listed before anything is made: a missing operand must leave nothing behind.
@@ -64,8 +71,8 @@ class Ingest {
         progress_(progress),
         input_(std::move(input)),
         store_(tree.vectors(options.scope), options.scope, options.wait),
-        registry_(tree.registry(), io::OpenMode::create),
-        originals_(tree, options.scope),
+        originals_(prepared_originals(tree, options.scope)),
+        registry_(tree.registry(), originals_.staging() / "registry"),
         batch_(store_, report_, progress) {
     report_.faults = std::move(faults);
     batch_.before_actions([this] { originals_.sync(); });
@@ -73,7 +80,6 @@ class Ingest {
 
   IngestReport run() {
     report_.scope = options_.scope.name();
-    originals_.prepare();
     if (const auto left = store_.remove_unfinished(); left > 0) log_step("removed {} documents that a killed run began", left);
     for (Source& source : registry_.unfinished(options_.scope))
       if (source.state == SourceState::removing) remove_source(source);
@@ -347,8 +353,8 @@ class Ingest {
   internal::InputFiles input_;
   IngestReport report_;
   Store store_;
-  Registry registry_;
   Originals originals_;
+  Registry registry_;
   Batch batch_;
   std::unique_ptr<embed::Embedder> embedder_;
   std::optional<EmbeddingCache> cache_;

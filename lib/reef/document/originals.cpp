@@ -35,19 +35,17 @@ void remove_if_there(const fs::path& path) {
 Originals::Originals(const tree::Tree& tree, const tree::Scope& scope)
     : raw_(tree.raw()),
       processed_(tree.processed()),
-      staging_(tree.documents() / ".staging" / (scope.is_shared() ? "shared" : "persona-" + scope.persona_id())) {}
+      staging_(tree.documents() / (".staging-" + (scope.is_shared() ? "shared" : "persona-" + scope.persona_id()))) {}
 
 void Originals::prepare() {
   clean_up();
-  for (const fs::path& folder : {staging_.parent_path(), staging_})
-    if (::mkdir(folder.c_str(), 0750) != 0 && errno != EEXIST) throw_errno("create", io::shown(folder));
+  if (::mkdir(staging_.c_str(), 0750) != 0) throw_errno("create", io::shown(staging_));
 }
 
 void Originals::clean_up() {
   std::error_code error;
   fs::remove_all(staging_, error);
   if (error) throw Error(Errc::failed, fmt::format("remove {}: {}", io::shown(staging_), error.message()));
-  ::rmdir(staging_.parent_path().c_str());  // when no other scope has one
 }
 
 fs::path Originals::raw_path(const std::string& sha256, const std::string& extension) const { return raw_ / (sha256 + extension); }

@@ -19,7 +19,7 @@ class Originals {
  public:
   Originals(const tree::Tree& tree, const tree::Scope& scope);
 
-  /// Where files of a run of this scope are written before they appear: documents/.staging/<scope>.
+  /// Where files of a run of this scope are written before they appear: documents/.staging-<scope>.
   const std::filesystem::path& staging() const { return staging_; }
   /// Empties the staging folder, in which a killed run may have left files; makes it if need be.
   void prepare();

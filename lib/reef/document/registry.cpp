@@ -95,12 +95,12 @@ const char* state_name(SourceState state) {
   return "";
 }
 
-Registry::Registry(const std::filesystem::path& path, io::OpenMode mode) : database_(path, mode) {
-  if (mode == io::OpenMode::read)
-    io::require_version(database_, kVersion);
-  else
-    io::migrate(database_, kMigrations);
+Registry::Registry(const std::filesystem::path& path) : database_(path, io::OpenMode::read) {
+  io::require_version(database_, kVersion);
 }
+
+Registry::Registry(const std::filesystem::path& path, const std::filesystem::path& staging)
+    : database_(io::open_or_make(path, kMigrations, staging)) {}
 
 std::optional<Source> Registry::find(const tree::Scope& scope, const std::string& path) {
   auto statement = database_.prepare(fmt::format("SELECT {} FROM sources WHERE scope = ? AND path = ?", kColumns));

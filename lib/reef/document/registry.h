@@ -44,7 +44,10 @@ struct Source {
 class Registry {
  public:
   static constexpr int kVersion = 1;
-  Registry(const std::filesystem::path& path, io::OpenMode mode);
+  /// For reading; the file must exist.
+  explicit Registry(const std::filesystem::path& path);
+  /// For writing; made in the folder `staging` when absent.
+  Registry(const std::filesystem::path& path, const std::filesystem::path& staging);
 
   std::optional<Source> find(const tree::Scope& scope, const std::string& path);
   /// Inserts (id 0) or updates, by (scope, path); sets source.id.

@@ -42,8 +42,9 @@ RemoveReport remove(const tree::Tree& tree, const RemoveOptions& options) {
   if (!Snapshot::exists(folder))
     throw Error(Errc::not_found, fmt::format("nothing was ingested for {} yet", report.scope), "see 'reef-index stat'");
   Store store(folder, options.scope, options.wait);
-  Registry registry(tree.registry(), io::OpenMode::create);
   Originals originals(tree, options.scope);
+  originals.prepare();
+  Registry registry(tree.registry(), originals.staging() / "registry");
   if (!options.dry_run)
     for (Source& source : registry.unfinished(options.scope))
       if (source.state == SourceState::removing) internal::remove_source(store, registry, originals, source);
@@ -66,6 +67,7 @@ RemoveReport remove(const tree::Tree& tree, const RemoveOptions& options) {
     report.removed.insert(report.removed.end(), names.begin(), names.end());
   }
   if (!options.dry_run) store.finish_run();
+  originals.clean_up();
   return report;
 }
 

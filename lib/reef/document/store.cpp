@@ -16,12 +16,12 @@ namespace {
 
 constexpr const char* kDatabase = "metadata.sqlite";
 
+/// The caller holds the store's lock, so that what a killed run left can go.
 io::Database open_for_writing(const std::filesystem::path& folder) {
-  io::Database database(folder / kDatabase, io::OpenMode::create);
+  io::remove_stale(folder);
   const std::string first = std::string(vector::kStoreSchema) + internal::kDocumentSchema;
   const char* const migrations[] = {first.c_str()};
-  io::migrate(database, migrations);
-  return database;
+  return io::open_or_make(folder / kDatabase, migrations, io::temporary_name(folder / kDatabase));
 }
 
 DocumentRow read_document(const io::Statement& row) {
@@ -77,7 +77,6 @@ Store::Store(const std::filesystem::path& folder, tree::Scope scope, std::chrono
       lock_(folder / ".lock", wait),
       database_(open_for_writing(folder)),
       vectors_(folder, database_) {
-  io::remove_stale(folder_);
   map_.load(database_);
   // A run that was killed after its last commit left the derived names behind it.
   vectors_.publish();

@@ -230,7 +230,7 @@ VerifyReport verify(const tree::Tree& tree, const std::vector<tree::Scope>& scop
   VerifyReport report;
   std::optional<Registry> registry;
   if (internal::file_exists(tree.registry())) {
-    registry.emplace(tree.registry(), io::OpenMode::read);
+    registry.emplace(tree.registry());
     if (const std::string broken = registry->database().integrity(); !broken.empty()) {
       report.faults.push_back({"all", "documents.sqlite", "SQLite: " + broken, "restore it from a backup", false});
       registry.reset();
@@ -251,7 +251,7 @@ StatReport stat(const tree::Tree& tree, const std::vector<tree::Scope>& scopes) 
   StatReport report;
   report.root = tree.root().string();
   std::optional<Registry> registry;
-  if (internal::file_exists(tree.registry())) registry.emplace(tree.registry(), io::OpenMode::read);
+  if (internal::file_exists(tree.registry())) registry.emplace(tree.registry());
   for (const tree::Scope& scope : scopes) {
     Snapshot snapshot(tree.vectors(scope), scope);
     const auto& state = snapshot.vectors().state();

@@ -112,6 +112,11 @@ class Transaction {
 /// Brings a schema to the newest version: migrations[i] takes user_version i to i + 1, each in its
 /// own transaction. Throws Error{usage} when the file is of a newer version than the program.
 void migrate(Database& database, std::span<const char* const> migrations);
+/// Opens a database for writing; when it is absent, makes it with its whole schema or not at all: in
+/// the folder `staging` first (which is made and removed), then by one rename. A reader never sees
+/// a file without tables, wherever a run is ended.
+Database open_or_make(const std::filesystem::path& path, std::span<const char* const> migrations,
+                      const std::filesystem::path& staging);
 /// The same check for a reader, which must not write: Error{usage} for a newer or an older file.
 void require_version(Database& database, int version);
 

@@ -1,5 +1,11 @@
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
 
 #include "reef/core/error.h"
 #include "reef/io/file.h"
@@ -60,6 +66,45 @@ void migrate(Database& database, std::span<const char* const> migrations) {
     transaction.commit();
   }
   if (version > newest) throw_newer(database, version, newest);
+}
+
+namespace {
+
+void rename_new(const fs::path& from, const fs::path& to) {
+  // Another process may have made it meanwhile; its own is as good.
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0 || errno == EEXIST) return;
+  if (errno != EINVAL) throw_errno("rename", shown(to));
+  // A filesystem without RENAME_NOREPLACE has hard links.
+  if (::link(from.c_str(), to.c_str()) != 0 && errno != EEXIST) throw_errno("link", shown(to));
+}
+
+void make_whole(const fs::path& path, std::span<const char* const> migrations, const fs::path& staging) {
+  if (::mkdir(staging.c_str(), 0750) != 0 && errno != EEXIST) throw_errno("create", shown(staging));
+  const fs::path fresh = staging / path.filename();
+  {
+    Database database(fresh, OpenMode::create);
+    migrate(database, migrations);
+    // Closing would do it too, but say nothing when the disk is full.
+    Statement checkpoint = database.prepare("PRAGMA wal_checkpoint(TRUNCATE)");
+    if (!checkpoint.step() || checkpoint.integer(0) != 0)
+      throw Error(Errc::failed, fmt::format("{} could not be written whole", shown(fresh)), "run the command again");
+  }
+  sync_file(open_file(fresh, O_RDWR | O_CLOEXEC).get(), fresh);
+  rename_new(fresh, path);
+  sync_directory(path.parent_path());
+  std::error_code error;
+  fs::remove_all(staging, error);
+  if (error) throw Error(Errc::failed, fmt::format("remove {}: {}", shown(staging), error.message()));
+}
+
+}  // namespace
+
+Database open_or_make(const fs::path& path, std::span<const char* const> migrations, const fs::path& staging) {
+  std::error_code error;
+  if (!fs::exists(path, error)) make_whole(path, migrations, staging);
+  Database database(path, OpenMode::write);
+  migrate(database, migrations);
+  return database;
 }
 
 void require_version(Database& database, int version) {

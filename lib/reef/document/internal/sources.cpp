@@ -102,7 +102,7 @@ IngestReport plan_ingest(const tree::Tree& tree, const IngestOptions& options) {
   if (std::find(options.paths.begin(), options.paths.end(), "-") != options.paths.end())
     throw Error(Errc::usage, "--dry-run cannot look into a pipe", "name files or folders");
   std::optional<Registry> registry;
-  if (file_exists(tree.registry())) registry.emplace(tree.registry(), io::OpenMode::read);
+  if (file_exists(tree.registry())) registry.emplace(tree.registry());
   const auto input = list_files(options.paths, report.faults);
   for (const InputFile& file : input.files) {
     check_interrupt();
