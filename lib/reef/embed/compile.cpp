@@ -264,12 +264,13 @@ void compile_encoder(const model::EmbeddingModel& model, const std::filesystem::
   const internal::Source source = internal::open_source(model);
   io::StagedFile staged(target);
   internal::write_compiled(source, staged.fd(), staged.temporary_path());
-  const internal::CompiledFile check(staged.temporary_path());
-  if (!check.payload_is_intact()) {
+  if (!internal::CompiledFile(staged.temporary_path()).payload_is_intact()) {
     throw Error(Errc::corrupt, fmt::format("{}: what was written does not read back", io::shown(target)),
                 "check the drive that holds the cache");
   }
   staged.commit();
+  const io::MappedFile written(target);
+  written.load_again(0, written.size());
 }
 
 bool verify_compiled(const std::filesystem::path& path) {

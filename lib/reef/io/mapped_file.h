@@ -32,6 +32,13 @@ class MappedFile {
   /// Asks the kernel to read the range ahead without waiting (posix_fadvise WILLNEED): overlaps
   /// reading with other work on a cold cache, costs microseconds on a warm one.
   void read_ahead(std::size_t offset, std::size_t count) const;
+  /// Reads a range that is not in memory and waits for it, in pages of 2 MiB where the filesystem has
+  /// them (MADV_HUGEPAGE): ahead of use, read_ahead() leaves 4 KiB pages, of which 12 MB cost each
+  /// later process 1.8 ms to enter and leave. Costs three system calls when all is in memory.
+  void load(std::size_t offset, std::size_t count) const;
+  /// Throws the file out of memory, then load()s the range: for a file just written, whose pages are
+  /// as small as the writes were. The file must be synced, or its dirty pages stay.
+  void load_again(std::size_t offset, std::size_t count) const;
   /// Enters the range into the page table in one call (MADV_POPULATE_READ, Linux 5.14; a no-op
   /// before): a fault per 64 KiB costs more than the work on a small file.
   void populate(std::size_t offset, std::size_t count) const;
@@ -39,6 +46,7 @@ class MappedFile {
   void advise_random(std::size_t offset, std::size_t count) const;
 
  private:
+  bool looks_cached(std::size_t offset, std::size_t count) const;
   void advise(std::size_t offset, std::size_t count, int advice) const;
 
   UniqueFd fd_;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "reef/io/mapped_file.h"
 #include "reef/retrieve/layer.h"
 #include "reef/vector/kernels.h"
 
@@ -131,7 +132,21 @@ Question::Question() {
   number = ++last;
 }
 
-ScopeSearch::ScopeSearch(const tree::Tree& tree, const tree::Scope& scope) : snapshot_(tree.vectors(scope), scope) {}
+namespace {
+
+/// On a cold disk each page that SQLite asks for waits for the one before. A small database is asked
+/// for as a whole; before SQLite has it open, since closing a file drops all locks that the process
+/// holds on it.
+const std::filesystem::path& read_ahead(const std::filesystem::path& folder) {
+  constexpr std::size_t kSmall = 64 << 20;
+  const io::MappedFile database(folder / "metadata.sqlite");
+  if (database.size() <= kSmall) database.read_ahead(0, database.size());
+  return folder;
+}
+
+}  // namespace
+
+ScopeSearch::ScopeSearch(const tree::Tree& tree, const tree::Scope& scope) : snapshot_(read_ahead(tree.vectors(scope)), scope) {}
 
 void ScopeSearch::ask(const Question& question) {
   if (asked_ == question.number) return;

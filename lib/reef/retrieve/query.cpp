@@ -109,10 +109,7 @@ Answer Searcher::query(const std::string& text, const QueryOptions& options) {
     // Opening the stores and looking words up takes about as long as the model: one thread each.
     auto opened = std::async(std::launch::async, [&] {
       auto layers = layers_of(options);
-      for (const auto& scope : layers.scopes) {
-        scope->snapshot().vectors().read_ahead();
-        scope->ask(question);
-      }
+      for (const auto& scope : layers.scopes) scope->ask(question);
       return layers;
     });
     std::exception_ptr failed;

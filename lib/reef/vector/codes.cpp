@@ -9,6 +9,7 @@
 #include "reef/io/file.h"
 #include "reef/vector/internal/npy_format.h"
 #include "reef/vector/npy.h"
+#include "reef/vector/internal/small_file.h"
 
 namespace reef::vector {
 namespace {
@@ -55,6 +56,7 @@ void encode_rows(std::span<const float> rows, std::size_t dim, std::vector<std::
 
 CodeMatrix::CodeMatrix(const std::filesystem::path& path, std::size_t dim) : file_(path), dim_(dim) {
   const std::string name = io::shown(path);
+  internal::load_if_small(file_);
   const NpyHeader header = parse_npy_header(file_.bytes(), name);
   if (header.descr != internal::normalised_descr(codes_descr(dim)) || header.shape.size() != 1) {
     throw Error(Errc::corrupt, fmt::format("{}: no array of {} codes a row (its type is {})", name, dim, header.descr),

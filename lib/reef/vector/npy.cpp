@@ -6,6 +6,7 @@
 #include "reef/core/error.h"
 #include "reef/io/file.h"
 #include "reef/vector/internal/npy_format.h"
+#include "reef/vector/internal/small_file.h"
 
 namespace reef::vector {
 namespace {
@@ -25,6 +26,7 @@ NpyMatrix::NpyMatrix(const std::filesystem::path& path, std::uint64_t committed_
 
 NpyMatrix::NpyMatrix(const std::filesystem::path& path, std::optional<std::uint64_t> committed_rows) : file_(path) {
   const std::string name = io::shown(path);
+  internal::load_if_small(file_);
   const NpyHeader header = parse_npy_header(file_.bytes(), name);
   if (header.descr != "<f4" || header.fortran_order || header.shape.size() != 2) {
     throw Error(Errc::corrupt,

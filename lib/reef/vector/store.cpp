@@ -69,16 +69,6 @@ StoreReader::StoreReader(std::filesystem::path folder, io::Database& metadata)
   while (query.step()) dead_.push_back(static_cast<std::uint64_t>(query.integer(0)));
 }
 
-void StoreReader::read_ahead() const {
-  if (empty()) return;
-  const io::MappedFile& codes = codes_.file();
-  codes.read_ahead(0, codes.size());
-  // Of the vectors a search reads a few dozen rows, or all of them where codes are missing.
-  const io::MappedFile& vectors = vectors_.file();
-  if (codes_.rows() < state_.rows_total || vectors.size() <= internal::kSmallFile)
-    vectors.read_ahead(0, vectors.size());
-}
-
 std::vector<Hit> StoreReader::search(std::span<const float> query, std::size_t k,
                                      const std::vector<std::uint64_t>* only) const {
   if (empty()) return {};

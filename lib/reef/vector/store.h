@@ -86,8 +86,6 @@ class StoreReader {
   bool empty() const { return state_.rows_total == 0; }
   std::span<const std::uint64_t> dead() const { return dead_; }
   std::span<const float> row(std::uint64_t i) const { return vectors_.row(i); }
-  /// Asks for the files to be read ahead (cold cache) without waiting.
-  void read_ahead() const;
   std::vector<Hit> search(std::span<const float> query, std::size_t k,
                           const std::vector<std::uint64_t>* only = nullptr) const;
 

@@ -74,7 +74,7 @@ std::uint64_t header_checksum(const FileHeader& header) {
 }
 
 CompiledFile::CompiledFile(const std::filesystem::path& path) : map_(path) {
-  map_.read_ahead(0, std::min(kOpeningBytes, map_.size()));
+  map_.load(0, std::min(kOpeningBytes, map_.size()));
   if (map_.size() < kHeaderBytes) refuse(map_, fmt::format("{} bytes, shorter than a header", map_.size()));
   std::memcpy(&header_, map_.data(), sizeof header_);
   if (header_.magic != kMagic) refuse(map_, "no compiled encoder");
@@ -135,6 +135,6 @@ void CompiledFile::read_ahead(const Tokens& tokens) const {
   read_ahead();
 }
 
-void CompiledFile::read_ahead() const { map_.read_ahead(0, header_.front_bytes); }
+void CompiledFile::read_ahead() const { map_.load(0, header_.front_bytes); }
 
 }  // namespace reef::embed::internal

@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 
+#include "reef/vector/internal/small_file.h"
 #include "reef/vector/codes.h"
 #include "reef/vector/npy.h"
 #include "reef/vector/store.h"
@@ -13,9 +14,6 @@ namespace reef::vector::internal {
 inline constexpr const char* kPlainVectors = "vectors.npy";
 inline constexpr const char* kPlainCodes = "codes.npy";
 inline constexpr const char* kConfig = "config.json";
-
-/// A file of at most so many bytes is read ahead as a whole: 20 ms of a slow drive.
-inline constexpr std::size_t kSmallFile = 64 << 20;
 
 /// Largest |‖row‖ - 1| of a row that counts as a unit vector.
 inline constexpr double kUnitTolerance = 1e-3;
