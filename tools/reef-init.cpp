@@ -40,17 +40,22 @@ int init(cli::Session& session, const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return cli::run("reef-init", "Lay out or complete a storage tree", argc, argv, [](CLI::App& app, cli::Session& session) {
-    auto options = std::make_shared<Options>();
-    app.add_option("--persona", options->init.personas, "Add this persona (may be repeated)")->type_name("ID")->allow_extra_args(false);
-    app.add_option("--layout", options->init.layout, "Drives that the tree is meant for")
-        ->check(CLI::IsMember({"minimal", "standard", "enterprise"}))
-        ->type_name("LAYOUT");
-    app.add_option("--embedding", options->init.embedding, "Model that makes vectors (default: all-MiniLM-L6-v2)")->type_name("NAME");
-    auto* check = app.add_flag("--check", options->check, "Compare with the layout and change nothing; with -v print every value");
-    cli::add_dry_run(app, options->dry_run);
-    check->excludes("--persona")->excludes("--layout")->excludes("--embedding");
-    app.footer("Example:\n  reef-init --root ./demo --persona alice\n\nThe manual: man reef-init");
-    app.callback([options, &session] { session.choose([options, &session] { return init(session, *options); }); });
-  });
+  return cli::run(
+      "reef-init", "Lay out or complete a storage tree", argc, argv, [](CLI::App& app, cli::Session& session) {
+        auto options = std::make_shared<Options>();
+        app.add_option("--persona", options->init.personas, "Add this persona (may be repeated)")
+            ->type_name("ID")
+            ->allow_extra_args(false);
+        app.add_option("--layout", options->init.layout, "Drives that the tree is meant for")
+            ->check(CLI::IsMember({"minimal", "standard", "enterprise"}))
+            ->type_name("LAYOUT");
+        app.add_option("--embedding", options->init.embedding, "Model that makes vectors (default: all-MiniLM-L6-v2)")
+            ->type_name("NAME");
+        auto* check = app.add_flag("--check", options->check,
+                                   "Compare with the layout and change nothing; with -v print every value");
+        cli::add_dry_run(app, options->dry_run);
+        check->excludes("--persona")->excludes("--layout")->excludes("--embedding");
+        app.footer("Example:\n  reef-init --root ./demo --persona alice\n\nThe manual: man reef-init");
+        app.callback([options, &session] { session.choose([options, &session] { return init(session, *options); }); });
+      });
 }

@@ -30,7 +30,8 @@ class FakeEmbedder : public embed::Embedder {
     for (const float x : out) squares += x * x;
     for (float& x : out) x /= std::sqrt(squares - 1e-6f);
   }
-  void embed_passages(std::span<const std::string_view> texts, std::span<float> out, unsigned, Progress& progress) override {
+  void embed_passages(std::span<const std::string_view> texts, std::span<float> out, unsigned,
+                      Progress& progress) override {
     if (before_batch_) before_batch_();
     for (std::size_t i = 0; i < texts.size(); ++i) embed_query(texts[i], out.subspan(i * 32, 32));
     embedded += texts.size();

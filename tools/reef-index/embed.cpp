@@ -19,7 +19,8 @@ struct EmbedArguments {
 };
 
 int embed(cli::Session& session, const EmbedArguments& arguments) {
-  if (arguments.texts.empty() == !arguments.batch) throw Error(Errc::usage, "name texts or --batch", "try 'reef-index embed --help'");
+  if (arguments.texts.empty() == !arguments.batch)
+    throw Error(Errc::usage, "name texts or --batch", "try 'reef-index embed --help'");
   if (!arguments.force && std::filesystem::exists(arguments.output))
     throw Error(Errc::usage, fmt::format("{} exists already", arguments.output), "pass --force to replace it");
   const tree::Tree tree = open_tree(session, false);
@@ -29,7 +30,8 @@ int embed(cli::Session& session, const EmbedArguments& arguments) {
     for (BatchLines lines(*arguments.batch); lines.next();) {
       // A line left out would move every row behind it, so that one fault ends the command.
       if (!lines.fault().empty())
-        throw Error(Errc::failed, fmt::format("{}:{}: {}", *arguments.batch, lines.number(), lines.fault()), "mend the line; rows must match lines");
+        throw Error(Errc::failed, fmt::format("{}:{}: {}", *arguments.batch, lines.number(), lines.fault()),
+                    "mend the line; rows must match lines");
       texts.push_back(lines.text());
     }
   }
@@ -39,7 +41,8 @@ int embed(cli::Session& session, const EmbedArguments& arguments) {
   Progress& progress = session.progress();
   progress.begin("embedding", texts.size(), ProgressUnit::items);
   if (arguments.as_query) {
-    for (std::size_t i = 0; i < texts.size(); ++i) embedder->embed_query(texts[i], std::span(vectors).subspan(i * dim, dim));
+    for (std::size_t i = 0; i < texts.size(); ++i)
+      embedder->embed_query(texts[i], std::span(vectors).subspan(i * dim, dim));
   } else {
     const std::vector<std::string_view> views(texts.begin(), texts.end());
     embedder->embed_passages(views, vectors, cli::threads_or_all(arguments.threads), progress);
@@ -57,9 +60,13 @@ void add_embed(CLI::App& app, cli::Session& session) {
   CLI::App* verb = cli::add_verb(app, "embed", "Vectors of texts for other programs, as a .npy file in input order",
                                  "reef-index embed 'a text' 'another one' -o vectors.npy");
   verb->add_option("texts", arguments->texts, "Texts to embed")->type_name("TEXT");
-  verb->add_option("--batch", arguments->batch, "Texts from a file of {id,text} lines, or - for stdin")->type_name("FILE");
-  verb->add_option("-o,--output", arguments->output, "The .npy file to write: float32, n x dim, unit rows")->required()->type_name("FILE");
-  verb->add_flag("--as-query", arguments->as_query, "Embed as questions (query prefix, finer arithmetic), not as passages");
+  verb->add_option("--batch", arguments->batch, "Texts from a file of {id,text} lines, or - for stdin")
+      ->type_name("FILE");
+  verb->add_option("-o,--output", arguments->output, "The .npy file to write: float32, n x dim, unit rows")
+      ->required()
+      ->type_name("FILE");
+  verb->add_flag("--as-query", arguments->as_query,
+                 "Embed as questions (query prefix, finer arithmetic), not as passages");
   cli::add_force(*verb, arguments->force, "Replace the output file");
   cli::add_threads(*verb, arguments->threads);
   verb->callback([=, &session] { session.choose([=, &session] { return embed(session, *arguments); }); });

@@ -26,9 +26,14 @@ text::ExtractOptions extract_options(const tree::Config& config) {
 }
 
 void tell_faults(const document::IngestReport& report) {
-  for (const document::IngestFault& fault : report.faults)
-    log_warn("{}{}: {}{}", fault.path, fault.line > 0 ? fmt::format(":{}", fault.line) : "", fault.reason,
-             fault.hint.empty() ? "" : fmt::format(" ({})", fault.hint));
+  for (const document::IngestFault& fault : report.faults) {
+    // Most reasons name the file themselves.
+    const bool named = fault.line == 0 && fault.reason.find(fault.path) != std::string::npos;
+    const std::string place = named            ? ""
+                              : fault.line > 0 ? fmt::format("{}:{}: ", fault.path, fault.line)
+                                               : fault.path + ": ";
+    log_warn("{}{}{}", place, fault.reason, fault.hint.empty() ? "" : fmt::format(" ({})", fault.hint));
+  }
 }
 
 int ingest(cli::Session& session, IngestArguments& arguments) {
@@ -39,7 +44,8 @@ int ingest(cli::Session& session, IngestArguments& arguments) {
   options.extract = extract_options(config);
   options.threads = cli::threads_or_all(options.threads);
   options.cache_cap_bytes = config.size_bytes("system", "cache.embedding.cap_bytes");
-  const auto report = document::ingest(tree, options, [&] { return embed::open_default_embedder(tree, config); }, session.progress());
+  const auto report = document::ingest(
+      tree, options, [&] { return embed::open_default_embedder(tree, config); }, session.progress());
   if (!session.json()) tell_faults(report);
   if (session.json() || !session.quiet()) session.show(report);
   return report.faults.empty() ? 0 : kStatusPartial;
@@ -50,7 +56,8 @@ int remove(cli::Session& session, document::RemoveOptions& options, const ScopeC
   options.scope = chosen_scope(scope, tree::Config::load(tree));
   const auto report = document::remove(tree, options);
   if (report.removed.empty() && !report.not_found.empty())
-    throw Error(Errc::not_found, fmt::format("no document '{}' in {}", printable(report.not_found.front()), report.scope),
+    throw Error(Errc::not_found,
+                fmt::format("no document '{}' in {}", printable(report.not_found.front()), report.scope),
                 "name a document's id or its file's path, as 'reef-index query' prints them");
   for (const std::string& name : report.not_found) log_warn("no document '{}' in {}", name, report.scope);
   if (session.json() || !session.quiet()) session.show(report);
@@ -64,10 +71,14 @@ void add_ingest(CLI::App& app, cli::Session& session) {
   document::IngestOptions& options = arguments->options;
   CLI::App* verb = cli::add_verb(app, "ingest", "Take files in: new and changed ones, unchanged ones are skipped",
                                  "reef-index ingest --persona alice ~/notes manual.pdf");
-  verb->add_option("paths", options.paths, "Files, folders, .jsonl with {id,title,text}, or - for stdin")->required()->type_name("PATH");
+  verb->add_option("paths", options.paths, "Files, folders, .jsonl with {id,title,text}, or - for stdin")
+      ->required()
+      ->type_name("PATH");
   add_scope(*verb, arguments->scope);
   verb->add_flag("--text-only", options.text_only, "No vectors: found by words alone; files of any size");
-  verb->add_option("--tag", options.tags, "Tag of these documents (may be repeated)")->type_name("TAG")->allow_extra_args(false);
+  verb->add_option("--tag", options.tags, "Tag of these documents (may be repeated)")
+      ->type_name("TAG")
+      ->allow_extra_args(false);
   verb->add_flag("--prune", options.prune, "Remove documents whose files vanished from the folders named");
   cli::add_dry_run(*verb, options.dry_run);
   cli::add_wait(*verb, options.wait);
@@ -80,7 +91,9 @@ void add_remove(CLI::App& app, cli::Session& session) {
   auto scope = std::make_shared<ScopeChoice>();
   CLI::App* verb = cli::add_verb(app, "remove", "Remove documents with their chunks, vectors and originals",
                                  "reef-index remove ~/notes/old.md");
-  verb->add_option("documents", options->documents, "Ids of documents, or paths of their files")->required()->type_name("DOC");
+  verb->add_option("documents", options->documents, "Ids of documents, or paths of their files")
+      ->required()
+      ->type_name("DOC");
   add_scope(*verb, scope);
   cli::add_dry_run(*verb, options->dry_run);
   cli::add_wait(*verb, options->wait);

@@ -41,9 +41,11 @@ std::string question_text(const std::string& operand) {
   return {std::istreambuf_iterator<char>(std::cin), {}};
 }
 
-void print_answer(cli::Session& session, const QueryArguments& arguments, retrieve::Searcher& searcher, const retrieve::Answer& answer) {
+void print_answer(cli::Session& session, const QueryArguments& arguments, retrieve::Searcher& searcher,
+                  const retrieve::Answer& answer) {
   if (arguments.context && !session.json())
-    cli::Session::print(retrieve::format_context(answer, arguments.budget, [&](std::string_view t) { return searcher.count_tokens(t); }));
+    cli::Session::print(retrieve::format_context(answer, arguments.budget,
+                                                 [&](std::string_view t) { return searcher.count_tokens(t); }));
   else
     session.show(answer);
 }
@@ -86,7 +88,8 @@ int run_batch(const QueryArguments& arguments, retrieve::Searcher& searcher, Lat
 std::vector<float> read_vector(const std::string& file) {
   const auto values = vector::read_npy_rows(file);
   if (values.rows != 1)
-    throw Error(Errc::usage, fmt::format("{} holds {} vectors, a query takes one", file, values.rows), "save an array of shape (1, dim) or (dim,)");
+    throw Error(Errc::usage, fmt::format("{} holds {} vectors, a query takes one", file, values.rows),
+                "save an array of shape (1, dim) or (dim,)");
   return values.unit_rows;
 }
 
@@ -106,13 +109,15 @@ int query(cli::Session& session, QueryArguments& arguments) {
   if (given != 1) throw Error(Errc::usage, "name one question, --batch or --vector", "try 'reef-index query --help'");
   const tree::Tree tree = open_tree(session, false);
   const tree::Config config = tree::Config::load(tree, {"system", "models"});
-  if (arguments.options.persona && !document::Snapshot::exists(tree.vectors(tree::Scope::persona(*arguments.options.persona))))
+  if (arguments.options.persona &&
+      !document::Snapshot::exists(tree.vectors(tree::Scope::persona(*arguments.options.persona))))
     tree::require_persona(tree::Config::load(tree, {"personas"}), *arguments.options.persona);
   retrieve::Searcher searcher(tree, config, [&] { return embed::open_default_embedder(tree, config); });
   LatencyRecord latency(tree, !arguments.no_touch);
   if (arguments.batch) return run_batch(arguments, searcher, latency);
-  const auto answer = arguments.vector_file ? searcher.query_vector(read_vector(*arguments.vector_file), arguments.options)
-                                            : searcher.query(question_text(*arguments.text), arguments.options);
+  const auto answer = arguments.vector_file
+                          ? searcher.query_vector(read_vector(*arguments.vector_file), arguments.options)
+                          : searcher.query(question_text(*arguments.text), arguments.options);
   print_answer(session, arguments, searcher, answer);
   latency.add(answer);
   return 0;
@@ -132,24 +137,36 @@ void add_query(CLI::App& app, cli::Session& session) {
                                  "reef-index query --persona alice 'when does the lease end?'");
   verb->add_option("text", arguments->text, "The question, or - for stdin")->type_name("TEXT");
   verb->add_option("--persona", options.persona, "Search this persona's knowledge too")->type_name("ID");
-  verb->add_option("--layers", options.layers, "Layers to search: persona,shared,documents")->delimiter(',')->type_name("LIST")->allow_extra_args(false);
+  verb->add_option("--layers", options.layers, "Layers to search: persona,shared,documents")
+      ->delimiter(',')
+      ->type_name("LIST")
+      ->allow_extra_args(false);
   cli::add_count(*verb, "-k", arguments->count, "Results (default: 10)");
-  verb->add_option_function<std::string>("--mode", [arguments](const std::string& text) { arguments->options.mode = parse_mode(text); },
-                                         "Search by vectors and words, or by one of them")
+  verb->add_option_function<std::string>(
+          "--mode", [arguments](const std::string& text) { arguments->options.mode = parse_mode(text); },
+          "Search by vectors and words, or by one of them")
       ->check(CLI::IsMember({"hybrid", "dense", "bm25"}))
       ->type_name("MODE");
   const auto date = [&](const char* name, std::string document::Snapshot::Filter::*field, const char* about) {
     verb->add_option_function<std::string>(
-            name, [arguments, field](const std::string& text) { arguments->options.filter.*field = to_rfc3339(parse_time(text)); }, about)
+            name,
+            [arguments, field](const std::string& text) {
+              arguments->options.filter.*field = to_rfc3339(parse_time(text));
+            },
+            about)
         ->type_name("DATE");
   };
   date("--since", &document::Snapshot::Filter::since, "Documents of this day or later");
   date("--until", &document::Snapshot::Filter::until, "Documents before this day");
-  verb->add_option("--tag", options.filter.tags, "Documents with this tag (may be repeated: any of them)")->type_name("TAG")->allow_extra_args(false);
+  verb->add_option("--tag", options.filter.tags, "Documents with this tag (may be repeated: any of them)")
+      ->type_name("TAG")
+      ->allow_extra_args(false);
   verb->add_flag("--chunks", options.chunks, "Several passages of one document");
   verb->add_flag("--context", arguments->context, "Text for a language model, every passage under its citation");
   cli::add_count(*verb, "--budget", arguments->budget, "Tokens that --context may use (default: 2000)");
-  verb->add_option("--batch", arguments->batch, "Questions from a file of {id,text[,persona]} lines; answers as JSON lines")->type_name("FILE");
+  verb->add_option("--batch", arguments->batch,
+                   "Questions from a file of {id,text[,persona]} lines; answers as JSON lines")
+      ->type_name("FILE");
   verb->add_option("--vector", arguments->vector_file, "Search by a vector from a .npy file")->type_name("FILE");
   verb->add_flag("--no-touch", arguments->no_touch, "Leave no trace: record neither the time taken nor an access");
   verb->callback([=, &session] { session.choose([=, &session] { return query(session, *arguments); }); });

@@ -1,5 +1,5 @@
-#include "commands.h"
 #include "reef/document/verify.h"
+#include "commands.h"
 #include "reef/tree/persona.h"
 
 namespace reef::tool {
@@ -22,8 +22,10 @@ std::vector<tree::Scope> scopes_of(const tree::Tree& tree, const ScopeChoice& ch
 void add_verify(CLI::App& app, cli::Session& session) {
   auto choice = std::make_shared<ScopeChoice>();
   auto wait = std::make_shared<std::chrono::milliseconds>(0);
-  CLI::App* verb = cli::add_verb(app, "verify", "Compare everything that belongs together; changes nothing", "reef-index verify");
-  auto* persona = verb->add_option("--persona", choice->persona, "Only this persona (default: every scope)")->type_name("ID");
+  CLI::App* verb =
+      cli::add_verb(app, "verify", "Compare everything that belongs together; changes nothing", "reef-index verify");
+  auto* persona =
+      verb->add_option("--persona", choice->persona, "Only this persona (default: every scope)")->type_name("ID");
   verb->add_flag("--shared", choice->shared, "Only shared knowledge")->excludes(persona);
   cli::add_wait(*verb, *wait);
   verb->callback([=, &session] {
@@ -39,7 +41,8 @@ void add_verify(CLI::App& app, cli::Session& session) {
 void add_stat(CLI::App& app, cli::Session& session) {
   auto choice = std::make_shared<ScopeChoice>();
   CLI::App* verb = cli::add_verb(app, "stat", "What each scope holds", "reef-index stat");
-  auto* persona = verb->add_option("--persona", choice->persona, "Only this persona (default: every scope)")->type_name("ID");
+  auto* persona =
+      verb->add_option("--persona", choice->persona, "Only this persona (default: every scope)")->type_name("ID");
   verb->add_flag("--shared", choice->shared, "Only shared knowledge")->excludes(persona);
   verb->callback([=, &session] {
     session.choose([=, &session] {

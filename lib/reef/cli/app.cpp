@@ -13,7 +13,9 @@
 namespace reef::cli {
 
 void Session::add_common_options(CLI::App& app) {
-  app.add_option("--root", root_, "Storage tree (default: $REEF_ROOT, else /coral-reef)")->type_name("DIR")->group("Common options");
+  app.add_option("--root", root_, "Storage tree (default: $REEF_ROOT, else /coral-reef)")
+      ->type_name("DIR")
+      ->group("Common options");
   app.add_flag("--json", json_, "Print JSON")->group("Common options");
   app.add_flag("-q,--quiet", quiet_, "Print errors only")->group("Common options");
   app.add_flag("-v,--verbose", verbose_, "Say more on stderr (-vv: detail)")->group("Common options");
@@ -71,31 +73,40 @@ void add_threads(CLI::App& app, unsigned& threads) {
       ->type_name("N");
 }
 
-unsigned threads_or_all(unsigned threads) { return threads > 0 ? threads : std::max(1u, std::thread::hardware_concurrency()); }
+unsigned threads_or_all(unsigned threads) {
+  return threads > 0 ? threads : std::max(1u, std::thread::hardware_concurrency());
+}
 
 CLI::Option* add_count(CLI::App& app, const std::string& name, std::uint64_t& value, const std::string& about) {
   return app
       .add_option_function<std::string>(
-          name, [&value, name](const std::string& text) { value = parse_count(text, name.substr(name.find_last_of(',') + 1)); },
+          name,
+          [&value, name](const std::string& text) {
+            value = parse_count(text, name.substr(name.find_last_of(',') + 1));
+          },
           about)
       ->type_name("N");
 }
 
 CLI::Option* add_size(CLI::App& app, const std::string& name, std::uint64_t& value, const std::string& about) {
-  return app.add_option_function<std::string>(name, [&value](const std::string& text) { value = parse_size(text); }, about)
+  return app
+      .add_option_function<std::string>(
+          name, [&value](const std::string& text) { value = parse_size(text); }, about)
       ->type_name("SIZE");
 }
 
 CLI::App* add_verb(CLI::App& app, const std::string& name, const std::string& about, const std::string& example) {
   CLI::App* verb = app.add_subcommand(name, about);
-  verb->footer("Example:\n  " + example + "\n\nThe manual: man " + app.get_name());
+  verb->footer("Common options (--root, --json, -q, -v, --color): " + app.get_name() + " --help\n\nExample:\n  " +
+               example + "\n\nThe manual: man " + app.get_name());
   return verb;
 }
 
 bool confirm(const std::string& question, bool yes) {
   if (yes) return true;
   if (::isatty(STDIN_FILENO) == 0 || ::isatty(STDERR_FILENO) == 0)
-    throw Error(Errc::usage, question + " needs an answer, and there is no terminal to ask", "pass --yes to go on without asking");
+    throw Error(Errc::usage, question + " needs an answer, and there is no terminal to ask",
+                "pass --yes to go on without asking");
   std::cerr << question << " [y/N] " << std::flush;
   std::string answer;
   std::getline(std::cin, answer);

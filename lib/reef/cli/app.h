@@ -41,8 +41,7 @@ class Session {
   void choose(std::function<int()> work) { work_ = std::move(work); }
 
  private:
-  friend int run(const std::string&, const std::string&, int, char**,
-                 const std::function<void(CLI::App&, Session&)>&);
+  friend int run(const std::string&, const std::string&, int, char**, const std::function<void(CLI::App&, Session&)>&);
   void add_common_options(CLI::App& app);
 
   std::optional<std::string> root_;

@@ -74,9 +74,11 @@ std::string TerminalProgress::line() const {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
   if (seconds > 1 && done_ > 0) {
     const double rate = static_cast<double>(done_) / seconds;
-    text += bytes ? fmt::format(" {}/s", format_size(static_cast<std::uint64_t>(rate))) : fmt::format(" {:.0f}/s", rate);
+    text +=
+        bytes ? fmt::format(" {}/s", format_size(static_cast<std::uint64_t>(rate))) : fmt::format(" {:.0f}/s", rate);
     const double left = static_cast<double>(total_ - std::min(done_, total_)) / rate;
-    text += fmt::format(", {} left", format_duration(std::chrono::milliseconds(static_cast<std::int64_t>(1000 * left))));
+    text +=
+        fmt::format(", {} left", format_duration(std::chrono::milliseconds(static_cast<std::int64_t>(1000 * left))));
   }
   return text;
 }

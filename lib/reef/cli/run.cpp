@@ -1,6 +1,7 @@
 #include "reef/cli/run.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -116,14 +117,16 @@ std::string usage_message(const CLI::App& app, int argc, char** argv, const CLI:
   if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
     // What a verb does not know falls through to the command; CLI11 puts values before options.
     const auto extras = app.remaining(true);
-    const auto option = std::find_if(extras.begin(), extras.end(), [](const std::string& extra) { return extra[0] == '-'; });
+    const auto option =
+        std::find_if(extras.begin(), extras.end(), [](const std::string& extra) { return extra[0] == '-'; });
     if (option == extras.end()) return fmt::format("unexpected argument '{}'", extras.empty() ? "" : extras.front());
     const std::string name = option->substr(0, option->find('='));
     auto names = option_names(app);
     if (verb)
       for (auto& own : option_names(*verb)) names.push_back(own);
     const auto meant = nearest(name, names);
-    return meant ? fmt::format("unknown option '{}', did you mean '{}'?", name, *meant) : fmt::format("unknown option '{}'", name);
+    return meant ? fmt::format("unknown option '{}', did you mean '{}'?", name, *meant)
+                 : fmt::format("unknown option '{}'", name);
   }
   std::string message = error.what();
   if (!message.empty() && message.size() > 1 && std::isupper(static_cast<unsigned char>(message[0])) &&
@@ -188,7 +191,8 @@ int run(const std::string& name, const std::string& about, int argc, char** argv
   }
   // A reader that went away has what it wanted.
   if (const int write_error = Session::flush(); write_error != 0 && write_error != EPIPE) {
-    report(name, json, exit_status(Errc::failed), fmt::format("write to standard output: {}", std::generic_category().message(write_error)), "");
+    report(name, json, exit_status(Errc::failed),
+           fmt::format("write to standard output: {}", std::generic_category().message(write_error)), "");
     status = exit_status(Errc::failed);
   }
   if (pending_signal != 0) {

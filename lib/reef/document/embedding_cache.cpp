@@ -83,7 +83,8 @@ std::vector<bool> EmbeddingCache::find(std::span<const PassageHash> passages, st
   return known;
 }
 
-void EmbeddingCache::add(std::span<const PassageHash> passages, std::span<const float> vectors, const std::vector<bool>& known) {
+void EmbeddingCache::add(std::span<const PassageHash> passages, std::span<const float> vectors,
+                         const std::vector<bool>& known) {
   if (!usable_) return;
   try {
     io::Transaction transaction(database_);

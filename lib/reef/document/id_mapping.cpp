@@ -2,8 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "reef/document/store.h"
 #include "reef/core/error.h"
+#include "reef/document/store.h"
 #include "reef/io/file.h"
 
 namespace reef::document {
@@ -25,7 +25,8 @@ void Store::write_id_mapping() {
   counts.step();
   // Chunk ids and dead rows only grow: together they tell whether the file on disk is of this content.
   const std::string head = fmt::format(
-      "{{\"schema\":\"reef.vectors.id_mapping/1\",\"generation\":{},\"rows_total\":{},\"last_chunk\":{},\"dead_rows\":{},"
+      "{{\"schema\":\"reef.vectors.id_mapping/"
+      "1\",\"generation\":{},\"rows_total\":{},\"last_chunk\":{},\"dead_rows\":{},"
       "\"ids\":{{",
       state.generation, state.rows_total, counts.integer(0), counts.integer(1));
   const auto path = folder_ / "id_mapping.json";
@@ -46,8 +47,9 @@ void Store::write_id_mapping() {
       "WHERE c.vector_row IS NOT NULL AND d.finished ORDER BY c.vector_row");
   const char* comma = "";
   while (rows.step()) {
-    buffer += fmt::format("{}\"{}\":{{\"chunk\":\"{}\",\"document\":{},\"start\":{},\"end\":{}}}", comma, rows.integer(0),
-                          chunk_id(scope_, rows.integer(1)), quoted(rows.text(2)), rows.integer(3), rows.integer(4));
+    buffer +=
+        fmt::format("{}\"{}\":{{\"chunk\":\"{}\",\"document\":{},\"start\":{},\"end\":{}}}", comma, rows.integer(0),
+                    chunk_id(scope_, rows.integer(1)), quoted(rows.text(2)), rows.integer(3), rows.integer(4));
     comma = ",";
     if (buffer.size() > (1u << 20)) {
       file.write(buffer);

@@ -63,8 +63,9 @@ Originals prepared_originals(const tree::Tree& tree, const tree::Scope& scope) {
 class Ingest {
  public:
   /// `input` was listed before anything is made: a missing operand must leave nothing behind.
-  Ingest(const tree::Tree& tree, const IngestOptions& options, internal::InputFiles input, std::vector<IngestFault> faults,
-         const std::function<std::unique_ptr<embed::Embedder>()>& make_embedder, Progress& progress)
+  Ingest(const tree::Tree& tree, const IngestOptions& options, internal::InputFiles input,
+         std::vector<IngestFault> faults, const std::function<std::unique_ptr<embed::Embedder>()>& make_embedder,
+         Progress& progress)
       : tree_(tree),
         options_(options),
         make_embedder_(make_embedder),
@@ -80,7 +81,8 @@ class Ingest {
 
   IngestReport run() {
     report_.scope = options_.scope.name();
-    if (const auto left = store_.remove_unfinished(); left > 0) log_step("removed {} documents that a killed run began", left);
+    if (const auto left = store_.remove_unfinished(); left > 0)
+      log_step("removed {} documents that a killed run began", left);
     for (Source& source : registry_.unfinished(options_.scope))
       if (source.state == SourceState::removing) remove_source(source);
     add_pending(input_);
@@ -126,7 +128,8 @@ class Ingest {
     report_.faults.push_back({io::shown(source.path), 0, reason, hint});
     source.state = SourceState::failed;
     source.reason = reason;
-    if (!source.next_sha256.empty() && source.next_sha256 != source.sha256 && registry_.references(source.next_sha256) <= 1)
+    if (!source.next_sha256.empty() && source.next_sha256 != source.sha256 &&
+        registry_.references(source.next_sha256) <= 1)
       originals_.remove(source.next_sha256, source.extension);
     source.next_sha256.clear();
     source.last_seen = to_database_time(now());
@@ -149,10 +152,11 @@ class Ingest {
     try {
       const FileStamp stamp = internal::reading_input([&] { return internal::stamp_of(file.file); });
       if (stamp.size > options_.extract.max_file_bytes && !text_only)
-        throw internal::InputError({Errc::failed,
-                    fmt::format("{} is larger than ingest.max_file_bytes ({} > {} bytes)", io::shown(file.source), stamp.size,
-                                options_.extract.max_file_bytes),
-                    "raise ingest.max_file_bytes in system.yaml, or pass --text-only to stream it without vectors"});
+        throw internal::InputError(
+            {Errc::failed,
+             fmt::format("{} is larger than ingest.max_file_bytes ({} > {} bytes)", io::shown(file.source), stamp.size,
+                         options_.extract.max_file_bytes),
+             "raise ingest.max_file_bytes in system.yaml, or pass --text-only to stream it without vectors"});
       const bool same_way = old && old->state == SourceState::done && old->text_only == text_only && old->tags == tags;
       if (same_way && internal::is_untouched(*old, stamp)) return skip(*old, file.bytes);
       const std::string sha256 = internal::reading_input(
@@ -184,7 +188,8 @@ class Ingest {
   void take_content(const InputFile& file, Source& source, const std::string& sha256, const FileStamp& stamp) {
     const auto format = internal::reading_input([&] { return text::detect_format(file.file, options_.extract); });
     if (!format)
-      throw internal::InputError({Errc::failed, fmt::format("{} is a binary file of no known kind", io::shown(source.path)),
+      throw internal::InputError({Errc::failed,
+                                  fmt::format("{} is a binary file of no known kind", io::shown(source.path)),
                                   "name a converter for it in system.yaml (ingest.converters), or leave it out"});
     const std::string old_sha256 = source.sha256, old_extension = source.extension;
     source.format = text::format_name(*format, file.file);
@@ -220,7 +225,7 @@ class Ingest {
       for (text::Fault& fault : text::extract(raw, extract, [&](text::Document&& document) {
              try {
                check_interrupt();
-               const std::string name = document.id.empty()      ? source.path
+               const std::string name = document.id.empty()    ? source.path
                                         : document.id_is_place ? source.path + "#" + document.id
                                                                : document.id;
                processed.add(name, document);
@@ -234,7 +239,8 @@ class Ingest {
     } catch (const Error& error) {
       if (store_error || error.code() == Errc::interrupted) throw;
       // The extractor read our copy; the operator knows the file under its own name.
-      throw internal::InputError({error.code(), internal::replaced(error.what(), raw.string(), io::shown(source.path)), error.hint()});
+      throw internal::InputError(
+          {error.code(), internal::replaced(error.what(), raw.string(), io::shown(source.path)), error.hint()});
     }
     processed.commit();
     return faults;
@@ -271,7 +277,8 @@ class Ingest {
     if (document.base_offset == 0) {
       const auto old = store_.find(name);
       if (old && old->source != source.path && internal::is_alive(registry_, options_.scope, old->source)) {
-        faults.push_back({document.line, fmt::format("id '{}' already comes from {}; that one is kept", name, io::shown(old->source))});
+        faults.push_back({document.line, fmt::format("id '{}' already comes from {}; that one is kept", name,
+                                                     io::shown(old->source))});
         seen_.erase(name);
         open_.reset();
         digest_.reset();
@@ -290,7 +297,8 @@ class Ingest {
     limits.overlap_tokens = limits.max_tokens / 8;
     auto chunks = source.text_only
                       ? text::chunk(document, estimated_tokens, limits)
-                      : text::chunk(document, [this](std::string_view text) { return embedder_->count_tokens(text); }, limits);
+                      : text::chunk(
+                            document, [this](std::string_view text) { return embedder_->count_tokens(text); }, limits);
     batch_.add(open_, std::move(chunks), document.last_part, document.text.size());
     if (document.last_part) {
       open_.reset();
@@ -299,8 +307,9 @@ class Ingest {
   }
 
   /// The last step of a source, when its chunks are durable: what is no longer in it goes.
-  void finish_source(Source& source, const std::vector<text::Fault>& faults, const std::unordered_set<std::string>& seen,
-                     const std::string& sha256, const std::string& old_sha256, const std::string& old_extension) {
+  void finish_source(Source& source, const std::vector<text::Fault>& faults,
+                     const std::unordered_set<std::string>& seen, const std::string& sha256,
+                     const std::string& old_sha256, const std::string& old_extension) {
     for (const text::Fault& fault : faults)
       report_.faults.push_back({io::shown(source.path), fault.line, fault.reason, ""});
     // A line that could not be read may be the new form of a document that is here: keep those.
@@ -325,7 +334,8 @@ class Ingest {
   }
 
   void remove_source(Source& source) {
-    report_.removed += static_cast<std::uint64_t>(internal::remove_source(store_, registry_, originals_, source).size());
+    report_.removed +=
+        static_cast<std::uint64_t>(internal::remove_source(store_, registry_, originals_, source).size());
   }
 
   void prune(const std::vector<std::string>& folders) {

@@ -44,8 +44,8 @@ struct IngestReport {
   std::uint64_t added = 0;      ///< documents
   std::uint64_t replaced = 0;
   std::uint64_t removed = 0;
-  std::uint64_t chunks = 0;    ///< new ones
-  std::uint64_t embedded = 0;  ///< of them computed; the rest came from the cache
+  std::uint64_t chunks = 0;                       ///< new ones
+  std::uint64_t embedded = 0;                     ///< of them computed; the rest came from the cache
   std::vector<std::string> add, replace, remove;  ///< files of a dry run's plan
   double embed_seconds = 0;
   double seconds = 0;

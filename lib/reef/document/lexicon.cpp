@@ -16,15 +16,18 @@ namespace {
 
 /// English function words: in a question they match nearly every row and mean nothing.
 constexpr std::array<std::string_view, 127> kStopWords{
-    "a", "about", "after", "again", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "because",
-    "been", "before", "being", "between", "both", "but", "by", "can", "could", "did", "do", "does", "doing", "down",
-    "during", "each", "few", "for", "from", "further", "had", "has", "have", "having", "he", "her", "here", "hers",
-    "him", "his", "how", "i", "if", "in", "into", "is", "it", "its", "itself", "just", "me", "more", "most", "my",
-    "no", "nor", "not", "now", "of", "off", "on", "once", "only", "or", "other", "our", "ours", "out", "over", "own",
-    "s", "same", "she", "should", "so", "some", "such", "t", "than", "that", "the", "their", "theirs", "them", "then",
-    "there", "these", "they", "this", "those", "through", "to", "too", "under", "until", "up", "very", "was", "we",
-    "were", "what", "when", "where", "which", "while", "who", "whom", "why", "will", "with", "would", "you", "your",
-    "yours", "may", "might", "must", "upon", "via"};
+    "a",     "about",   "after", "again",   "all",  "also",   "am",    "an",      "and",   "any",    "are",
+    "as",    "at",      "be",    "because", "been", "before", "being", "between", "both",  "but",    "by",
+    "can",   "could",   "did",   "do",      "does", "doing",  "down",  "during",  "each",  "few",    "for",
+    "from",  "further", "had",   "has",     "have", "having", "he",    "her",     "here",  "hers",   "him",
+    "his",   "how",     "i",     "if",      "in",   "into",   "is",    "it",      "its",   "itself", "just",
+    "me",    "more",    "most",  "my",      "no",   "nor",    "not",   "now",     "of",    "off",    "on",
+    "once",  "only",    "or",    "other",   "our",  "ours",   "out",   "over",    "own",   "s",      "same",
+    "she",   "should",  "so",    "some",    "such", "t",      "than",  "that",    "the",   "their",  "theirs",
+    "them",  "then",    "there", "these",   "they", "this",   "those", "through", "to",    "too",    "under",
+    "until", "up",      "very",  "was",     "we",   "were",   "what",  "when",    "where", "which",  "while",
+    "who",   "whom",    "why",   "will",    "with", "would",  "you",   "your",    "yours", "may",    "might",
+    "must",  "upon",    "via"};
 
 bool is_stop_word(std::string_view word) {
   static const std::unordered_set<std::string_view> kSet(kStopWords.begin(), kStopWords.end());
@@ -53,7 +56,8 @@ int take_row(const Fts5ExtensionApi* api, Fts5Context* context, void* user) {
 
 /// SQL function reef_postings(table): called once, for the first matching row, it asks for every
 /// phrase's rows and leaves them in the collector.
-void collect_postings(const Fts5ExtensionApi* api, Fts5Context* context, sqlite3_context* result, int, sqlite3_value**) {
+void collect_postings(const Fts5ExtensionApi* api, Fts5Context* context, sqlite3_context* result, int,
+                      sqlite3_value**) {
   auto* postings = static_cast<std::vector<Postings>*>(api->xUserData(context));
   const int phrases = std::min(api->xPhraseCount(context), static_cast<int>(postings->size()));
   for (int i = 0; i < phrases; ++i) {
@@ -99,7 +103,8 @@ std::vector<std::string> query_terms(std::string_view text) {
   }
   end_word();
   std::vector<std::string> terms;
-  std::copy_if(words.begin(), words.end(), std::back_inserter(terms), [](const std::string& w) { return !is_stop_word(w); });
+  std::copy_if(words.begin(), words.end(), std::back_inserter(terms),
+               [](const std::string& w) { return !is_stop_word(w); });
   return terms.empty() ? words : terms;
 }
 
@@ -136,7 +141,8 @@ void ChunkMap::load(io::Database& database) {
   while (statement.step()) {
     const std::int64_t page = statement.integer(0);
     const auto blob = statement.blob(1);
-    if (page < 0 || page > (std::int64_t{1} << 40) / kPage || blob.size() > kPage * sizeof(Entry) || blob.size() % sizeof(Entry) != 0)
+    if (page < 0 || page > (std::int64_t{1} << 40) / kPage || blob.size() > kPage * sizeof(Entry) ||
+        blob.size() % sizeof(Entry) != 0)
       throw Error(Errc::corrupt, fmt::format("{}: table chunk_map, page {} is damaged", database.path(), page),
                   "run 'reef-index verify'");
     const auto begin = static_cast<std::size_t>(page * kPage);
@@ -173,7 +179,8 @@ std::optional<std::int64_t> ChunkMap::chunk_of_row(std::uint64_t row) const {
 }
 
 void ChunkMap::set(std::int64_t chunk, std::uint32_t words, std::optional<std::uint64_t> row) {
-  if (row && *row > UINT32_MAX) throw Error(Errc::failed, "a store holds at most 4,294,967,296 vectors", "spread the documents over personas");
+  if (row && *row > UINT32_MAX)
+    throw Error(Errc::failed, "a store holds at most 4,294,967,296 vectors", "spread the documents over personas");
   const auto index = static_cast<std::size_t>(chunk);
   const std::uint32_t before = entries_.empty() ? 0 : entries_.back().row();
   while (entries_.size() <= index) {

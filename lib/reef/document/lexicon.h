@@ -61,7 +61,8 @@ class ChunkMap {
   static constexpr std::uint16_t kTextOnly = 0x8000, kWords = 0x7fff;
 
   Entry at(std::int64_t chunk) const {
-    return chunk >= 0 && static_cast<std::size_t>(chunk) < entries_.size() ? entries_[static_cast<std::size_t>(chunk)] : Entry{};
+    return chunk >= 0 && static_cast<std::size_t>(chunk) < entries_.size() ? entries_[static_cast<std::size_t>(chunk)]
+                                                                           : Entry{};
   }
   void count(const Entry& entry, std::int64_t sign);
   void touch(std::int64_t chunk);

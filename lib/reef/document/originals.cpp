@@ -48,14 +48,18 @@ void Originals::clean_up() {
   if (error) throw Error(Errc::failed, fmt::format("remove {}: {}", io::shown(staging_), error.message()));
 }
 
-fs::path Originals::raw_path(const std::string& sha256, const std::string& extension) const { return raw_ / (sha256 + extension); }
+fs::path Originals::raw_path(const std::string& sha256, const std::string& extension) const {
+  return raw_ / (sha256 + extension);
+}
 fs::path Originals::processed_path(const std::string& sha256) const { return processed_ / (sha256 + ".jsonl"); }
 
 void Originals::keep(const fs::path& file, const std::string& sha256, const std::string& extension) {
   const fs::path target = raw_path(sha256, extension);
   const io::UniqueFd from = io::open_file(file, O_RDONLY | O_CLOEXEC);
   struct stat there {};
-  if (::stat(target.c_str(), &there) == 0 && static_cast<std::uint64_t>(there.st_size) == io::file_size(from.get(), file)) return;
+  if (::stat(target.c_str(), &there) == 0 &&
+      static_cast<std::uint64_t>(there.st_size) == io::file_size(from.get(), file))
+    return;
   const fs::path temporary = staging_ / target.filename();
   try {
     const io::UniqueFd to = io::open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
@@ -91,7 +95,8 @@ void ProcessedWriter::add(const std::string& id, const text::Document& document)
   line["text"] = document.text;
   auto& blocks = line["blocks"] = nlohmann::ordered_json::array();
   for (const text::Block& block : document.blocks) {
-    nlohmann::ordered_json entry{{"start", document.base_offset + block.start}, {"end", document.base_offset + block.end}};
+    nlohmann::ordered_json entry{{"start", document.base_offset + block.start},
+                                 {"end", document.base_offset + block.end}};
     if (!block.heading_path.empty()) entry["heading"] = block.heading_path;
     if (block.page != 0) entry["page"] = block.page;
     blocks.push_back(std::move(entry));

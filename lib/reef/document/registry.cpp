@@ -87,10 +87,14 @@ std::vector<Source> read_all(io::Statement& statement) {
 
 const char* state_name(SourceState state) {
   switch (state) {
-    case SourceState::pending: return "pending";
-    case SourceState::done: return "done";
-    case SourceState::failed: return "failed";
-    case SourceState::removing: return "removing";
+    case SourceState::pending:
+      return "pending";
+    case SourceState::done:
+      return "done";
+    case SourceState::failed:
+      return "failed";
+    case SourceState::removing:
+      return "removing";
   }
   return "";
 }
@@ -142,8 +146,8 @@ std::vector<Source> Registry::list(const tree::Scope& scope) {
 }
 
 std::vector<Source> Registry::unfinished(const tree::Scope& scope) {
-  auto statement = database_.prepare(fmt::format(
-      "SELECT {} FROM sources WHERE scope = ? AND state IN ('pending', 'removing') ORDER BY id", kColumns));
+  auto statement = database_.prepare(
+      fmt::format("SELECT {} FROM sources WHERE scope = ? AND state IN ('pending', 'removing') ORDER BY id", kColumns));
   statement.bind(1, scope.name());
   return read_all(statement);
 }

@@ -21,7 +21,7 @@ const char* state_name(SourceState state);
 struct Source {
   std::int64_t id = 0;
   tree::Scope scope = tree::Scope::shared();
-  std::string path;          ///< absolute, UTF-8; "stdin" for what came through a pipe
+  std::string path;  ///< absolute, UTF-8; "stdin" for what came through a pipe
   std::uint64_t bytes = 0;
   std::int64_t mtime_ns = 0;
   std::int64_t ctime_ns = 0;
@@ -33,7 +33,7 @@ struct Source {
   std::string model_digest;  ///< of the embedder that made them
   std::vector<std::string> tags;
   SourceState state = SourceState::pending;
-  std::string reason;        ///< why it failed, or what of it could not be read
+  std::string reason;  ///< why it failed, or what of it could not be read
   std::int64_t documents = 0;
   std::string first_seen;
   std::string last_seen;

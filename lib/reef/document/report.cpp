@@ -46,10 +46,10 @@ std::string to_json(const IngestReport& report) {
   Json faults = Json::array();
   for (const IngestFault& fault : report.faults)
     faults.push_back({{"path", fault.path}, {"line", fault.line}, {"reason", fault.reason}, {"hint", fault.hint}});
-  Json out{{"schema", "reef.index.ingest/1"}, {"scope", report.scope},         {"changed", report.changed()},
-           {"dry_run", report.dry_run},       {"files", report.files},         {"unchanged", report.unchanged},
-           {"added", report.added},           {"replaced", report.replaced},   {"removed", report.removed},
-           {"chunks", report.chunks},         {"embedded", report.embedded},   {"embed_seconds", report.embed_seconds},
+  Json out{{"schema", "reef.index.ingest/1"}, {"scope", report.scope},       {"changed", report.changed()},
+           {"dry_run", report.dry_run},       {"files", report.files},       {"unchanged", report.unchanged},
+           {"added", report.added},           {"replaced", report.replaced}, {"removed", report.removed},
+           {"chunks", report.chunks},         {"embedded", report.embedded}, {"embed_seconds", report.embed_seconds},
            {"seconds", report.seconds},       {"faults", std::move(faults)}};
   if (report.dry_run) out["plan"] = {{"add", report.add}, {"replace", report.replace}, {"remove", report.remove}};
   return dump(out);
@@ -75,7 +75,8 @@ std::string to_json(const RemoveReport& report) {
 std::string to_text(const VerifyReport& report) {
   if (report.faults.empty()) {
     return fmt::format("sound: {}, {}, {}\n", counted(report.scopes.size(), "scope", "scopes"),
-                       counted(report.documents, "document", "documents"), counted(report.vectors, "vector", "vectors"));
+                       counted(report.documents, "document", "documents"),
+                       counted(report.vectors, "vector", "vectors"));
   }
   Table table({{"SCOPE"}, {"FILE"}, {"FAULT"}, {"NEXT STEP"}});
   for (const VerifyFault& fault : report.faults) table.add({fault.scope, fault.file, fault.what, fault.next_step});
@@ -85,29 +86,54 @@ std::string to_text(const VerifyReport& report) {
 std::string to_json(const VerifyReport& report) {
   Json faults = Json::array();
   for (const VerifyFault& fault : report.faults)
-    faults.push_back({{"scope", fault.scope}, {"file", fault.file}, {"fault", fault.what}, {"next_step", fault.next_step},
+    faults.push_back({{"scope", fault.scope},
+                      {"file", fault.file},
+                      {"fault", fault.what},
+                      {"next_step", fault.next_step},
                       {"mends_itself", fault.mends_itself}});
-  return dump({{"schema", "reef.index.verify/1"}, {"ok", report.faults.empty()}, {"scopes", report.scopes},
-               {"documents", report.documents}, {"chunks", report.chunks}, {"vectors", report.vectors}, {"faults", faults}});
+  return dump({{"schema", "reef.index.verify/1"},
+               {"ok", report.faults.empty()},
+               {"scopes", report.scopes},
+               {"documents", report.documents},
+               {"chunks", report.chunks},
+               {"vectors", report.vectors},
+               {"faults", faults}});
 }
 
 std::string to_text(const StatReport& report) {
-  Table table({{"SCOPE"}, {"FILES", Align::right}, {"DOCUMENTS", Align::right}, {"CHUNKS", Align::right},
-               {"VECTORS", Align::right}, {"REMOVED", Align::right}, {"DIM", Align::right}, {"MODEL"}, {"SIZE", Align::right}});
+  Table table({{"SCOPE"},
+               {"FILES", Align::right},
+               {"DOCUMENTS", Align::right},
+               {"CHUNKS", Align::right},
+               {"VECTORS", Align::right},
+               {"REMOVED", Align::right},
+               {"DIM", Align::right},
+               {"MODEL"},
+               {"SIZE", Align::right}});
   for (const ScopeStat& scope : report.scopes)
     table.add({scope.scope, format_count(scope.files), format_count(scope.documents), format_count(scope.chunks),
-               format_count(scope.vectors), format_count(scope.dead_rows), scope.dim > 0 ? fmt::format("{}", scope.dim) : "-",
-               scope.model.empty() ? "-" : scope.model, format_size(scope.bytes)});
+               format_count(scope.vectors), format_count(scope.dead_rows),
+               scope.dim > 0 ? fmt::format("{}", scope.dim) : "-", scope.model.empty() ? "-" : scope.model,
+               format_size(scope.bytes)});
   return table.to_text();
 }
 
 std::string to_json(const StatReport& report) {
   Json scopes = Json::array();
   for (const ScopeStat& scope : report.scopes)
-    scopes.push_back({{"scope", scope.scope}, {"generation", scope.generation}, {"files", scope.files},
-                      {"failed", scope.failed}, {"documents", scope.documents}, {"chunks", scope.chunks},
-                      {"text_only_chunks", scope.text_only}, {"vectors", scope.vectors}, {"dead_rows", scope.dead_rows},
-                      {"dim", scope.dim}, {"model", scope.model}, {"model_digest", scope.model_digest}, {"bytes", scope.bytes}});
+    scopes.push_back({{"scope", scope.scope},
+                      {"generation", scope.generation},
+                      {"files", scope.files},
+                      {"failed", scope.failed},
+                      {"documents", scope.documents},
+                      {"chunks", scope.chunks},
+                      {"text_only_chunks", scope.text_only},
+                      {"vectors", scope.vectors},
+                      {"dead_rows", scope.dead_rows},
+                      {"dim", scope.dim},
+                      {"model", scope.model},
+                      {"model_digest", scope.model_digest},
+                      {"bytes", scope.bytes}});
   return dump({{"schema", "reef.index.stat/1"}, {"root", report.root}, {"scopes", scopes}});
 }
 

@@ -67,7 +67,8 @@ ChunkId parse_chunk_id(std::string_view text) {
   const std::string_view rest(end, static_cast<std::size_t>(text.data() + text.size() - end));
   if (error != std::errc{} || number <= 0) throw bad();
   if (text[0] == 'S' && rest.empty()) return {tree::Scope::shared(), number};
-  if (text[0] == 'P' && rest.size() > 1 && rest[0] == '@') return {tree::Scope::persona(std::string(rest.substr(1))), number};
+  if (text[0] == 'P' && rest.size() > 1 && rest[0] == '@')
+    return {tree::Scope::persona(std::string(rest.substr(1))), number};
   throw bad();
 }
 
@@ -83,14 +84,16 @@ Store::Store(const std::filesystem::path& folder, tree::Scope scope, std::chrono
 }
 
 std::optional<DocumentRow> Store::find(const std::string& name) {
-  auto statement = database_.prepare(fmt::format("SELECT {} FROM documents WHERE name = ? AND finished", kDocumentColumns));
+  auto statement =
+      database_.prepare(fmt::format("SELECT {} FROM documents WHERE name = ? AND finished", kDocumentColumns));
   statement.bind(1, name);
   if (!statement.step()) return std::nullopt;
   return read_document(statement);
 }
 
 std::vector<DocumentRow> Store::of_source(const std::string& source) {
-  auto statement = database_.prepare(fmt::format("SELECT {} FROM documents WHERE source = ? AND finished ORDER BY id", kDocumentColumns));
+  auto statement = database_.prepare(
+      fmt::format("SELECT {} FROM documents WHERE source = ? AND finished ORDER BY id", kDocumentColumns));
   statement.bind(1, source);
   std::vector<DocumentRow> rows;
   while (statement.step()) rows.push_back(read_document(statement));
@@ -99,7 +102,8 @@ std::vector<DocumentRow> Store::of_source(const std::string& source) {
 
 std::int64_t Store::begin_document(const DocumentRow& document) {
   auto statement = database_.prepare(
-      "INSERT INTO documents (name, source, title, sha256, raw_sha256, format, created, added, finished) VALUES (?,?,?,'',?,?,?,?,0)");
+      "INSERT INTO documents (name, source, title, sha256, raw_sha256, format, created, added, finished) VALUES "
+      "(?,?,?,'',?,?,?,?,0)");
   statement.bind(1, document.name).bind(2, document.source).bind(3, document.title).bind(4, document.raw_sha256);
   statement.bind(5, document.format).bind(6, document.created).bind(7, document.added).run();
   return database_.last_insert_rowid();
@@ -107,7 +111,8 @@ std::int64_t Store::begin_document(const DocumentRow& document) {
 
 void Store::add_chunks(std::int64_t document, std::string_view title, std::span<const NewChunk> chunks) {
   auto insert = database_.prepare(
-      "INSERT INTO chunks (document, text, heading_path, page, start_byte, end_byte, vector_row) VALUES (?,?,?,?,?,?,?)");
+      "INSERT INTO chunks (document, text, heading_path, page, start_byte, end_byte, vector_row) VALUES "
+      "(?,?,?,?,?,?,?)");
   auto index = database_.prepare("INSERT INTO chunks_fts (rowid, title, heading_path, text) VALUES (?,?,?,?)");
   std::vector<std::int64_t> ids;
   for (const NewChunk& added : chunks) {

@@ -136,7 +136,7 @@ class Snapshot {
     bool empty() const { return tags.empty() && since.empty() && until.empty(); }
   };
   struct Allowed {
-    std::vector<std::int64_t> chunks;       ///< ascending
+    std::vector<std::int64_t> chunks;        ///< ascending
     std::vector<std::uint64_t> vector_rows;  ///< ascending
   };
   Allowed allowed(const Filter& filter);

@@ -39,7 +39,8 @@ class ScopeCheck {
     }
     check_text_index(database);
     for (const vector::StoreFault& fault : vector::verify_store(folder_, database))
-      add(fault.file, fault.what, fault.mends_itself ? kNextRun : "restore it from a backup, or remove the folder and ingest again",
+      add(fault.file, fault.what,
+          fault.mends_itself ? kNextRun : "restore it from a backup, or remove the folder and ingest again",
           fault.mends_itself);
     check_rows(database);
     check_id_mapping(database);
@@ -56,14 +57,18 @@ class ScopeCheck {
       check_interrupt();
       known_.insert(source.path);
       if (source.state == SourceState::pending || source.state == SourceState::removing) {
-        add("documents.sqlite", fmt::format("{} is {}: a run was ended in the middle of it", io::shown(source.path), state_name(source.state)),
+        add("documents.sqlite",
+            fmt::format("{} is {}: a run was ended in the middle of it", io::shown(source.path),
+                        state_name(source.state)),
             kNextRun, true);
         continue;
       }
       if (source.state != SourceState::done) continue;
       documents.bind(1, source.path).step();
       if (documents.integer(0) != source.documents)
-        add("documents.sqlite", fmt::format("{} gave {} documents, the store holds {}", io::shown(source.path), source.documents, documents.integer(0)),
+        add("documents.sqlite",
+            fmt::format("{} gave {} documents, the store holds {}", io::shown(source.path), source.documents,
+                        documents.integer(0)),
             "remove that file with 'reef-index remove', then ingest it again");
       documents.reset();
       check_original(source, originals);
@@ -99,7 +104,8 @@ class ScopeCheck {
       if (writable) writable.execute("INSERT INTO chunks_fts (chunks_fts, rank) VALUES ('integrity-check', 1)");
     } catch (const Error& error) {
       if (error.code() != Errc::corrupt) throw;
-      add("metadata.sqlite", "the full-text index does not match the texts", "remove the scope's documents and ingest them again");
+      add("metadata.sqlite", "the full-text index does not match the texts",
+          "remove the scope's documents and ingest them again");
     }
     check_map(database);
   }
@@ -115,11 +121,14 @@ class ScopeCheck {
       const std::int64_t id = chunks.integer(0);
       const std::int64_t row = chunks.is_null(1) ? -1 : chunks.integer(1);
       const auto mapped = map.row(id);
-      const bool same_row = mapped ? static_cast<std::int64_t>(*mapped) == row && map.chunk_of_row(*mapped) == id : row == -1;
+      const bool same_row =
+          mapped ? static_cast<std::int64_t>(*mapped) == row && map.chunk_of_row(*mapped) == id : row == -1;
       if (map.words(id) == 0 || !same_row) ++wrong;
     }
     if (wrong > 0 || map.rows(false) + map.rows(true) != count)
-      add("metadata.sqlite", fmt::format("table chunk_map disagrees with {} of {} chunks", std::max(wrong, std::abs(map.rows(false) + map.rows(true) - count)), count),
+      add("metadata.sqlite",
+          fmt::format("table chunk_map disagrees with {} of {} chunks",
+                      std::max(wrong, std::abs(map.rows(false) + map.rows(true) - count)), count),
           "remove the scope's documents and ingest them again");
   }
 
@@ -128,30 +137,37 @@ class ScopeCheck {
     auto beyond = database.prepare("SELECT count(*) FROM chunks WHERE vector_row >= ?");
     beyond.bind(1, static_cast<std::int64_t>(state.rows_total)).step();
     if (beyond.integer(0) > 0)
-      add("metadata.sqlite", fmt::format("{} chunks name vectors past the {} committed rows", beyond.integer(0), state.rows_total),
+      add("metadata.sqlite",
+          fmt::format("{} chunks name vectors past the {} committed rows", beyond.integer(0), state.rows_total),
           "restore the store from a backup, or remove the folder and ingest again");
     const std::int64_t dead = number(database, "SELECT count(*) FROM dead_rows");
     const std::int64_t alive = number(database, "SELECT count(*) FROM chunks WHERE vector_row IS NOT NULL");
     if (static_cast<std::uint64_t>(alive + dead) != state.rows_total)
-      add("vectors.npy", fmt::format("{} rows, of which {} belong to chunks and {} are removed", state.rows_total, alive, dead),
+      add("vectors.npy",
+          fmt::format("{} rows, of which {} belong to chunks and {} are removed", state.rows_total, alive, dead),
           "restore the store from a backup, or remove the folder and ingest again");
     if (number(database, "SELECT count(*) FROM chunks c JOIN dead_rows d ON d.row = c.vector_row") > 0)
-      add("metadata.sqlite", "a chunk names a removed vector", "restore the store from a backup, or remove the folder and ingest again");
+      add("metadata.sqlite", "a chunk names a removed vector",
+          "restore the store from a backup, or remove the folder and ingest again");
     if (const auto unfinished = number(database, "SELECT count(*) FROM documents WHERE NOT finished"); unfinished > 0)
-      add("metadata.sqlite", fmt::format("{} documents that a run began and never finished (no query sees them)", unfinished), kNextRun, true);
+      add("metadata.sqlite",
+          fmt::format("{} documents that a run began and never finished (no query sees them)", unfinished), kNextRun,
+          true);
   }
 
   void check_id_mapping(io::Database& database) {
-    const std::string wanted = fmt::format("\"rows_total\":{},\"last_chunk\":{},\"dead_rows\":{},", vector::read_state(database).rows_total,
-                                           number(database, "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'chunks'), 0)"),
-                                           number(database, "SELECT count(*) FROM dead_rows"));
+    const std::string wanted =
+        fmt::format("\"rows_total\":{},\"last_chunk\":{},\"dead_rows\":{},", vector::read_state(database).rows_total,
+                    number(database, "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'chunks'), 0)"),
+                    number(database, "SELECT count(*) FROM dead_rows"));
     std::string text;
     try {
       text = io::read_file(folder_ / "id_mapping.json");
     } catch (const Error& error) {
       if (error.code() != Errc::not_found) throw;
     }
-    if (text.find(wanted) == std::string::npos) add("id_mapping.json", "not of the store's present state", kNextRun, true);
+    if (text.find(wanted) == std::string::npos)
+      add("id_mapping.json", "not of the store's present state", kNextRun, true);
   }
 
   /// In the store only temporary names, in the staging folder everything.
@@ -181,7 +197,8 @@ class ScopeCheck {
   void count(io::Database& database) {
     report_.documents += static_cast<std::uint64_t>(number(database, "SELECT count(*) FROM documents WHERE finished"));
     report_.chunks += static_cast<std::uint64_t>(number(database, "SELECT count(*) FROM chunks"));
-    report_.vectors += static_cast<std::uint64_t>(number(database, "SELECT count(*) FROM chunks WHERE vector_row IS NOT NULL"));
+    report_.vectors +=
+        static_cast<std::uint64_t>(number(database, "SELECT count(*) FROM chunks WHERE vector_row IS NOT NULL"));
   }
 
   const tree::Tree& tree_;
@@ -199,8 +216,8 @@ void check_unreferenced(const tree::Tree& tree, Registry& registry, VerifyReport
       const std::string name = entry.path().filename().string();
       const std::string digest = name.substr(0, name.find('.'));
       if (!digest.empty() && registry.references(digest) > 0) continue;
-      report.faults.push_back({"all", folder.filename().string() + "/" + io::shown(name), "belongs to no document",
-                               "remove it", false});
+      report.faults.push_back(
+          {"all", folder.filename().string() + "/" + io::shown(name), "belongs to no document", "remove it", false});
     }
   }
 }
@@ -226,7 +243,8 @@ std::vector<tree::Scope> scopes_with_store(const tree::Tree& tree, const std::ve
   return scopes;
 }
 
-VerifyReport verify(const tree::Tree& tree, const std::vector<tree::Scope>& scopes, std::chrono::milliseconds wait, Progress& progress) {
+VerifyReport verify(const tree::Tree& tree, const std::vector<tree::Scope>& scopes, std::chrono::milliseconds wait,
+                    Progress& progress) {
   VerifyReport report;
   std::optional<Registry> registry;
   if (internal::file_exists(tree.registry())) {

@@ -35,8 +35,8 @@ class Embedder {
   virtual void embed_query(std::string_view text, std::span<float> out) = 0;
   /// texts.size() x dim floats, row i for text i; the same bytes however the texts are batched.
   /// Advances `progress` by one per text; throws Error{interrupted} between batches.
-  virtual void embed_passages(std::span<const std::string_view> texts, std::span<float> out,
-                              unsigned threads, Progress& progress) = 0;
+  virtual void embed_passages(std::span<const std::string_view> texts, std::span<float> out, unsigned threads,
+                              Progress& progress) = 0;
 };
 
 }  // namespace reef::embed

@@ -87,7 +87,8 @@ void MappedFile::load(std::size_t offset, std::size_t count) const {
   const std::size_t begin = offset / kHuge * kHuge;
   const std::size_t end = std::min((offset + count + kHuge - 1) / kHuge * kHuge, size_);
   ::madvise(data_ + begin, end - begin, MADV_HUGEPAGE);
-  for (std::size_t at = begin; at < end; at += kHuge) static_cast<void>(*static_cast<volatile std::uint8_t*>(data_ + at));
+  for (std::size_t at = begin; at < end; at += kHuge)
+    static_cast<void>(*static_cast<volatile std::uint8_t*>(data_ + at));
 }
 
 void MappedFile::load_again(std::size_t offset, std::size_t count) const {

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "reef/core/cancel.h"
@@ -124,9 +126,16 @@ Handle open_for_writing(const fs::path& path) {
   // 16 KiB pages, which a new database keeps for ever: a question reads a third as often, and a
   // cold disk answers each of these reads after the same wait.
   constexpr const char* kPrepare = "PRAGMA page_size=16384; PRAGMA journal_mode=WAL; PRAGMA secure_delete=ON";
-  if (const int code = ::sqlite3_exec(handle.get(), kPrepare, nullptr, nullptr, nullptr); code != SQLITE_OK) {
-    throw_sqlite(handle.get(), code, "open", shown(path));
+  // Where several processes make one file at once, SQLite answers a change to WAL with BUSY without
+  // waiting: whoever is first needs milliseconds.
+  int code = SQLITE_BUSY;
+  for (int wait_ms = 1; (code & 0xFF) == SQLITE_BUSY && wait_ms <= 1024; wait_ms *= 2) {
+    code = ::sqlite3_exec(handle.get(), kPrepare, nullptr, nullptr, nullptr);
+    if ((code & 0xFF) != SQLITE_BUSY) break;
+    check_interrupt();
+    std::this_thread::sleep_for(std::chrono::milliseconds(wait_ms));
   }
+  if (code != SQLITE_OK) throw_sqlite(handle.get(), code, "open", shown(path));
   return handle;
 }
 

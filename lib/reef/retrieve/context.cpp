@@ -17,7 +17,8 @@ std::string citation(const Passage& passage) {
 }
 
 /// The longest beginning of `text`, cut at white space, that fits the budget.
-std::string cut_to(const std::string& text, std::size_t budget, const std::function<std::size_t(std::string_view)>& count) {
+std::string cut_to(const std::string& text, std::size_t budget,
+                   const std::function<std::size_t(std::string_view)>& count) {
   std::size_t good = 0, bad = text.size() + 1;
   while (good + 1 < bad) {
     const std::size_t middle = good + (bad - good) / 2;
@@ -30,7 +31,8 @@ std::string cut_to(const std::string& text, std::size_t budget, const std::funct
 
 }  // namespace
 
-std::string format_context(const Answer& answer, std::size_t budget, const std::function<std::size_t(std::string_view)>& count) {
+std::string format_context(const Answer& answer, std::size_t budget,
+                           const std::function<std::size_t(std::string_view)>& count) {
   std::string context;
   std::size_t used = 0;
   for (const Result& result : answer.results) {

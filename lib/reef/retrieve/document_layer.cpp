@@ -30,7 +30,8 @@ class DocumentLayer : public Layer {
     for (const document::Postings& term : scope_->postings()) {
       double rows = static_cast<double>(term.chunks.size());
       if (map().rows(!text_only_) > 0)
-        rows = static_cast<double>(std::count_if(term.chunks.begin(), term.chunks.end(), [&](auto chunk) { return is_mine(chunk); }));
+        rows = static_cast<double>(
+            std::count_if(term.chunks.begin(), term.chunks.end(), [&](auto chunk) { return is_mine(chunk); }));
       counts.rows_with_term.push_back(rows);
     }
     return counts;
@@ -49,7 +50,8 @@ class DocumentLayer : public Layer {
     for (std::size_t t = 0; t < idf.size(); ++t) {
       const document::Postings& term = scope_->postings()[t];
       for (std::size_t i = 0; i < term.chunks.size(); ++i)
-        scores[static_cast<std::size_t>(term.chunks[i] - low)] += static_cast<float>(weight(term.chunks[i], term.counts[i], idf[t]));
+        scores[static_cast<std::size_t>(term.chunks[i] - low)] +=
+            static_cast<float>(weight(term.chunks[i], term.counts[i], idf[t]));
     }
     return best_of(scores, low, count);
   }
@@ -70,7 +72,8 @@ class DocumentLayer : public Layer {
         const document::Postings& term = scope_->postings()[t];
         const auto found = std::lower_bound(term.chunks.begin(), term.chunks.end(), candidate.id);
         if (found == term.chunks.end() || *found != candidate.id) continue;
-        candidate.bm25 += weight(candidate.id, term.counts[static_cast<std::size_t>(found - term.chunks.begin())], idf[t]);
+        candidate.bm25 +=
+            weight(candidate.id, term.counts[static_cast<std::size_t>(found - term.chunks.begin())], idf[t]);
       }
       if (text_only_ || question_->vector.empty() || candidate.cosine) continue;
       if (const auto row = map().row(candidate.id)) {
@@ -84,8 +87,17 @@ class DocumentLayer : public Layer {
     const auto row = scope_->snapshot().chunk(id);
     if (!row) return std::nullopt;
     const tree::Scope& scope = scope_->snapshot().scope();
-    return Passage{document::chunk_id(scope, id), row->title, row->heading_path, row->text, row->name, row->source, scope.name(),
-                   row->page, row->start, row->end, row->created};
+    return Passage{document::chunk_id(scope, id),
+                   row->title,
+                   row->heading_path,
+                   row->text,
+                   row->name,
+                   row->source,
+                   scope.name(),
+                   row->page,
+                   row->start,
+                   row->end,
+                   row->created};
   }
 
  private:
@@ -97,7 +109,9 @@ class DocumentLayer : public Layer {
   }
   /// The best of scores[i], which belong to chunk low + i; ties go to the lower id.
   std::vector<Candidate> best_of(const std::vector<float>& scores, std::int64_t low, std::size_t count) const {
-    const auto better = [](const Candidate& a, const Candidate& b) { return a.bm25 > b.bm25 || (a.bm25 == b.bm25 && a.id < b.id); };
+    const auto better = [](const Candidate& a, const Candidate& b) {
+      return a.bm25 > b.bm25 || (a.bm25 == b.bm25 && a.id < b.id);
+    };
     std::vector<Candidate> heap;  // the worst of the best so far on top
     heap.reserve(count + 1);
     for (std::size_t i = 0; i < scores.size(); ++i) {
@@ -146,7 +160,8 @@ const std::filesystem::path& read_ahead(const std::filesystem::path& folder) {
 
 }  // namespace
 
-ScopeSearch::ScopeSearch(const tree::Tree& tree, const tree::Scope& scope) : snapshot_(read_ahead(tree.vectors(scope)), scope) {}
+ScopeSearch::ScopeSearch(const tree::Tree& tree, const tree::Scope& scope)
+    : snapshot_(read_ahead(tree.vectors(scope)), scope) {}
 
 void ScopeSearch::ask(const Question& question) {
   if (asked_ == question.number) return;

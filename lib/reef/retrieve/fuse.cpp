@@ -10,7 +10,8 @@ constexpr double kRowsForOwnIdf = 200;
 
 std::vector<double> idf_of(const TermCounts& counts) {
   std::vector<double> idf;
-  for (const double rows : counts.rows_with_term) idf.push_back(document::inverse_document_frequency(counts.rows, rows));
+  for (const double rows : counts.rows_with_term)
+    idf.push_back(document::inverse_document_frequency(counts.rows, rows));
   return idf;
 }
 
@@ -66,8 +67,9 @@ std::pair<double, double> cosine_range(const std::vector<Scored>& all, std::size
 
 }  // namespace
 
-std::vector<Scored> search_and_fuse(const std::vector<std::unique_ptr<Layer>>& layers, const std::vector<double>& priors,
-                                    const Question& question, const FuseOptions& options) {
+std::vector<Scored> search_and_fuse(const std::vector<std::unique_ptr<Layer>>& layers,
+                                    const std::vector<double>& priors, const Question& question,
+                                    const FuseOptions& options) {
   std::vector<TermCounts> counts;
   for (const auto& layer : layers) {
     layer->ask(question);
@@ -77,14 +79,16 @@ std::vector<Scored> search_and_fuse(const std::vector<std::unique_ptr<Layer>>& l
   std::vector<Scored> all;
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const auto own_idf = counts[i].rows < kRowsForOwnIdf ? pooled_idf : idf_of(counts[i]);
-    auto by_words = options.mode == Mode::dense ? std::vector<Candidate>{} : layers[i]->best_by_words(own_idf, options.candidates);
+    auto by_words =
+        options.mode == Mode::dense ? std::vector<Candidate>{} : layers[i]->best_by_words(own_idf, options.candidates);
     double scale = 1;
     if (const double own = largest_bm25(by_words); own > 0 && layers.size() > 1) {
       auto again = by_words;
       layers[i]->complete(again, pooled_idf);
       scale = largest_bm25(again) / own;
     }
-    auto by_vector = options.mode == Mode::bm25 ? std::vector<Candidate>{} : layers[i]->best_by_vector(options.candidates);
+    auto by_vector =
+        options.mode == Mode::bm25 ? std::vector<Candidate>{} : layers[i]->best_by_vector(options.candidates);
     for (const Candidate& candidate : united(*layers[i], std::move(by_words), std::move(by_vector), own_idf))
       all.push_back({i, candidate.id, 0, candidate.bm25 * scale, candidate.cosine});
   }
@@ -93,11 +97,19 @@ std::vector<Scored> search_and_fuse(const std::vector<std::unique_ptr<Layer>>& l
   const auto [low, high] = cosine_range(all, options.candidates);
   for (Scored& scored : all) {
     if (largest > 0) scored.bm25 /= largest;
-    const double dense = scored.cosine && high > low ? std::max(0., (*scored.cosine - low) / (high - low)) : scored.cosine ? 1. : 0.;
+    const double dense = scored.cosine && high > low ? std::max(0., (*scored.cosine - low) / (high - low))
+                         : scored.cosine             ? 1.
+                                                     : 0.;
     switch (options.mode) {
-      case Mode::hybrid: scored.score = (1 - options.dense_weight) * scored.bm25 + options.dense_weight * dense; break;
-      case Mode::dense: scored.score = scored.cosine.value_or(0); break;
-      case Mode::bm25: scored.score = scored.bm25; break;
+      case Mode::hybrid:
+        scored.score = (1 - options.dense_weight) * scored.bm25 + options.dense_weight * dense;
+        break;
+      case Mode::dense:
+        scored.score = scored.cosine.value_or(0);
+        break;
+      case Mode::bm25:
+        scored.score = scored.bm25;
+        break;
     }
     scored.score *= priors[scored.layer];
   }

@@ -13,7 +13,7 @@ enum class Mode { hybrid, dense, bm25 };
 
 struct FuseOptions {
   Mode mode = Mode::hybrid;
-  double dense_weight = .5;    ///< share of the cosine in a hybrid score
+  double dense_weight = .5;      ///< share of the cosine in a hybrid score
   std::size_t candidates = 100;  ///< of each search in each layer
 };
 
@@ -38,7 +38,8 @@ struct Scored {
 ///
 /// Normalising each layer by itself would make the best of three unrelated memories as good as the
 /// answer: that cost .021 nDCG@10 on SciFact.
-std::vector<Scored> search_and_fuse(const std::vector<std::unique_ptr<Layer>>& layers, const std::vector<double>& priors,
-                                    const Question& question, const FuseOptions& options);
+std::vector<Scored> search_and_fuse(const std::vector<std::unique_ptr<Layer>>& layers,
+                                    const std::vector<double>& priors, const Question& question,
+                                    const FuseOptions& options);
 
 }  // namespace reef::retrieve

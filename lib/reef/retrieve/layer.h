@@ -13,18 +13,18 @@ namespace reef::retrieve {
 
 /// What a query asks of every layer.
 struct Question {
-  Question();  ///< takes the next number
-  std::uint64_t number;  ///< tells one question from the next
-  std::vector<std::string> terms;        ///< document::query_terms() of its text; empty: no BM25
-  std::vector<float> vector;             ///< unit length; empty: no dense search
+  Question();                      ///< takes the next number
+  std::uint64_t number;            ///< tells one question from the next
+  std::vector<std::string> terms;  ///< document::query_terms() of its text; empty: no BM25
+  std::vector<float> vector;       ///< unit length; empty: no dense search
   document::Snapshot::Filter filter;
 };
 
 /// A text of a layer and how well it fits.
 struct Candidate {
-  std::int64_t id = 0;          ///< within its layer
-  double bm25 = 0;              ///< under the layer's own idf, 0 where no term occurs
-  std::optional<double> cosine; ///< absent in a layer without vectors
+  std::int64_t id = 0;           ///< within its layer
+  double bm25 = 0;               ///< under the layer's own idf, 0 where no term occurs
+  std::optional<double> cosine;  ///< absent in a layer without vectors
 };
 
 /// What a citation needs of one text.

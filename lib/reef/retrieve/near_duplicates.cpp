@@ -18,7 +18,8 @@ std::vector<std::uint64_t> run_hashes(std::string_view text) {
   };
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    const bool is_word = byte >= 0x80 || (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+    const bool is_word =
+        byte >= 0x80 || (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
     if (is_word)
       word = (word ^ (byte >= 'A' && byte <= 'Z' ? byte + 32u : byte)) * kPrime;
     else
@@ -40,7 +41,8 @@ std::vector<std::uint64_t> run_hashes(std::string_view text) {
 bool same(const std::vector<std::uint64_t>& a, const std::vector<std::uint64_t>& b) {
   if (a.empty() || b.empty()) return a.empty() && b.empty();
   // Sizes alone decide most pairs: the overlap cannot be larger than the smaller set.
-  if (static_cast<double>(std::min(a.size(), b.size())) < kSame * static_cast<double>(std::max(a.size(), b.size()))) return false;
+  if (static_cast<double>(std::min(a.size(), b.size())) < kSame * static_cast<double>(std::max(a.size(), b.size())))
+    return false;
   std::size_t common = 0;
   for (auto x = a.begin(), y = b.begin(); x != a.end() && y != b.end();) {
     if (*x == *y) {

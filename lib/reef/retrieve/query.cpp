@@ -25,7 +25,8 @@ std::vector<std::string> wanted_layers(const tree::Config& config, const QueryOp
   for (const std::string& name : names) {
     if (std::find(kLayerNames.begin(), kLayerNames.end(), name) != kLayerNames.end()) continue;
     const auto meant = nearest(name, kLayerNames);
-    throw Error(Errc::usage, fmt::format("unknown layer '{}'{}", name, meant ? fmt::format(", did you mean '{}'?", *meant) : ""),
+    throw Error(Errc::usage,
+                fmt::format("unknown layer '{}'{}", name, meant ? fmt::format(", did you mean '{}'?", *meant) : ""),
                 fmt::format("layers are {}", fmt::join(kLayerNames, ", ")));
   }
   return names;
@@ -49,7 +50,9 @@ embed::Embedder& Searcher::embedder() {
   return *embedder_;
 }
 
-std::size_t Searcher::count_tokens(std::string_view text) { return embedder_ ? embedder_->count_tokens(text) : (text.size() + 3) / 4; }
+std::size_t Searcher::count_tokens(std::string_view text) {
+  return embedder_ ? embedder_->count_tokens(text) : (text.size() + 3) / 4;
+}
 
 Searcher::Layers Searcher::layers_of(const QueryOptions& options) {
   const auto names = wanted_layers(config_, options);
@@ -59,7 +62,8 @@ Searcher::Layers Searcher::layers_of(const QueryOptions& options) {
   const auto open = [&](const tree::Scope& scope) -> std::shared_ptr<ScopeSearch> {
     auto& slot = scopes_[scope.name()];
     if (!slot && document::Snapshot::exists(tree_.vectors(scope))) slot = std::make_shared<ScopeSearch>(tree_, scope);
-    if (slot && std::find(result.scopes.begin(), result.scopes.end(), slot) == result.scopes.end()) result.scopes.push_back(slot);
+    if (slot && std::find(result.scopes.begin(), result.scopes.end(), slot) == result.scopes.end())
+      result.scopes.push_back(slot);
     return slot;
   };
   const auto add = [&](const std::shared_ptr<ScopeSearch>& scope, const char* name, bool text_only) {
@@ -68,8 +72,10 @@ Searcher::Layers Searcher::layers_of(const QueryOptions& options) {
     result.priors.push_back(config_.number("system", fmt::format("retrieve.priors.{}", name)));
   };
   std::vector<tree::Scope> scopes;
-  if (options.persona && (wants("persona") || wants("documents"))) scopes.push_back(tree::Scope::persona(*options.persona));
-  if (wants("shared") || (wants("documents") && (!options.persona || wants("shared")))) scopes.push_back(tree::Scope::shared());
+  if (options.persona && (wants("persona") || wants("documents")))
+    scopes.push_back(tree::Scope::persona(*options.persona));
+  if (wants("shared") || (wants("documents") && (!options.persona || wants("shared"))))
+    scopes.push_back(tree::Scope::shared());
   for (const std::string& name : names) {
     for (const tree::Scope& scope : scopes) {
       if (name == "persona" && !scope.is_shared()) add(open(scope), "persona", false);
@@ -80,7 +86,8 @@ Searcher::Layers Searcher::layers_of(const QueryOptions& options) {
   if (result.layers.empty())
     throw Error(Errc::not_found,
                 fmt::format("nothing to search: no documents were ingested for {}",
-                            options.persona ? fmt::format("persona '{}' or the shared scope", *options.persona) : "the shared scope"),
+                            options.persona ? fmt::format("persona '{}' or the shared scope", *options.persona)
+                                            : "the shared scope"),
                 "run 'reef-index ingest PATH' first; 'reef-index stat' shows what is there");
   return result;
 }
@@ -135,8 +142,9 @@ Answer Searcher::query_vector(std::vector<float> vector, const QueryOptions& opt
   for (const auto& scope : layers.scopes) {
     const auto& state = scope->snapshot().vectors().state();
     if (state.rows_total > 0 && state.dim != vector.size())
-      throw Error(Errc::usage, fmt::format("the vector has {} dimensions, those of {} have {}", vector.size(),
-                                           scope->snapshot().scope().name(), state.dim),
+      throw Error(Errc::usage,
+                  fmt::format("the vector has {} dimensions, those of {} have {}", vector.size(),
+                              scope->snapshot().scope().name(), state.dim),
                   fmt::format("make it with {}", state.model));
   }
   Question question;
@@ -175,7 +183,8 @@ Answer Searcher::answer(const Question& question, Layers& layers, const QueryOpt
 Passage show(const tree::Tree& tree, const std::string& id) {
   const auto wanted = document::parse_chunk_id(id);
   const auto absent = [&] {
-    return Error(Errc::not_found, fmt::format("no passage '{}'", id), "its document may have been replaced or removed; ask again with 'reef-index query'");
+    return Error(Errc::not_found, fmt::format("no passage '{}'", id),
+                 "its document may have been replaced or removed; ask again with 'reef-index query'");
   };
   if (!document::Snapshot::exists(tree.vectors(wanted.scope))) throw absent();
   const auto layer = make_document_layer(std::make_shared<ScopeSearch>(tree, wanted.scope), "", false);

@@ -30,7 +30,7 @@ struct Result {
   std::size_t rank = 0;
   std::string layer;
   double score = 0;
-  double bm25 = 0;               ///< 1 for the best of the answer
+  double bm25 = 0;  ///< 1 for the best of the answer
   std::optional<double> cosine;
   Passage passage;
 };
@@ -80,7 +80,8 @@ Passage show(const tree::Tree& tree, const std::string& id);
 
 /// Text for a language model: passages under their citations, best first, in at most `budget`
 /// tokens as `count` counts them. A passage that does not fit whole is left out, but the first is cut.
-std::string format_context(const Answer& answer, std::size_t budget, const std::function<std::size_t(std::string_view)>& count);
+std::string format_context(const Answer& answer, std::size_t budget,
+                           const std::function<std::size_t(std::string_view)>& count);
 
 std::string to_text(const Answer& answer);
 std::string to_json(const Answer& answer);

@@ -13,7 +13,11 @@ using Json = nlohmann::ordered_json;
 std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 Json document_of(const Passage& passage) {
-  return {{"id", passage.document}, {"source", passage.source}, {"page", passage.page}, {"start", passage.start}, {"end", passage.end}};
+  return {{"id", passage.document},
+          {"source", passage.source},
+          {"page", passage.page},
+          {"start", passage.start},
+          {"end", passage.end}};
 }
 
 Json result_json(const Result& result) {
@@ -56,9 +60,11 @@ std::string to_text(const Answer& answer) {
   if (answer.results.empty()) return "nothing found\n";
   std::string text;
   for (const Result& result : answer.results) {
-    text += fmt::format("{:>2}. {}  [{}]  {:.3f} {}\n", result.rank, where(result.passage), result.passage.id, result.score, result.layer);
+    text += fmt::format("{:>2}. {}  [{}]  {:.3f} {}\n", result.rank, where(result.passage), result.passage.id,
+                        result.score, result.layer);
     text += fmt::format("    {}\n", excerpt(result.passage.text, 160));
-    if (result.passage.source != result.passage.title) text += fmt::format("    {}\n", printable(result.passage.source));
+    if (result.passage.source != result.passage.title)
+      text += fmt::format("    {}\n", printable(result.passage.source));
   }
   return text;
 }

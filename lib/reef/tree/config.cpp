@@ -52,12 +52,23 @@ std::chrono::milliseconds parse_milliseconds(const std::string& text) { return p
 void check_type(ValueType type, const std::string& text) {
   switch (type) {
     case ValueType::text:
-    case ValueType::list: return;
-    case ValueType::flag: parse_flag(text); return;
-    case ValueType::count: parse_count(text, "the value"); return;
-    case ValueType::number: parse_number(text); return;
-    case ValueType::size: parse_size(text); return;
-    case ValueType::duration: parse_milliseconds(text); return;
+    case ValueType::list:
+      return;
+    case ValueType::flag:
+      parse_flag(text);
+      return;
+    case ValueType::count:
+      parse_count(text, "the value");
+      return;
+    case ValueType::number:
+      parse_number(text);
+      return;
+    case ValueType::size:
+      parse_size(text);
+      return;
+    case ValueType::duration:
+      parse_milliseconds(text);
+      return;
   }
 }
 
@@ -130,7 +141,8 @@ class Reader {
   /// `pattern` is the path in config_keys(), `path` the same with the operator's names.
   void walk(const YAML::Node& node, const std::string& pattern, const std::string& path) {
     if (!node.IsMap())
-      fail(node, path.empty() ? "the file must be a mapping of keys" : fmt::format("'{}' must hold keys of its own", path),
+      fail(node,
+           path.empty() ? "the file must be a mapping of keys" : fmt::format("'{}' must hold keys of its own", path),
            "reef-config(5) lists every key");
     std::set<std::string> seen;
     for (const auto& entry : node) {
@@ -148,8 +160,10 @@ class Reader {
     const bool any = std::find(known.begin(), known.end(), "*") != known.end();
     if (!any && std::find(known.begin(), known.end(), name) == known.end()) {
       const auto meant = nearest(name, known);
-      fail(at, fmt::format("unknown key '{}'{}", join(path, name), meant ? fmt::format(", did you mean '{}'?", *meant) : ""),
-           fmt::format("keys here are {}; reef-config(5) explains them", fmt::join(known, ", ")));
+      fail(
+          at,
+          fmt::format("unknown key '{}'{}", join(path, name), meant ? fmt::format(", did you mean '{}'?", *meant) : ""),
+          fmt::format("keys here are {}; reef-config(5) explains them", fmt::join(known, ", ")));
     }
     const std::string below = join(pattern, any ? "*" : name), here = join(path, name);
     const auto deeper = segments_after(file_, below);
@@ -169,7 +183,8 @@ class Reader {
     if (key.type == ValueType::list) {
       if (!value.IsSequence()) fail(value, fmt::format("'{}' must be a list", path), "write it as [a, b]");
       for (const auto& item : value) {
-        if (!item.IsScalar()) fail(item, fmt::format("'{}' must be a list of plain values", path), "write it as [a, b]");
+        if (!item.IsScalar())
+          fail(item, fmt::format("'{}' must be a list of plain values", path), "write it as [a, b]");
         result.items.push_back(item.Scalar());
       }
       result.text = fmt::format("{}", fmt::join(result.items, "\n"));
@@ -185,7 +200,9 @@ class Reader {
     into_[fmt::format("{}:{}", file_, path)] = std::move(result);
   }
 
-  static std::string join(const std::string& path, const std::string& name) { return path.empty() ? name : path + "." + name; }
+  static std::string join(const std::string& path, const std::string& name) {
+    return path.empty() ? name : path + "." + name;
+  }
 
   std::string file_;
   std::string shown_;
@@ -212,6 +229,12 @@ Config Config::load(const Tree& tree, std::initializer_list<std::string_view> fi
   return config;
 }
 
+Config Config::parse(std::string_view file, const std::string& text, const std::string& name) {
+  Config config;
+  Reader(std::string(file), name, config.set_).read(text);
+  return config;
+}
+
 const ConfigValue& Config::value(std::string_view file, std::string_view path) const {
   const std::string name = fmt::format("{}:{}", file, path);
   if (const auto found = set_.find(name); found != set_.end()) return found->second;
@@ -229,13 +252,19 @@ const ConfigValue& Config::value(std::string_view file, std::string_view path) c
 
 std::string Config::text(std::string_view file, std::string_view path) const { return value(file, path).text; }
 bool Config::flag(std::string_view file, std::string_view path) const { return parse_flag(text(file, path)); }
-std::uint64_t Config::count(std::string_view file, std::string_view path) const { return parse_count(text(file, path), path); }
+std::uint64_t Config::count(std::string_view file, std::string_view path) const {
+  return parse_count(text(file, path), path);
+}
 double Config::number(std::string_view file, std::string_view path) const { return parse_number(text(file, path)); }
-std::uint64_t Config::size_bytes(std::string_view file, std::string_view path) const { return parse_size(text(file, path)); }
+std::uint64_t Config::size_bytes(std::string_view file, std::string_view path) const {
+  return parse_size(text(file, path));
+}
 std::chrono::milliseconds Config::duration(std::string_view file, std::string_view path) const {
   return parse_milliseconds(text(file, path));
 }
-std::vector<std::string> Config::list(std::string_view file, std::string_view path) const { return value(file, path).items; }
+std::vector<std::string> Config::list(std::string_view file, std::string_view path) const {
+  return value(file, path).items;
+}
 
 std::vector<std::string> Config::names(std::string_view file, std::string_view parent) const {
   std::vector<std::string> names;
@@ -272,7 +301,8 @@ std::string value_text(const ConfigKey& key) {
 }  // namespace
 
 std::string commented_file(std::string_view file) {
-  std::string out = fmt::format("# {}.yaml of reef; every key stands at its default. reef-config(5) tells more.\n", file);
+  std::string out =
+      fmt::format("# {}.yaml of reef; every key stands at its default. reef-config(5) tells more.\n", file);
   std::vector<std::string> open;  // the sections that the last key stood in
   for (const ConfigKey& key : config_keys()) {
     if (key.file != file) continue;
@@ -290,13 +320,15 @@ std::string commented_file(std::string_view file) {
     // Keys under a name of the operator's choice are an example: removing the '#'s makes it one.
     const std::size_t example_depth = static_cast<std::size_t>(star - parts.begin());
     const auto indent = [&](std::size_t depth) {
-      return depth < example_depth ? std::string(2 * depth, ' ')
-                                   : std::string(2 * example_depth, ' ') + "#" + std::string(2 * (depth - example_depth), ' ');
+      return depth < example_depth
+                 ? std::string(2 * depth, ' ')
+                 : std::string(2 * example_depth, ' ') + "#" + std::string(2 * (depth - example_depth), ' ');
     };
     for (std::size_t depth = shared; depth < parts.size(); ++depth) {
       const bool last = depth + 1 == parts.size();
       if (last) out += fmt::format("{}# {}\n", indent(depth), key.why);
-      out += fmt::format("{}{}:{}\n", indent(depth), parts[depth] == "*" ? "NAME" : parts[depth], last ? value_text(key) : "");
+      out += fmt::format("{}{}:{}\n", indent(depth), parts[depth] == "*" ? "NAME" : parts[depth],
+                         last ? value_text(key) : "");
     }
   }
   return out;

@@ -17,11 +17,11 @@ enum class ValueType { text, flag, count, number, size, duration, list };
 /// One key that a configuration file may hold. '*' in a path stands for a name that the operator
 /// chooses ("models.*.pooling").
 struct ConfigKey {
-  const char* file;          ///< "system", "models" or "personas"
-  const char* path;          ///< "retrieve.priors.shared"
+  const char* file;  ///< "system", "models" or "personas"
+  const char* path;  ///< "retrieve.priors.shared"
   ValueType type;
-  const char* default_value; ///< as written in YAML; "" where there is none
-  const char* why;           ///< one line for the commented file, --check -v and reef-config(5)
+  const char* default_value;  ///< as written in YAML; "" where there is none
+  const char* why;            ///< one line for the commented file, --check -v and reef-config(5)
 };
 
 /// Every key of every file: one table feeds validation, defaults, the commented files and the manual.
@@ -43,6 +43,9 @@ class Config {
   /// Reads only the files named ("system", …); the others count as absent. Queries start faster so.
   static Config load(const Tree& tree, std::initializer_list<std::string_view> files);
 
+  /// The content of one file, `name` standing in messages; the others count as absent.
+  static Config parse(std::string_view file, const std::string& text, const std::string& name);
+
   /// `file` and `path` must be in config_keys() ('*' replaced by a name).
   const ConfigValue& value(std::string_view file, std::string_view path) const;
   std::string text(std::string_view file, std::string_view path) const;
@@ -59,7 +62,7 @@ class Config {
   std::vector<std::pair<std::string, ConfigValue>> all() const;
 
  private:
-  std::map<std::string, ConfigValue, std::less<>> set_;       ///< "file:path"
+  std::map<std::string, ConfigValue, std::less<>> set_;  ///< "file:path"
   mutable std::map<std::string, ConfigValue, std::less<>> defaults_;
 };
 

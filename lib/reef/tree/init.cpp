@@ -63,7 +63,8 @@ std::string with_scalar(const std::string& yaml, const std::string& section, con
   }
   if (done) return out;
   if (!out.empty() && out.back() != '\n') out += '\n';
-  return out + (section.empty() ? fmt::format("{}: {}\n", key, value) : fmt::format("{}:\n  {}: {}\n", section, key, value));
+  return out +
+         (section.empty() ? fmt::format("{}: {}\n", key, value) : fmt::format("{}:\n  {}: {}\n", section, key, value));
 }
 
 struct ConfigEdit {
@@ -91,7 +92,8 @@ void plan_config(const Tree& tree, const InitOptions& options, const Config& con
       edit.text = with_scalar(edit.text, "", "default_embedding", *options.embedding);
       edit.about.push_back("default_embedding: " + *options.embedding);
     }
-    if (file == "system.yaml" && options.layout && (is_new || config.text("system", "storage.layout") != *options.layout)) {
+    if (file == "system.yaml" && options.layout &&
+        (is_new || config.text("system", "storage.layout") != *options.layout)) {
       edit.text = with_scalar(edit.text, "storage", "layout", *options.layout);
       edit.about.push_back("storage.layout: " + *options.layout);
     }
@@ -105,12 +107,14 @@ void plan_config(const Tree& tree, const InitOptions& options, const Config& con
       }
     }
     if (!edit.about.empty())
-      plan.steps.push_back({InitStep::Kind::file, "config/" + file, fmt::format("{}", fmt::join(edit.about, ", ")), edit.text});
+      plan.steps.push_back(
+          {InitStep::Kind::file, "config/" + file, fmt::format("{}", fmt::join(edit.about, ", ")), edit.text});
   }
 }
 
 std::string marker_text() {
-  return fmt::format("reef tree {}\nThis folder is a storage tree of reef; see reef-tree(5). Keep this file.\n", kTreeVersion);
+  return fmt::format("reef tree {}\nThis folder is a storage tree of reef; see reef-tree(5). Keep this file.\n",
+                     kTreeVersion);
 }
 
 void make_folder(const fs::path& path) {
@@ -136,8 +140,10 @@ InitPlan plan_init(const Tree& tree, const InitOptions& options) {
   if (options.layout && std::find(kLayouts.begin(), kLayouts.end(), *options.layout) == kLayouts.end())
     throw Error(Errc::usage, fmt::format("unknown layout '{}'", *options.layout),
                 fmt::format("layouts are {}", fmt::join(kLayouts, ", ")));
-  if (options.embedding && (options.embedding->empty() || options.embedding->find_first_of("/\n\"'#:") != std::string::npos))
-    throw Error(Errc::usage, fmt::format("'{}' is no model name", *options.embedding), "name a folder under models/base");
+  if (options.embedding &&
+      (options.embedding->empty() || options.embedding->find_first_of("/\n\"'#:") != std::string::npos))
+    throw Error(Errc::usage, fmt::format("'{}' is no model name", *options.embedding),
+                "name a folder under models/base");
   InitPlan plan;
   plan.root = tree.root().string();
   const bool is_tree = stat_of(tree.marker()).has_value();
@@ -151,7 +157,8 @@ InitPlan plan_init(const Tree& tree, const InitOptions& options) {
   for (const std::string& id : ids)
     for (const std::string& folder : persona_folders(id)) plan_folder(tree, folder, plan);
   if (!is_tree)
-    plan.steps.push_back({InitStep::Kind::file, std::string(kMarkerFile), fmt::format("tree version {}", kTreeVersion), marker_text()});
+    plan.steps.push_back(
+        {InitStep::Kind::file, std::string(kMarkerFile), fmt::format("tree version {}", kTreeVersion), marker_text()});
   return plan;
 }
 
@@ -183,8 +190,9 @@ void check_rights(const Tree& tree, const std::string& relative, const struct st
   if (!info) return;
   const std::string shown = io::shown(relative);
   if (info->st_uid != owner.st_uid)
-    report.faults.push_back({shown, fmt::format("belongs to user {}, the root folder to {}", info->st_uid, owner.st_uid),
-                             fmt::format("chown -R --reference={} {}", io::shown(tree.root()), io::shown(tree.root() / relative))});
+    report.faults.push_back(
+        {shown, fmt::format("belongs to user {}, the root folder to {}", info->st_uid, owner.st_uid),
+         fmt::format("chown -R --reference={} {}", io::shown(tree.root()), io::shown(tree.root() / relative))});
   if ((info->st_mode & S_IRWXO) != 0)
     report.faults.push_back({shown, fmt::format("mode {:o} lets everybody in", info->st_mode & 07777u),
                              fmt::format("chmod o= {}", io::shown(tree.root() / relative))});
@@ -194,7 +202,8 @@ void check_drives(const Tree& tree, const Config& config, CheckReport& report) {
   const std::string layout = config.text("system", "storage.layout");
   const auto models = stat_of(tree.models()), data = stat_of(tree.root() / "data");
   if (layout == "minimal" || !models || !data || models->st_dev != data->st_dev) return;
-  report.faults.push_back({"data", fmt::format("on the same filesystem as models; layout '{}' keeps them apart", layout),
+  report.faults.push_back({"data",
+                           fmt::format("on the same filesystem as models; layout '{}' keeps them apart", layout),
                            "mount the second drive at data/, or set storage.layout: minimal"});
 }
 
@@ -219,7 +228,8 @@ CheckReport check_tree(const Tree& tree) {
   }
   for (const std::string file : kConfigFiles) {
     if (!stat_of(tree.config(file)))
-      report.faults.push_back({"config/" + file, "missing (defaults are used)", fmt::format("run 'reef-init --root {}'", io::shown(tree.root()))});
+      report.faults.push_back({"config/" + file, "missing (defaults are used)",
+                               fmt::format("run 'reef-init --root {}'", io::shown(tree.root()))});
     else
       check_rights(tree, "config/" + file, *owner, report);
   }
@@ -236,8 +246,9 @@ CheckReport check_tree(const Tree& tree) {
     for (const auto& entry : fs::directory_iterator(tree.root() / parent)) {
       const std::string name = entry.path().filename().string();
       if (name[0] != '.' && !std::binary_search(ids.begin(), ids.end(), name))
-        report.faults.push_back({io::shown(parent + "/" + name), "belongs to no persona of personas.yaml",
-                                 fmt::format("add it with 'reef-init --persona {}', or move the folder away", io::shown(name))});
+        report.faults.push_back(
+            {io::shown(parent + "/" + name), "belongs to no persona of personas.yaml",
+             fmt::format("add it with 'reef-init --persona {}', or move the folder away", io::shown(name))});
     }
   }
   check_drives(tree, config, report);
@@ -250,7 +261,8 @@ void act_as_owner(const Tree& tree) {
   if (!owner || owner->st_uid == 0) return;
   if (::setgroups(0, nullptr) != 0 || ::setresgid(owner->st_gid, owner->st_gid, owner->st_gid) != 0 ||
       ::setresuid(owner->st_uid, owner->st_uid, owner->st_uid) != 0)
-    throw Error(Errc::failed, fmt::format("cannot work as the owner of {} (user {})", io::shown(tree.root()), owner->st_uid),
+    throw Error(Errc::failed,
+                fmt::format("cannot work as the owner of {} (user {})", io::shown(tree.root()), owner->st_uid),
                 "run the command as that user");
 }
 

@@ -17,7 +17,8 @@ std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::erro
 std::string to_text(const InitPlan& plan) {
   if (plan.steps.empty()) return fmt::format("already so; 0 changes to {}\n", plan.root);
   Table table({{""}, {""}});
-  for (const InitStep& step : plan.steps) table.add({step.path + (step.kind == InitStep::Kind::folder ? "/" : ""), step.about});
+  for (const InitStep& step : plan.steps)
+    table.add({step.path + (step.kind == InitStep::Kind::folder ? "/" : ""), step.about});
   const std::string count = fmt::format("{} {}", plan.steps.size(), plan.steps.size() == 1 ? "change" : "changes");
   if (!plan.applied) return table.to_text() + fmt::format("{}, none applied (dry run)\n", count);
   return fmt::format("{} to {}\n", count, plan.root);
@@ -26,9 +27,14 @@ std::string to_text(const InitPlan& plan) {
 std::string to_json(const InitPlan& plan) {
   Json steps = Json::array();
   for (const InitStep& step : plan.steps)
-    steps.push_back({{"kind", step.kind == InitStep::Kind::folder ? "folder" : "file"}, {"path", step.path}, {"about", step.about}});
-  return dump({{"schema", "reef.init/1"}, {"root", plan.root}, {"changed", plan.applied && !plan.steps.empty()},
-               {"applied", plan.applied}, {"steps", steps}});
+    steps.push_back({{"kind", step.kind == InitStep::Kind::folder ? "folder" : "file"},
+                     {"path", step.path},
+                     {"about", step.about}});
+  return dump({{"schema", "reef.init/1"},
+               {"root", plan.root},
+               {"changed", plan.applied && !plan.steps.empty()},
+               {"applied", plan.applied},
+               {"steps", steps}});
 }
 
 std::string to_text(const CheckReport& report) {
@@ -40,14 +46,22 @@ std::string to_text(const CheckReport& report) {
 
 std::string to_json(const CheckReport& report) {
   Json faults = Json::array(), values = Json::array();
-  for (const CheckFault& fault : report.faults) faults.push_back({{"path", fault.path}, {"fault", fault.what}, {"hint", fault.hint}});
+  for (const CheckFault& fault : report.faults)
+    faults.push_back({{"path", fault.path}, {"fault", fault.what}, {"hint", fault.hint}});
   for (const auto& [key, value] : report.values) {
     const auto colon = key.find(": ");
-    Json entry{{"file", key.substr(0, colon)}, {"key", key.substr(colon + 2)}, {"value", value.text}, {"origin", value.origin}};
+    Json entry{{"file", key.substr(0, colon)},
+               {"key", key.substr(colon + 2)},
+               {"value", value.text},
+               {"origin", value.origin}};
     if (!value.items.empty()) entry["value"] = value.items;
     values.push_back(std::move(entry));
   }
-  return dump({{"schema", "reef.init.check/1"}, {"root", report.root}, {"ok", report.faults.empty()}, {"faults", faults}, {"values", values}});
+  return dump({{"schema", "reef.init.check/1"},
+               {"root", report.root},
+               {"ok", report.faults.empty()},
+               {"faults", faults},
+               {"values", values}});
 }
 
 }  // namespace reef::tree

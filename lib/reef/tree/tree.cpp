@@ -40,20 +40,22 @@ Tree Tree::open(const fs::path& root) {
     marker = io::read_file(tree.marker(), 4096);
   } catch (const Error& error) {
     if (error.code() != Errc::not_found) throw;
-    throw Error(Errc::not_found, fmt::format("no storage tree at {}", io::shown(root)),
-                fmt::format("run 'reef-init --root {}', or name another folder with --root or REEF_ROOT", io::shown(root)));
+    throw Error(
+        Errc::not_found, fmt::format("no storage tree at {}", io::shown(root)),
+        fmt::format("run 'reef-init --root {}', or name another folder with --root or REEF_ROOT", io::shown(root)));
   }
   constexpr std::string_view kStart = "reef tree ";
   int version = 0;
   const char* digits = marker.c_str() + kStart.size();
-  if (!marker.starts_with(kStart) || std::from_chars(digits, marker.c_str() + marker.size(), version).ec != std::errc{} ||
-      version < 1)
+  if (!marker.starts_with(kStart) ||
+      std::from_chars(digits, marker.c_str() + marker.size(), version).ec != std::errc{} || version < 1)
     throw Error(Errc::corrupt, fmt::format("{} does not say the version of the tree", io::shown(tree.marker())),
                 fmt::format("it must read 'reef tree {}'; 'reef-init --check' compares the rest", kTreeVersion));
   if (version > kTreeVersion)
-    throw Error(Errc::usage,
-                fmt::format("the tree at {} has version {}, this program knows {}", io::shown(root), version, kTreeVersion),
-                "install the reef that made it, or a newer one; nothing was changed");
+    throw Error(
+        Errc::usage,
+        fmt::format("the tree at {} has version {}, this program knows {}", io::shown(root), version, kTreeVersion),
+        "install the reef that made it, or a newer one; nothing was changed");
   return tree;
 }
 
@@ -62,12 +64,25 @@ fs::path Tree::vectors(const Scope& scope) const {
 }
 
 const std::vector<std::string>& Tree::folders() {
-  static const std::vector<std::string> kFolders{
-      "config",        "models",          "models/base",          "models/quantized",
-      "models/adapters", "vectors",       "vectors/shared",       "vectors/personas",
-      "vectors/conversations", "data",    "data/documents",       "data/documents/raw",
-      "data/documents/processed", "data/conversations", "data/memories", "cache",
-      "cache/model_cache", "cache/embedding_cache", "cache/inference_cache"};
+  static const std::vector<std::string> kFolders{"config",
+                                                 "models",
+                                                 "models/base",
+                                                 "models/quantized",
+                                                 "models/adapters",
+                                                 "vectors",
+                                                 "vectors/shared",
+                                                 "vectors/personas",
+                                                 "vectors/conversations",
+                                                 "data",
+                                                 "data/documents",
+                                                 "data/documents/raw",
+                                                 "data/documents/processed",
+                                                 "data/conversations",
+                                                 "data/memories",
+                                                 "cache",
+                                                 "cache/model_cache",
+                                                 "cache/embedding_cache",
+                                                 "cache/inference_cache"};
   return kFolders;
 }
 

@@ -8,8 +8,8 @@
 #include "reef/core/error.h"
 #include "reef/io/file.h"
 #include "reef/vector/internal/npy_format.h"
-#include "reef/vector/npy.h"
 #include "reef/vector/internal/small_file.h"
+#include "reef/vector/npy.h"
 
 namespace reef::vector {
 namespace {

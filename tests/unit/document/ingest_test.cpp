@@ -38,12 +38,15 @@ struct Fixture : test::TreeFixture {
   std::string in() { return (dir / "in").string(); }
 
   document::VerifyReport verify() {
-    return document::verify(tree, document::scopes_with_store(tree, {"alice"}), std::chrono::milliseconds(0), no_progress());
+    return document::verify(tree, document::scopes_with_store(tree, {"alice"}), std::chrono::milliseconds(0),
+                            no_progress());
   }
   void require_sound() {
     for (const auto& fault : verify().faults) FAIL(fault.scope << " " << fault.file << ": " << fault.what);
   }
-  std::int64_t documents() { return document::Snapshot(tree.vectors(tree::Scope::shared()), tree::Scope::shared()).documents(); }
+  std::int64_t documents() {
+    return document::Snapshot(tree.vectors(tree::Scope::shared()), tree::Scope::shared()).documents();
+  }
 };
 
 }  // namespace
@@ -90,7 +93,8 @@ TEST_CASE_FIXTURE(Fixture, "the original and its text are kept by content and go
 
 TEST_CASE_FIXTURE(Fixture, "a changed JSONL file embeds only the lines that changed") {
   std::string lines;
-  for (int i = 0; i < 20; ++i) lines += fmt::format("{{\"id\":\"d{0}\",\"title\":\"Title {0}\",\"text\":\"Body number {0}.\"}}\n", i);
+  for (int i = 0; i < 20; ++i)
+    lines += fmt::format("{{\"id\":\"d{0}\",\"title\":\"Title {0}\",\"text\":\"Body number {0}.\"}}\n", i);
   const auto path = write("set.jsonl", lines);
   CHECK(ingest({path.string()}).added == 20);
 
@@ -108,7 +112,8 @@ TEST_CASE_FIXTURE(Fixture, "a changed JSONL file embeds only the lines that chan
 }
 
 TEST_CASE_FIXTURE(Fixture, "a cut line is named and loses nothing that was there") {
-  const auto path = write("set.jsonl", "{\"id\":\"a\",\"text\":\"First one.\"}\n{\"id\":\"b\",\"text\":\"Second one.\"}\n");
+  const auto path =
+      write("set.jsonl", "{\"id\":\"a\",\"text\":\"First one.\"}\n{\"id\":\"b\",\"text\":\"Second one.\"}\n");
   ingest({path.string()});
   write("set.jsonl", "{\"id\":\"a\",\"text\":\"First one.\"}\n{\"id\":\"b\",\"te\n");
   const auto report = ingest({path.string()});
@@ -183,7 +188,8 @@ TEST_CASE_FIXTURE(Fixture, "documents without vectors need no embedder") {
   auto text_only = options({path.string()});
   text_only.text_only = true;
   const auto report = document::ingest(
-      tree, text_only, []() -> std::unique_ptr<embed::Embedder> { throw Error(Errc::not_found, "no model"); }, no_progress());
+      tree, text_only, []() -> std::unique_ptr<embed::Embedder> { throw Error(Errc::not_found, "no model"); },
+      no_progress());
   CHECK(report.added == 1);
   CHECK(report.embedded == 0);
   require_sound();

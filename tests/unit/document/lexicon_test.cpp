@@ -27,7 +27,8 @@ TEST_CASE("postings hold every row with its count, stemmed as FTS5 stems") {
   fixture.write("b.txt", "Nothing of that kind.");
   document::IngestOptions options;
   options.paths = {(fixture.dir / "in").string()};
-  document::ingest(fixture.tree, options, [] { return std::make_unique<test::FakeEmbedder>(); }, no_progress());
+  document::ingest(
+      fixture.tree, options, [] { return std::make_unique<test::FakeEmbedder>(); }, no_progress());
   document::Snapshot snapshot(fixture.tree.vectors(tree::Scope::shared()), tree::Scope::shared());
   for (int again = 0; again < 3; ++again) {
     const auto postings = snapshot.postings(std::vector<std::string>{"whale", "unheard"});

@@ -154,7 +154,7 @@ TEST_CASE("integrity finds a page that was overwritten") {
     Database database = sample(dir / "a");
     Transaction transaction(database);
     Statement insert = database.prepare("INSERT INTO t(a) VALUES(?)");
-    for (int i = 0; i < 2000; ++i) insert.bind(1, std::string(20, 'x') + std::to_string(i)).run();
+    for (int i = 0; i < 2000; ++i) insert.bind(1, std::string(100, 'x') + std::to_string(i)).run();
     transaction.commit();
     CHECK(database.integrity().empty());
     CHECK(database.integrity(true).empty());
@@ -162,7 +162,7 @@ TEST_CASE("integrity finds a page that was overwritten") {
     CHECK(file_size(open_file(dir / "a-wal", 0).get(), "") == 0);
   }
   const UniqueFd fd = open_file(dir / "a", 2);
-  pwrite_all(fd.get(), std::string(4096, '\x5a'), 4096 * 5, dir / "a");
+  pwrite_all(fd.get(), std::string(16384, '\x5a'), 16384 * 5, dir / "a");
   Database damaged(dir / "a", OpenMode::read);
   CHECK_FALSE(damaged.integrity().empty());
   CHECK_FALSE(damaged.integrity(true).empty());

@@ -18,7 +18,8 @@ struct FixedLayer : Layer {
   double rows_with_term;
   std::vector<Row> rows;
 
-  FixedLayer(double all, double with, std::vector<Row> given) : rows_in_all(all), rows_with_term(with), rows(std::move(given)) {}
+  FixedLayer(double all, double with, std::vector<Row> given)
+      : rows_in_all(all), rows_with_term(with), rows(std::move(given)) {}
   const std::string& name() const override { return name_; }
   void ask(const Question&) override {}
   TermCounts term_counts() const override { return {rows_in_all, {rows_with_term}}; }
@@ -83,7 +84,8 @@ TEST_CASE("a layer without vectors is found by its words") {
 
 TEST_CASE("priors weigh layers") {
   std::vector<std::unique_ptr<Layer>> layers;
-  for (int i = 0; i < 2; ++i) layers.push_back(std::make_unique<FixedLayer>(500, 2, std::vector<FixedLayer::Row>{{2, .9}, {0, .1}}));
+  for (int i = 0; i < 2; ++i)
+    layers.push_back(std::make_unique<FixedLayer>(500, 2, std::vector<FixedLayer::Row>{{2, .9}, {0, .1}}));
   Question question;
   question.terms = {"word"};
   const auto scored = search_and_fuse(layers, {.5, 1.0}, question, {});

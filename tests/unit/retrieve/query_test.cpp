@@ -14,7 +14,8 @@ using namespace reef;
 namespace {
 
 struct Fixture : test::TreeFixture {
-  void ingest(const std::string& jsonl, const tree::Scope& scope, bool text_only = false, std::vector<std::string> tags = {}) {
+  void ingest(const std::string& jsonl, const tree::Scope& scope, bool text_only = false,
+              std::vector<std::string> tags = {}) {
     static int number = 0;
     const auto path = write(fmt::format("set{}.jsonl", ++number), jsonl);
     document::IngestOptions options;
@@ -22,7 +23,8 @@ struct Fixture : test::TreeFixture {
     options.scope = scope;
     options.text_only = text_only;
     options.tags = std::move(tags);
-    document::ingest(tree, options, [] { return std::make_unique<test::FakeEmbedder>(); }, no_progress());
+    document::ingest(
+        tree, options, [] { return std::make_unique<test::FakeEmbedder>(); }, no_progress());
   }
   tree::Config config = tree::Config::load(tree);
   retrieve::Searcher searcher{tree, config, [] { return std::make_unique<test::FakeEmbedder>(); }};
@@ -40,10 +42,11 @@ const tree::Scope kAlice = tree::Scope::persona("alice");
 }  // namespace
 
 TEST_CASE_FIXTURE(Fixture, "each mode finds the document that answers") {
-  ingest("{\"id\":\"whale\",\"text\":\"The whale is the largest animal.\"}\n"
-         "{\"id\":\"oak\",\"text\":\"An oak grows slowly in the forest.\"}\n"
-         "{\"id\":\"ship\",\"text\":\"A ship carries salt across the sea.\"}\n",
-         kShared);
+  ingest(
+      "{\"id\":\"whale\",\"text\":\"The whale is the largest animal.\"}\n"
+      "{\"id\":\"oak\",\"text\":\"An oak grows slowly in the forest.\"}\n"
+      "{\"id\":\"ship\",\"text\":\"A ship carries salt across the sea.\"}\n",
+      kShared);
   for (const auto mode : {retrieve::Mode::hybrid, retrieve::Mode::dense, retrieve::Mode::bm25}) {
     retrieve::QueryOptions options;
     options.mode = mode;
@@ -100,9 +103,10 @@ TEST_CASE_FIXTURE(Fixture, "one result for a document, near-duplicates once, unl
 }
 
 TEST_CASE_FIXTURE(Fixture, "filters by tag and by date hold for both searches") {
-  ingest("{\"id\":\"old\",\"text\":\"Harbour report.\",\"created\":\"2020-01-01\"}\n"
-         "{\"id\":\"new\",\"text\":\"Harbour report, revised edition with tables.\",\"created\":\"2024-06-01\"}\n",
-         kShared, false, {"reports"});
+  ingest(
+      "{\"id\":\"old\",\"text\":\"Harbour report.\",\"created\":\"2020-01-01\"}\n"
+      "{\"id\":\"new\",\"text\":\"Harbour report, revised edition with tables.\",\"created\":\"2024-06-01\"}\n",
+      kShared, false, {"reports"});
   ingest("{\"id\":\"other\",\"text\":\"Harbour songs.\",\"created\":\"2024-06-01\"}\n", kShared);
   retrieve::QueryOptions options;
   options.filter.tags = {"reports"};
@@ -128,16 +132,18 @@ TEST_CASE_FIXTURE(Fixture, "vectors of another model are refused with both names
 }
 
 TEST_CASE_FIXTURE(Fixture, "context stays within its budget and cites every passage") {
-  ingest("{\"id\":\"a\",\"title\":\"Tides\",\"text\":\"The moon raises tides twice a day.\"}\n"
-         "{\"id\":\"b\",\"text\":\"The moon has no air and its tides are of rock.\"}\n",
-         kShared);
+  ingest(
+      "{\"id\":\"a\",\"title\":\"Tides\",\"text\":\"The moon raises tides twice a day.\"}\n"
+      "{\"id\":\"b\",\"text\":\"The moon has no air and its tides are of rock.\"}\n",
+      kShared);
   const auto answer = searcher.query("moon tides", {});
   const test::FakeEmbedder counter;
   const auto count = [&](std::string_view text) { return counter.count_tokens(text); };
   const std::string all = retrieve::format_context(answer, 1000, count);
   CHECK(all.find("[S1") != std::string::npos);
   CHECK(all.find("[S2") != std::string::npos);
-  for (const std::size_t budget : {5u, 9u, 14u, 25u}) CHECK(count(retrieve::format_context(answer, budget, count)) <= budget);
+  for (const std::size_t budget : {5u, 9u, 14u, 25u})
+    CHECK(count(retrieve::format_context(answer, budget, count)) <= budget);
 }
 
 TEST_CASE_FIXTURE(Fixture, "show resolves the ids of results") {

@@ -30,7 +30,8 @@ class Batch {
   void use(embed::Embedder& embedder, EmbeddingCache& cache, unsigned threads);
 
   /// `text_bytes` is what the chunks stand for on the progress bar.
-  void add(std::shared_ptr<OpenDocument> document, std::vector<text::Chunk> chunks, bool last_part, std::uint64_t text_bytes);
+  void add(std::shared_ptr<OpenDocument> document, std::vector<text::Chunk> chunks, bool last_part,
+           std::uint64_t text_bytes);
   /// Runs after everything added so far is durable.
   void then(std::function<void()> action) { after_.push_back(std::move(action)); }
   void flush_if_full();

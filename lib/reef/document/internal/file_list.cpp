@@ -73,7 +73,8 @@ InputFiles list_files(const std::vector<std::string>& paths, std::vector<IngestF
     lister.add(absolute, true);
   }
   // A file that was named twice, or alone and within its folder, is taken once.
-  std::stable_sort(result.files.begin(), result.files.end(), [](const auto& a, const auto& b) { return a.source < b.source; });
+  std::stable_sort(result.files.begin(), result.files.end(),
+                   [](const auto& a, const auto& b) { return a.source < b.source; });
   result.files.erase(std::unique(result.files.begin(), result.files.end(),
                                  [](const auto& a, const auto& b) { return a.source == b.source; }),
                      result.files.end());

@@ -109,9 +109,9 @@ IngestReport plan_ingest(const tree::Tree& tree, const IngestOptions& options) {
     ++report.files;
     const auto old = registry ? registry->find(options.scope, file.source) : std::nullopt;
     try {
-      const bool same = old && old->state == SourceState::done && old->text_only == options.text_only &&
-                        old->tags == options.tags &&
-                        (is_untouched(*old, stamp_of(file.file)) || old->sha256 == io::to_hex(io::sha256_file(file.file)));
+      const bool same =
+          old && old->state == SourceState::done && old->text_only == options.text_only && old->tags == options.tags &&
+          (is_untouched(*old, stamp_of(file.file)) || old->sha256 == io::to_hex(io::sha256_file(file.file)));
       if (same) {
         ++report.unchanged;
       } else if (!text::detect_format(file.file, options.extract)) {
@@ -126,9 +126,8 @@ IngestReport plan_ingest(const tree::Tree& tree, const IngestOptions& options) {
   }
   if (options.prune && registry) {
     for (const Source& source : registry->list(options.scope)) {
-      const bool below = std::any_of(input.folders.begin(), input.folders.end(), [&](const std::string& folder) {
-        return source.path.starts_with(folder + "/");
-      });
+      const bool below = std::any_of(input.folders.begin(), input.folders.end(),
+                                     [&](const std::string& folder) { return source.path.starts_with(folder + "/"); });
       if (below && !file_exists(source.path)) report.remove.push_back(source.path);
     }
   }

@@ -4,8 +4,8 @@
 #include <span>
 #include <string>
 
-#include "reef/vector/internal/small_file.h"
 #include "reef/vector/codes.h"
+#include "reef/vector/internal/small_file.h"
 #include "reef/vector/npy.h"
 #include "reef/vector/store.h"
 
