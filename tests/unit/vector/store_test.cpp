@@ -38,7 +38,6 @@ TEST_CASE("a new store is empty and finds nothing") {
   SampleStore store;
   CHECK(store.reader().empty());
   CHECK(store.reader().search(row_of(store.values(), kDim, 0), 5).empty());
-  store.reader().read_ahead();
   StoreWriter writer(store.folder(), store.metadata());
   writer.publish();
   CHECK(store.files().empty());
