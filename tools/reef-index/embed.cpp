@@ -18,11 +18,22 @@ struct EmbedArguments {
   unsigned threads = 1;
 };
 
+/// Where to write: behind a symbolic link its target, never over a device.
+std::filesystem::path output_file(const EmbedArguments& arguments) {
+  namespace fs = std::filesystem;
+  const fs::path output = arguments.output;
+  if (!fs::exists(output)) return output;
+  if (!fs::is_regular_file(output))
+    throw Error(Errc::usage, fmt::format("{} is not a regular file", arguments.output), "name a file to write");
+  if (!arguments.force)
+    throw Error(Errc::usage, fmt::format("{} exists already", arguments.output), "pass --force to replace it");
+  return fs::canonical(output);
+}
+
 int embed(cli::Session& session, const EmbedArguments& arguments) {
   if (arguments.texts.empty() == !arguments.batch)
     throw Error(Errc::usage, "name texts or --batch", "try 'reef-index embed --help'");
-  if (!arguments.force && std::filesystem::exists(arguments.output))
-    throw Error(Errc::usage, fmt::format("{} exists already", arguments.output), "pass --force to replace it");
+  const std::filesystem::path output = output_file(arguments);
   const tree::Tree tree = open_tree(session, false);
   const tree::Config config = tree::Config::load(tree, {"system", "models"});
   std::vector<std::string> texts = arguments.texts;
@@ -48,7 +59,7 @@ int embed(cli::Session& session, const EmbedArguments& arguments) {
     embedder->embed_passages(views, vectors, cli::threads_or_all(arguments.threads), progress);
   }
   progress.end();
-  vector::write_npy(arguments.output, vectors, dim);
+  vector::write_npy(output, vectors, dim);
   log_info("{} vectors of {} dimensions to {}", texts.size(), dim, arguments.output);
   return 0;
 }

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "commands.h"
 #include "reef/core/log.h"
 #include "reef/core/table.h"
@@ -36,7 +38,18 @@ void tell_faults(const document::IngestReport& report) {
   }
 }
 
+/// Tags are words to find documents by: each once, in one order, on one line.
+void check_tags(std::vector<std::string>& tags) {
+  for (const std::string& tag : tags) {
+    if (tag.empty() || printable(tag) != tag)
+      throw Error(Errc::usage, fmt::format("'{}' is no tag", printable(tag)), "a tag is a word of printable UTF-8");
+  }
+  std::sort(tags.begin(), tags.end());
+  tags.erase(std::unique(tags.begin(), tags.end()), tags.end());
+}
+
 int ingest(cli::Session& session, IngestArguments& arguments) {
+  check_tags(arguments.options.tags);
   const tree::Tree tree = open_tree(session, !arguments.options.dry_run);
   const tree::Config config = tree::Config::load(tree);
   document::IngestOptions& options = arguments.options;

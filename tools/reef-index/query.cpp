@@ -65,8 +65,10 @@ class LatencyRecord {
   bool wanted_;
 };
 
-int run_batch(const QueryArguments& arguments, retrieve::Searcher& searcher, LatencyRecord& latency) {
+int run_batch(const tree::Tree& tree, const QueryArguments& arguments, retrieve::Searcher& searcher,
+              LatencyRecord& latency) {
   int status = 0;
+  const tree::Config personas = tree::Config::load(tree, {"personas"});
   for (BatchLines lines(*arguments.batch); lines.next();) {
     check_interrupt();
     if (cli::Session::flush() != 0) break;  // the reader went away
@@ -76,7 +78,16 @@ int run_batch(const QueryArguments& arguments, retrieve::Searcher& searcher, Lat
       continue;
     }
     retrieve::QueryOptions options = arguments.options;
-    if (lines.persona()) options.persona = lines.persona();
+    if (lines.persona()) {
+      options.persona = lines.persona();
+      try {
+        tree::require_persona(personas, *options.persona);
+      } catch (const Error& error) {
+        log_warn("{}:{}: {}", *arguments.batch, lines.number(), error.what());
+        status = kStatusPartial;
+        continue;
+      }
+    }
     retrieve::Answer answer = searcher.query(lines.text(), options);
     answer.id = lines.id();
     cli::Session::print(to_json(answer) + "\n");
@@ -107,6 +118,10 @@ int query(cli::Session& session, QueryArguments& arguments) {
   arguments.options.count = arguments.count;
   const int given = arguments.text.has_value() + arguments.batch.has_value() + arguments.vector_file.has_value();
   if (given != 1) throw Error(Errc::usage, "name one question, --batch or --vector", "try 'reef-index query --help'");
+  if (arguments.context && (session.json() || arguments.batch))
+    throw Error(Errc::usage, "--context prints text for one question: leave --json and --batch out", "");
+  if (arguments.vector_file && arguments.options.mode == retrieve::Mode::bm25)
+    throw Error(Errc::usage, "--vector has no words to search by: leave --mode bm25 out", "");
   const tree::Tree tree = open_tree(session, false);
   const tree::Config config = tree::Config::load(tree, {"system", "models"});
   if (arguments.options.persona &&
@@ -114,7 +129,7 @@ int query(cli::Session& session, QueryArguments& arguments) {
     tree::require_persona(tree::Config::load(tree, {"personas"}), *arguments.options.persona);
   retrieve::Searcher searcher(tree, config, [&] { return embed::open_default_embedder(tree, config); });
   LatencyRecord latency(tree, !arguments.no_touch);
-  if (arguments.batch) return run_batch(arguments, searcher, latency);
+  if (arguments.batch) return run_batch(tree, arguments, searcher, latency);
   const auto answer = arguments.vector_file
                           ? searcher.query_vector(read_vector(*arguments.vector_file), arguments.options)
                           : searcher.query(question_text(*arguments.text), arguments.options);

@@ -11,6 +11,7 @@
 #include <optional>
 #include <set>
 #include <unordered_set>
+#include <utility>
 
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
@@ -85,6 +86,8 @@ class Ingest {
       log_step("removed {} documents that a killed run began", left);
     for (Source& source : registry_.unfinished(options_.scope))
       if (source.state == SourceState::removing) remove_source(source);
+    // Before anything is recorded: another model than the store's must be told, not found out later.
+    if (!options_.text_only && store_.vectors().state().rows_total > 0) need_embedder();
     add_pending(input_);
     const bool from_stdin = std::find(options_.paths.begin(), options_.paths.end(), "-") != options_.paths.end();
     internal::PipedInput piped(originals_.staging());
@@ -116,7 +119,10 @@ class Ingest {
       std::error_code missing;
       const auto size = fs::file_size(source.path, missing);
       if (missing) {
-        fail(source, "vanished while a run took it in; its older text is still there", "");
+        fail(source,
+             source.sha256.empty() ? "vanished while a run took it in"
+                                   : "vanished while a run took it in; its older text is still there",
+             "");
         continue;
       }
       resumed_.emplace(source.path, source);
@@ -128,12 +134,35 @@ class Ingest {
     report_.faults.push_back({io::shown(source.path), 0, reason, hint});
     source.state = SourceState::failed;
     source.reason = reason;
-    if (!source.next_sha256.empty() && source.next_sha256 != source.sha256 &&
-        registry_.references(source.next_sha256) <= 1)
-      originals_.remove(source.next_sha256, source.extension);
-    source.next_sha256.clear();
+    const std::string begun = std::exchange(source.next_sha256, "");
     source.last_seen = to_database_time(now());
     registry_.save(source);
+    if (begun != source.sha256) internal::drop_original(registry_, originals_, begun, source.extension);
+  }
+
+  /// A file that an earlier run began needs what that run needed; without it, it waits for the next.
+  bool can_resume(const InputFile& file, const Source& source) {
+    if (source.text_only) return true;
+    try {
+      need_embedder();
+      return true;
+    } catch (const Error& error) {
+      if (error.code() == Errc::interrupted) throw;
+      report_.faults.push_back({io::shown(file.source), 0,
+                                fmt::format("an earlier run began it and it stays unfinished: {}", error.what()),
+                                error.hint()});
+      progress_.advance(file.bytes);
+      return false;
+    }
+  }
+
+  /// Whether the store still holds what the source gave, in the way that this run asks for. Lines
+  /// that could not be read, or ids that another file held, are tried again every time; so is a
+  /// pipe, whose documents a later pipe may have replaced.
+  bool is_settled(const Source& source, bool text_only, const std::vector<std::string>& tags) {
+    return source.state == SourceState::done && source.text_only == text_only && source.tags == tags &&
+           source.reason.empty() && !source.path.starts_with("stdin:") &&
+           store_.count_of_source(source.path) == source.documents;
   }
 
   void take_file(const InputFile& file) {
@@ -149,6 +178,7 @@ class Ingest {
     const auto resumed = resumed_.find(file.source);
     const bool text_only = resumed != resumed_.end() ? resumed->second.text_only : options_.text_only;
     const auto tags = resumed != resumed_.end() ? resumed->second.tags : options_.tags;
+    if (resumed != resumed_.end() && !can_resume(file, resumed->second)) return;
     try {
       const FileStamp stamp = internal::reading_input([&] { return internal::stamp_of(file.file); });
       if (stamp.size > options_.extract.max_file_bytes && !text_only)
@@ -157,15 +187,15 @@ class Ingest {
              fmt::format("{} is larger than ingest.max_file_bytes ({} > {} bytes)", io::shown(file.source), stamp.size,
                          options_.extract.max_file_bytes),
              "raise ingest.max_file_bytes in system.yaml, or pass --text-only to stream it without vectors"});
-      const bool same_way = old && old->state == SourceState::done && old->text_only == text_only && old->tags == tags;
-      if (same_way && internal::is_untouched(*old, stamp)) return skip(*old, file.bytes);
+      const bool same_way = old && is_settled(*old, text_only, tags);
+      if (same_way && internal::is_untouched(*old, stamp)) return skip(file.bytes);
       const std::string sha256 = internal::reading_input(
           [&] { return io::to_hex(io::sha256_file(file.file, [](std::uint64_t) { check_interrupt(); })); });
       internal::set_stamp(source, stamp);
       if (same_way && old->sha256 == sha256) {
         source.last_seen = to_database_time(now());
         registry_.save(source);
-        return skip(source, file.bytes);
+        return skip(file.bytes);
       }
       source.text_only = text_only;
       source.tags = tags;
@@ -179,10 +209,9 @@ class Ingest {
     }
   }
 
-  void skip(const Source& source, std::uint64_t bytes) {
+  void skip(std::uint64_t bytes) {
     ++report_.unchanged;
     progress_.advance(bytes);
-    if (!source.reason.empty()) report_.faults.push_back({io::shown(source.path), 0, source.reason, ""});
   }
 
   void take_content(const InputFile& file, Source& source, const std::string& sha256, const FileStamp& stamp) {
@@ -191,7 +220,8 @@ class Ingest {
       throw internal::InputError({Errc::failed,
                                   fmt::format("{} is a binary file of no known kind", io::shown(source.path)),
                                   "name a converter for it in system.yaml (ingest.converters), or leave it out"});
-    const std::string old_sha256 = source.sha256, old_extension = source.extension;
+    if (!source.text_only) need_embedder();
+    const std::string old_sha256 = source.sha256, old_extension = source.extension, begun = source.next_sha256;
     source.format = text::format_name(*format, file.file);
     source.extension = internal::plain_extension(file.file);
     source.state = SourceState::pending;
@@ -199,18 +229,29 @@ class Ingest {
     source.reason.clear();
     source.last_seen = to_database_time(now());
     registry_.save(source);
-    originals_.keep(file.file, sha256, source.extension);
-    if (!source.text_only) need_embedder();
+    // What a killed run began with an older content of the file.
+    if (begun != sha256 && begun != old_sha256) internal::drop_original(registry_, originals_, begun, old_extension);
+    keep_original(file, source, sha256, stamp);
     auto faults = std::make_shared<std::vector<text::Fault>>(extract_documents(source, sha256));
-    if (!(internal::stamp_of(file.file) == stamp))
-      throw internal::InputError(
-          {Errc::failed, fmt::format("{} changed while it was read", io::shown(source.path)), "run the command again"});
     auto finished = std::make_shared<Source>(source);
     batch_.then([this, finished, faults, seen = std::move(seen_), sha256, old_sha256, old_extension] {
       finish_source(*finished, *faults, seen, sha256, old_sha256, old_extension);
     });
     seen_.clear();
     batch_.flush_if_full();
+  }
+
+  /// The copy is what is read from here on, so that it must be what was hashed.
+  void keep_original(const InputFile& file, const Source& source, const std::string& sha256, const FileStamp& stamp) {
+    try {
+      originals_.keep(file.file, sha256, source.extension);
+    } catch (const Error& error) {
+      if (error.code() != Errc::not_found) throw;
+      throw internal::InputError(error);
+    }
+    if (!(internal::reading_input([&] { return internal::stamp_of(file.file); }) == stamp))
+      throw internal::InputError(
+          {Errc::failed, fmt::format("{} changed while it was read", io::shown(source.path)), "run the command again"});
   }
 
   std::vector<text::Fault> extract_documents(const Source& source, const std::string& sha256) {
@@ -276,14 +317,16 @@ class Ingest {
     const bool whole = document.last_part && document.base_offset == 0;
     if (document.base_offset == 0) {
       const auto old = store_.find(name);
-      if (old && old->source != source.path && internal::is_alive(registry_, options_.scope, old->source)) {
-        faults.push_back({document.line, fmt::format("id '{}' already comes from {}; that one is kept", name,
-                                                     io::shown(old->source))});
+      const auto owner = batch_.source_of(name).value_or(old ? old->source : source.path);
+      if (owner != source.path && internal::is_alive(registry_, options_.scope, owner)) {
+        faults.push_back(
+            {document.line, fmt::format("id '{}' already comes from {}; that one is kept", name, io::shown(owner))});
         seen_.erase(name);
         open_.reset();
         digest_.reset();
         return;
       }
+      if (owner != source.path) former_owners_.insert(owner);
       open_->replaces = old.has_value();
       if (whole && old && old->sha256 == row.sha256 && old->source == source.path) {
         progress_.advance(document.text.size());
@@ -328,9 +371,23 @@ class Ingest {
     source.documents = static_cast<std::int64_t>(store_.of_source(source.path).size());
     source.reason = internal::joined_reasons(faults);
     source.model_digest = source.text_only ? "" : embedder_->identity().digest;
-    if (!old_sha256.empty() && old_sha256 != sha256 && registry_.references(old_sha256) <= 1)
-      originals_.remove(old_sha256, old_extension);
     registry_.save(source);
+    if (old_sha256 != sha256 || old_extension != source.extension)
+      internal::drop_original(registry_, originals_, old_sha256, old_extension);
+    settle_former_owners();
+  }
+
+  /// Sources whose documents came from another file this time: their rows tell what is left.
+  void settle_former_owners() {
+    for (const std::string& path : std::exchange(former_owners_, {})) {
+      auto owner = registry_.find(options_.scope, path);
+      if (!owner || owner->state != SourceState::done) continue;
+      owner->documents = store_.count_of_source(path);
+      if (owner->documents == 0)
+        internal::remove_source(store_, registry_, originals_, *owner);
+      else
+        registry_.save(*owner);
+    }
   }
 
   void remove_source(Source& source) {
@@ -343,7 +400,7 @@ class Ingest {
       const bool below = std::any_of(folders.begin(), folders.end(), [&](const std::string& folder) {
         return source.path.starts_with(folder == "/" ? folder : folder + "/");
       });
-      if (below && !internal::file_exists(source.path)) remove_source(source);
+      if (below && internal::is_gone(source.path)) remove_source(source);
     }
   }
 
@@ -373,6 +430,7 @@ class Ingest {
   std::shared_ptr<OpenDocument> open_;
   std::optional<DocumentDigest> digest_;
   std::unordered_set<std::string> seen_;  ///< ids of the file
+  std::set<std::string> former_owners_;   ///< paths of sources that lost a document to another
 };
 
 }  // namespace

@@ -78,10 +78,11 @@ void Originals::sync() const {
   }
 }
 
-void Originals::remove(const std::string& sha256, const std::string& extension) {
+void Originals::remove_raw(const std::string& sha256, const std::string& extension) {
   remove_if_there(raw_path(sha256, extension));
-  remove_if_there(processed_path(sha256));
 }
+
+void Originals::remove_processed(const std::string& sha256) { remove_if_there(processed_path(sha256)); }
 
 ProcessedWriter::ProcessedWriter(const Originals& originals, const std::string& sha256)
     : target_(originals.processed_path(sha256)),

@@ -32,8 +32,8 @@ class Originals {
   /// Copies `file` to raw/ unless a file of the same size is there.
   void keep(const std::filesystem::path& file, const std::string& sha256, const std::string& extension);
   void sync() const;
-  /// Removes the original and its text, whatever extension it was kept under.
-  void remove(const std::string& sha256, const std::string& extension);
+  void remove_raw(const std::string& sha256, const std::string& extension);
+  void remove_processed(const std::string& sha256);
 
  private:
   std::filesystem::path raw_;

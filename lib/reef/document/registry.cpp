@@ -152,6 +152,13 @@ std::vector<Source> Registry::unfinished(const tree::Scope& scope) {
   return read_all(statement);
 }
 
+std::int64_t Registry::references(const std::string& sha256, const std::string& extension) {
+  auto statement =
+      database_.prepare("SELECT count(*) FROM sources WHERE (sha256 = ?1 OR next_sha256 = ?1) AND extension = ?2");
+  statement.bind(1, sha256).bind(2, extension).step();
+  return statement.integer(0);
+}
+
 std::int64_t Registry::references(const std::string& sha256) {
   auto statement = database_.prepare("SELECT count(*) FROM sources WHERE sha256 = ?1 OR next_sha256 = ?1");
   statement.bind(1, sha256).step();

@@ -58,6 +58,8 @@ class Registry {
   std::vector<Source> unfinished(const tree::Scope& scope);
   /// How many sources, of any scope, need the original or its extracted text.
   std::int64_t references(const std::string& sha256);
+  /// Of those, the ones whose original is kept under this extension.
+  std::int64_t references(const std::string& sha256, const std::string& extension);
   io::Database& database() { return database_; }
 
  private:

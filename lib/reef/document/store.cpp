@@ -100,6 +100,12 @@ std::vector<DocumentRow> Store::of_source(const std::string& source) {
   return rows;
 }
 
+std::int64_t Store::count_of_source(const std::string& source) {
+  auto statement = database_.prepare("SELECT count(*) FROM documents WHERE source = ? AND finished");
+  statement.bind(1, source).step();
+  return statement.integer(0);
+}
+
 std::int64_t Store::begin_document(const DocumentRow& document) {
   auto statement = database_.prepare(
       "INSERT INTO documents (name, source, title, sha256, raw_sha256, format, created, added, finished) VALUES "

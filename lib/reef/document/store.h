@@ -88,6 +88,7 @@ class Store {
 
   std::optional<DocumentRow> find(const std::string& name);
   std::vector<DocumentRow> of_source(const std::string& source);
+  std::int64_t count_of_source(const std::string& source);
 
   std::int64_t begin_document(const DocumentRow& document);
   void add_chunks(std::int64_t document, std::string_view title, std::span<const NewChunk> chunks);

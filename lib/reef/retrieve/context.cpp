@@ -25,8 +25,11 @@ std::string cut_to(const std::string& text, std::size_t budget,
     (count(std::string_view(text).substr(0, middle)) <= budget ? good : bad) = middle;
   }
   if (good >= text.size()) return text;
-  const std::size_t space = text.find_last_of(" \t\n", good);
-  return text.substr(0, space == std::string::npos ? 0 : space) + " …";
+  // Texts without spaces (Chinese, Japanese, addresses) are cut between characters.
+  std::size_t end = text.find_last_of(" \t\n", good);
+  if (end == std::string::npos || end < good - good / 5)
+    for (end = good; end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80;) --end;
+  return text.substr(0, end) + " …";
 }
 
 }  // namespace

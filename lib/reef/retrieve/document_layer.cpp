@@ -113,7 +113,7 @@ class DocumentLayer : public Layer {
       return a.bm25 > b.bm25 || (a.bm25 == b.bm25 && a.id < b.id);
     };
     std::vector<Candidate> heap;  // the worst of the best so far on top
-    heap.reserve(count + 1);
+    heap.reserve(std::min(count, scores.size()) + 1);
     for (std::size_t i = 0; i < scores.size(); ++i) {
       if (scores[i] <= 0 || (heap.size() == count && scores[i] <= heap.front().bm25)) continue;
       const std::int64_t chunk = low + static_cast<std::int64_t>(i);

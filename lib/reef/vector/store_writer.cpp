@@ -62,8 +62,9 @@ void StoreWriter::use_model(const std::string& name, const std::string& digest, 
   }
   throw Error(Errc::usage,
               fmt::format("{}: the store holds vectors of {}, this run would add {}", io::shown(folder_), held, added),
-              fmt::format("name {} in models.yaml again, or embed everything anew: 'reef-index build --embedding {}'",
-                          state_.model, name));
+              fmt::format("name {} in models.yaml again; vectors of another model need a store of their own, such as "
+                          "another persona's",
+                          state_.model));
 }
 
 std::uint64_t StoreWriter::append(std::span<const float> rows) {

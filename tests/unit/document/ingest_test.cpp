@@ -251,3 +251,81 @@ TEST_CASE_FIXTURE(Fixture, "verify finds what was damaged behind our back") {
   REQUIRE(report.faults.size() == 1);
   CHECK(report.faults[0].file.starts_with("raw/"));
 }
+
+TEST_CASE_FIXTURE(Fixture, "two files of one run with the same id: the first is kept, and told") {
+  write("a.jsonl", "{\"id\":\"x\",\"text\":\"First apple text.\"}\n");
+  const auto second = write("b.jsonl", "{\"id\":\"x\",\"text\":\"Second banana text.\"}\n");
+  auto report = ingest({in()});
+  REQUIRE(report.faults.size() == 1);
+  CHECK(report.faults[0].path == second.string());
+  CHECK(documents() == 1);
+  require_sound();
+  // When the first file goes, the second one's document takes its place.
+  std::filesystem::remove(dir / "in/a.jsonl");
+  auto with_prune = options({in()});
+  with_prune.prune = true;
+  report = ingest(with_prune);
+  CHECK(report.faults.empty());
+  CHECK(documents() == 1);
+  require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture, "a renamed file takes its documents along and leaves nothing behind") {
+  write("a.jsonl", "{\"id\":\"y\",\"text\":\"A text that moves.\"}\n");
+  ingest({in()});
+  std::filesystem::rename(dir / "in/a.jsonl", dir / "in/c.jsonl");
+  ingest({in()});
+  CHECK(documents() == 1);
+  require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture, "equal bytes under two extensions are two originals of one text") {
+  const auto a = write("a.txt", "Equal bytes."), b = write("b.md", "Equal bytes.");
+  ingest({in()});
+  document::RemoveOptions options;
+  options.documents = {a.string(), b.string()};
+  document::remove(tree, options);
+  CHECK(std::filesystem::is_empty(tree.raw()));
+  CHECK(std::filesystem::is_empty(tree.processed()));
+  require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture, "a file that waits for a model does not keep the others out") {
+  const auto waiting = write("waiting.txt", "Begun with a model.");
+  before_batch = [] { throw Error(Errc::interrupted, "interrupted"); };
+  CHECK_THROWS_AS(ingest({waiting.string()}), Error);
+  write("other.txt", "Needs no model.");
+  auto text_only = options({(dir / "in/other.txt").string()});
+  text_only.text_only = true;
+  const auto no_model = []() -> std::unique_ptr<embed::Embedder> { throw Error(Errc::not_found, "no model"); };
+  auto report = document::ingest(tree, text_only, no_model, no_progress());
+  CHECK(report.added == 1);
+  CHECK(report.faults.size() == 1);
+  before_batch = {};
+  CHECK(ingest({waiting.string()}).added == 1);
+  require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture, "content that a killed run began and that changed since leaves no original") {
+  const auto path = write("w.txt", "Version one.");
+  before_batch = [] { throw Error(Errc::interrupted, "interrupted"); };
+  CHECK_THROWS_AS(ingest({path.string()}), Error);
+  write("w.txt", "Version two.");
+  CHECK_THROWS_AS(ingest({path.string()}), Error);
+  before_batch = {};
+  write("w.txt", "Version three.");
+  ingest({path.string()});
+  require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture, "prune removes the text of a file that became a folder") {
+  const auto path = write("x", "Once a file.");
+  ingest({in()});
+  std::filesystem::remove(path);
+  write("x/y.txt", "Now a folder.");
+  auto with_prune = options({in()});
+  with_prune.prune = true;
+  CHECK(ingest(with_prune).removed == 1);
+  CHECK(documents() == 1);
+  require_sound();
+}

@@ -98,7 +98,7 @@ TEST_CASE("vectors of another model are refused with both names") {
   Error error = error_of([&] { writer.use_model("bge", "bbbb", kDim); });
   CHECK(error.code() == Errc::usage);
   CHECK(contains(error.what(), "the store holds vectors of mini, this run would add bge"));
-  CHECK(contains(error.hint(), "reef-index build --embedding bge"));
+  CHECK(contains(error.hint(), "models.yaml again"));
   error = error_of([&] { writer.use_model("mini", "bbbbbbbbbbbbbbbbbbbb", kDim); });
   CHECK(contains(error.what(), "vectors of mini (aaaaaaaaaaaa), this run would add mini (bbbbbbbbbbbb)"));
   CHECK(error_of([&] { writer.use_model("mini", SampleStore::kDigest, kDim + 1); }).code() == Errc::usage);

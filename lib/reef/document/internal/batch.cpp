@@ -45,8 +45,14 @@ void Batch::add(std::shared_ptr<OpenDocument> document, std::vector<text::Chunk>
   chunks_ += chunks.size();
   if (document->with_vectors) embedded_chunks_ += chunks.size();
   text_bytes_ += text_bytes;
+  sources_.insert_or_assign(document->row.name, document->row.source);
   pieces_.push_back({std::move(document), std::move(chunks), last_part});
   flush_if_full();
+}
+
+std::optional<std::string> Batch::source_of(const std::string& name) const {
+  const auto found = sources_.find(name);
+  return found == sources_.end() ? std::nullopt : std::optional(found->second);
 }
 
 void Batch::flush_if_full() {
@@ -121,6 +127,7 @@ void Batch::flush() {
       progress_.advance(text_bytes_);
     write(first_row);
     pieces_.clear();
+    sources_.clear();
     chunks_ = embedded_chunks_ = 0;
     text_bytes_ = 0;
   }

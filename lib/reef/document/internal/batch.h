@@ -3,7 +3,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "reef/document/embedding_cache.h"
@@ -32,6 +34,8 @@ class Batch {
   /// `text_bytes` is what the chunks stand for on the progress bar.
   void add(std::shared_ptr<OpenDocument> document, std::vector<text::Chunk> chunks, bool last_part,
            std::uint64_t text_bytes);
+  /// The file of a document that was added and is not in the store yet.
+  std::optional<std::string> source_of(const std::string& name) const;
   /// Runs after everything added so far is durable.
   void then(std::function<void()> action) { after_.push_back(std::move(action)); }
   void flush_if_full();
@@ -57,6 +61,7 @@ class Batch {
   EmbeddingCache* cache_ = nullptr;
   unsigned threads_ = 1;
   std::vector<Piece> pieces_;
+  std::unordered_map<std::string, std::string> sources_;  ///< by document name, of pieces_
   std::vector<std::function<void()>> after_;
   std::function<void()> before_actions_;
   std::size_t chunks_ = 0;

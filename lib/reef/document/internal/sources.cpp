@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <utility>
 
 #include "reef/core/cancel.h"
 #include "reef/core/time.h"
@@ -74,6 +75,17 @@ bool file_exists(const std::filesystem::path& file) {
   return ::lstat(file.c_str(), &info) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
+bool is_gone(const std::filesystem::path& file) {
+  struct stat info {};
+  return !file_exists(file) || (::stat(file.c_str(), &info) == 0 && S_ISDIR(info.st_mode));
+}
+
+void drop_original(Registry& registry, Originals& originals, const std::string& sha256, const std::string& extension) {
+  if (sha256.empty()) return;
+  if (registry.references(sha256, extension) == 0) originals.remove_raw(sha256, extension);
+  if (registry.references(sha256) == 0) originals.remove_processed(sha256);
+}
+
 bool is_alive(Registry& registry, const tree::Scope& scope, const std::string& path) {
   return registry.find(scope, path).has_value() && !path.starts_with("stdin:") && file_exists(path);
 }
@@ -89,8 +101,13 @@ std::vector<std::string> remove_source(Store& store, Registry& registry, Origina
     transaction.commit();
     removed.push_back(document.name);
   }
-  for (const std::string& sha256 : {source.sha256, source.next_sha256})
-    if (!sha256.empty() && registry.references(sha256) <= 1) originals.remove(sha256, source.extension);
+  // The row goes last: while it is there, a run that is killed here is finished by the next.
+  const std::vector<std::string> held{std::exchange(source.sha256, ""), std::exchange(source.next_sha256, "")};
+  for (const std::string& sha256 : held) {
+    if (sha256.empty()) continue;
+    if (registry.references(sha256, source.extension) <= 1) originals.remove_raw(sha256, source.extension);
+    if (registry.references(sha256) <= 1) originals.remove_processed(sha256);
+  }
   registry.erase(source.id);
   return removed;
 }

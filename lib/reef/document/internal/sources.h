@@ -56,6 +56,10 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 /// The faults of a file as the registry keeps them; long lists are cut and counted.
 std::string joined_reasons(const std::vector<text::Fault>& faults);
 bool file_exists(const std::filesystem::path& file);
+/// For --prune: surely no file any more, maybe a folder of that name.
+bool is_gone(const std::filesystem::path& file);
+/// Removes an original and its text unless a source still needs them; nothing for an empty digest.
+void drop_original(Registry& registry, Originals& originals, const std::string& sha256, const std::string& extension);
 /// Whether a source still gives the documents that it once gave: its file is there.
 bool is_alive(Registry& registry, const tree::Scope& scope, const std::string& path);
 
