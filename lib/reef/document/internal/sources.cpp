@@ -82,8 +82,12 @@ bool is_gone(const std::filesystem::path& file) {
 
 void drop_original(Registry& registry, Originals& originals, const std::string& sha256, const std::string& extension) {
   if (sha256.empty()) return;
+  // The registry's write lock: no other scope may record a need for the file between the look and
+  // the removal. Whoever records it later copies the file again.
+  io::Transaction transaction(registry.database());
   if (registry.references(sha256, extension) == 0) originals.remove_raw(sha256, extension);
   if (registry.references(sha256) == 0) originals.remove_processed(sha256);
+  transaction.commit();
 }
 
 bool is_alive(Registry& registry, const tree::Scope& scope, const std::string& path) {
@@ -101,7 +105,9 @@ std::vector<std::string> remove_source(Store& store, Registry& registry, Origina
     transaction.commit();
     removed.push_back(document.name);
   }
-  // The row goes last: while it is there, a run that is killed here is finished by the next.
+  // The row goes last: while it is there, a run that is killed here is finished by the next. In one
+  // transaction, as in drop_original().
+  io::Transaction transaction(registry.database());
   const std::vector<std::string> held{std::exchange(source.sha256, ""), std::exchange(source.next_sha256, "")};
   for (const std::string& sha256 : held) {
     if (sha256.empty()) continue;
@@ -109,6 +115,7 @@ std::vector<std::string> remove_source(Store& store, Registry& registry, Origina
     if (registry.references(sha256) <= 1) originals.remove_processed(sha256);
   }
   registry.erase(source.id);
+  transaction.commit();
   return removed;
 }
 
