@@ -4,7 +4,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <iostream>
 #include <thread>
 
 #include "reef/cli/progress.h"
@@ -49,8 +48,6 @@ void add_dry_run(CLI::App& app, bool& dry_run) {
   app.add_flag("-n,--dry-run", dry_run, "Print the plan and change nothing");
 }
 
-void add_yes(CLI::App& app, bool& yes) { app.add_flag("-y,--yes", yes, "Do not ask"); }
-
 void add_force(CLI::App& app, bool& force, const std::string& what) { app.add_flag("-f,--force", force, what); }
 
 void add_wait(CLI::App& app, std::chrono::milliseconds& wait) {
@@ -88,29 +85,11 @@ CLI::Option* add_count(CLI::App& app, const std::string& name, std::uint64_t& va
       ->type_name("N");
 }
 
-CLI::Option* add_size(CLI::App& app, const std::string& name, std::uint64_t& value, const std::string& about) {
-  return app
-      .add_option_function<std::string>(
-          name, [&value](const std::string& text) { value = parse_size(text); }, about)
-      ->type_name("SIZE");
-}
-
 CLI::App* add_verb(CLI::App& app, const std::string& name, const std::string& about, const std::string& example) {
   CLI::App* verb = app.add_subcommand(name, about);
   verb->footer("Common options (--root, --json, -q, -v, --color): " + app.get_name() + " --help\n\nExample:\n  " +
                example + "\n\nThe manual: man " + app.get_name());
   return verb;
-}
-
-bool confirm(const std::string& question, bool yes) {
-  if (yes) return true;
-  if (::isatty(STDIN_FILENO) == 0 || ::isatty(STDERR_FILENO) == 0)
-    throw Error(Errc::usage, question + " needs an answer, and there is no terminal to ask",
-                "pass --yes to go on without asking");
-  std::cerr << question << " [y/N] " << std::flush;
-  std::string answer;
-  std::getline(std::cin, answer);
-  return answer == "y" || answer == "Y" || answer == "yes";
 }
 
 }  // namespace reef::cli

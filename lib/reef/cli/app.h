@@ -54,7 +54,6 @@ class Session {
 
 /// Options that mean the same in every command; a command without a plan does not offer --dry-run.
 void add_dry_run(CLI::App& app, bool& dry_run);
-void add_yes(CLI::App& app, bool& yes);
 void add_force(CLI::App& app, bool& force, const std::string& what);
 void add_wait(CLI::App& app, std::chrono::milliseconds& wait);
 /// 0 until given: asking for the number of cores reads a file, which a question need not wait for.
@@ -63,12 +62,8 @@ unsigned threads_or_all(unsigned threads);
 
 /// Options whose values need more than CLI11's conversions: no wrapped negatives, no octal.
 CLI::Option* add_count(CLI::App& app, const std::string& name, std::uint64_t& value, const std::string& about);
-CLI::Option* add_size(CLI::App& app, const std::string& name, std::uint64_t& value, const std::string& about);
 
 /// A subcommand with its one-line description and an example that --help shows.
 CLI::App* add_verb(CLI::App& app, const std::string& name, const std::string& about, const std::string& example);
-
-/// Asks on the terminal; without one, throws Error{usage} naming --yes.
-bool confirm(const std::string& question, bool yes);
 
 }  // namespace reef::cli

@@ -47,14 +47,6 @@ std::optional<ChunkRow> Snapshot::chunk(std::int64_t id) {
   return row;
 }
 
-std::vector<std::string> Snapshot::tags(std::int64_t document) {
-  auto statement = database_.prepare("SELECT tag FROM document_tags WHERE document = ? ORDER BY tag");
-  statement.bind(1, document);
-  std::vector<std::string> tags;
-  while (statement.step()) tags.emplace_back(statement.text(0));
-  return tags;
-}
-
 Snapshot::Allowed Snapshot::allowed(const Filter& filter) {
   std::string sql = "SELECT c.id, c.vector_row FROM chunks c JOIN documents d ON d.id = c.document WHERE d.finished";
   if (!filter.tags.empty()) {

@@ -128,7 +128,6 @@ class Snapshot {
   std::vector<Postings> postings(std::span<const std::string> terms) { return finder_.find(terms); }
   /// nullopt when there is no such chunk, or its document is not finished.
   std::optional<ChunkRow> chunk(std::int64_t id);
-  std::vector<std::string> tags(std::int64_t document);
   /// Chunks of documents with one of the tags and created in [since, until); nullopt: no filter.
   struct Filter {
     std::vector<std::string> tags;
