@@ -184,6 +184,8 @@ struct FreeContext {
 };
 using DocumentPointer = std::unique_ptr<xmlDoc, FreeDocument>;
 
+void say_nothing(void*, const char*, ...) {}
+
 /// Bytes beyond ASCII that are valid UTF-8 are UTF-8, whatever the page declares or leaves out.
 const char* forced_encoding(std::string_view html) {
   const bool ascii = std::all_of(html.begin(), html.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
@@ -194,6 +196,8 @@ DocumentPointer parse(std::string_view html) {
   constexpr int kOptions =
       HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING | HTML_PARSE_NONET | HTML_PARSE_COMPACT;
   if (html.size() > INT32_MAX) throw Error(Errc::failed, "a page of more than 2 GiB is not read");
+  // Its words about memory would stand before ours on standard error.
+  xmlSetGenericErrorFunc(nullptr, say_nothing);
   const std::unique_ptr<htmlParserCtxt, FreeContext> context(htmlNewParserCtxt());
   if (!context) throw std::bad_alloc();
   // Without this the parser drops in silence what nests deeper than 256 or is longer than 10 MB;
@@ -201,7 +205,8 @@ DocumentPointer parse(std::string_view html) {
   context->options |= XML_PARSE_HUGE;
   DocumentPointer document(htmlCtxtReadMemory(context.get(), html.data(), static_cast<int>(html.size()), nullptr,
                                               forced_encoding(html), kOptions));
-  if (context->lastError.code == XML_ERR_NO_MEMORY) throw std::bad_alloc();
+  const xmlError* last = xmlGetLastError();
+  if (context->lastError.code == XML_ERR_NO_MEMORY || (last && last->code == XML_ERR_NO_MEMORY)) throw std::bad_alloc();
   return document;
 }
 

@@ -6,11 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <exception>
 #include <map>
 #include <optional>
 #include <set>
-#include <unordered_set>
 #include <utility>
 
 #include "reef/core/cancel.h"
@@ -19,12 +17,12 @@
 #include "reef/core/text.h"
 #include "reef/core/time.h"
 #include "reef/document/internal/batch.h"
+#include "reef/document/internal/extraction.h"
 #include "reef/document/internal/file_list.h"
 #include "reef/document/internal/sources.h"
 #include "reef/document/originals.h"
 #include "reef/document/registry.h"
 #include "reef/io/checksum.h"
-#include "reef/text/chunk.h"
 
 namespace reef::document {
 namespace {
@@ -33,26 +31,6 @@ namespace fs = std::filesystem;
 using internal::Batch;
 using internal::FileStamp;
 using internal::InputFile;
-using internal::OpenDocument;
-
-/// Bytes a token when no embedder counts: about what WordPiece makes of English.
-std::size_t estimated_tokens(std::string_view text) { return (text.size() + 3) / 4; }
-
-/// What tells whether a document changed: everything that decides its chunks and vectors.
-class DocumentDigest {
- public:
-  DocumentDigest(const text::Document& document, const std::vector<std::string>& tags, const std::string& mode) {
-    for (const std::string& part : {document.title, document.created, mode, fmt::format("{}", fmt::join(tags, "\n"))}) {
-      hash_.update(part);
-      hash_.update(std::string_view("\0", 1));
-    }
-  }
-  void add(std::string_view text) { hash_.update(text); }
-  std::string finish() { return io::to_hex(hash_.finish()); }
-
- private:
-  io::Sha256 hash_;
-};
 
 /// After the store's lock was taken: nobody else writes where this scope stages its files.
 Originals prepared_originals(const tree::Tree& tree, const tree::Scope& scope) {
@@ -119,10 +97,7 @@ class Ingest {
       std::error_code missing;
       const auto size = fs::file_size(source.path, missing);
       if (missing) {
-        fail(source,
-             source.sha256.empty() ? "vanished while a run took it in"
-                                   : "vanished while a run took it in; its older text is still there",
-             "");
+        fail(source, "vanished while a run took it in", "");
         continue;
       }
       resumed_.emplace(source.path, source);
@@ -130,7 +105,8 @@ class Ingest {
     }
   }
 
-  void fail(Source& source, const std::string& reason, const std::string& hint) {
+  void fail(Source& source, std::string reason, const std::string& hint) {
+    if (source.documents > 0) reason += "; what it held before stays findable until it is removed";
     report_.faults.push_back({io::shown(source.path), 0, reason, hint});
     source.state = SourceState::failed;
     source.reason = reason;
@@ -181,12 +157,7 @@ class Ingest {
     if (resumed != resumed_.end() && !can_resume(file, resumed->second)) return;
     try {
       const FileStamp stamp = internal::reading_input([&] { return internal::stamp_of(file.file); });
-      if (stamp.size > options_.extract.max_file_bytes && !text_only)
-        throw internal::InputError(
-            {Errc::failed,
-             fmt::format("{} is larger than ingest.max_file_bytes ({} > {} bytes)", io::shown(file.source), stamp.size,
-                         options_.extract.max_file_bytes),
-             "raise ingest.max_file_bytes in system.yaml, or pass --text-only to stream it without vectors"});
+      internal::require_fits(file, stamp, options_.extract, text_only);
       const bool same_way = old && is_settled(*old, text_only, tags);
       if (same_way && internal::is_untouched(*old, stamp)) return skip(file.bytes);
       const std::string sha256 = internal::reading_input(
@@ -201,9 +172,6 @@ class Ingest {
       source.tags = tags;
       take_content(file, source, sha256, stamp);
     } catch (const internal::InputError& error) {
-      open_.reset();
-      digest_.reset();
-      seen_.clear();
       fail(source, error.what(), error.hint());
       progress_.advance(file.bytes);
     }
@@ -232,12 +200,13 @@ class Ingest {
     // What a killed run began with an older content of the file.
     if (begun != sha256 && begun != old_sha256) internal::drop_original(registry_, originals_, begun, old_extension);
     keep_original(file, source, sha256, stamp);
-    auto faults = std::make_shared<std::vector<text::Fault>>(extract_documents(source, sha256));
+    internal::Extraction extraction(store_, registry_, batch_, progress_, source, sha256,
+                                    source.text_only ? nullptr : embedder_.get());
+    auto extracted = std::make_shared<internal::Extracted>(extraction.run(originals_, options_.extract));
     auto finished = std::make_shared<Source>(source);
-    batch_.then([this, finished, faults, seen = std::move(seen_), sha256, old_sha256, old_extension] {
-      finish_source(*finished, *faults, seen, sha256, old_sha256, old_extension);
+    batch_.then([this, finished, extracted, sha256, old_sha256, old_extension] {
+      finish_source(*finished, *extracted, sha256, old_sha256, old_extension);
     });
-    seen_.clear();
     batch_.flush_if_full();
   }
 
@@ -254,111 +223,15 @@ class Ingest {
           {Errc::failed, fmt::format("{} changed while it was read", io::shown(source.path)), "run the command again"});
   }
 
-  std::vector<text::Fault> extract_documents(const Source& source, const std::string& sha256) {
-    ProcessedWriter processed(originals_, sha256);
-    text::ExtractOptions extract = options_.extract;
-    extract.stream = source.text_only;
-    extract.scratch = originals_.staging();
-    std::vector<text::Fault> faults;
-    const auto raw = originals_.raw_path(sha256, source.extension);
-    std::exception_ptr store_error;  // one of ours, that passes through the extractor
-    try {
-      for (text::Fault& fault : text::extract(raw, extract, [&](text::Document&& document) {
-             try {
-               check_interrupt();
-               const std::string name = document.id.empty()    ? source.path
-                                        : document.id_is_place ? source.path + "#" + document.id
-                                                               : document.id;
-               processed.add(name, document);
-               take_document(source, sha256, name, document, faults);
-             } catch (...) {
-               store_error = std::current_exception();
-               throw;
-             }
-           }))
-        faults.push_back(std::move(fault));
-    } catch (const Error& error) {
-      if (store_error || error.code() == Errc::interrupted) throw;
-      // The extractor read our copy; the operator knows the file under its own name.
-      throw internal::InputError(
-          {error.code(), internal::replaced(error.what(), raw.string(), io::shown(source.path)), error.hint()});
-    }
-    processed.commit();
-    return faults;
-  }
-
-  void take_document(const Source& source, const std::string& sha256, const std::string& name, text::Document& document,
-                     std::vector<text::Fault>& faults) {
-    if (!open_ || open_->row.name != name || open_->row.source != source.path) {
-      open_ = std::make_shared<OpenDocument>();
-      digest_.reset();
-    }
-    DocumentRow& row = open_->row;
-    if (!digest_) {
-      if (!seen_.insert(name).second) {
-        faults.push_back({document.line, fmt::format("id '{}' comes a second time; the first is kept", name)});
-        open_.reset();
-        return;
-      }
-      open_->with_vectors = !source.text_only;
-      row.name = name;
-      row.source = source.path;
-      row.title = document.title;
-      row.raw_sha256 = sha256;
-      row.format = source.format;
-      row.created = document.created;
-      row.added = to_rfc3339(now());
-      row.tags = source.tags;
-      row.tags.insert(row.tags.end(), document.tags.begin(), document.tags.end());
-      digest_.emplace(document, row.tags, source.text_only ? "text" : embedder_->identity().digest);
-    }
-    digest_->add(document.text);
-    if (document.last_part) row.sha256 = digest_->finish();
-    const bool whole = document.last_part && document.base_offset == 0;
-    if (document.base_offset == 0) {
-      const auto old = store_.find(name);
-      const auto owner = batch_.source_of(name).value_or(old ? old->source : source.path);
-      if (owner != source.path && internal::is_alive(registry_, options_.scope, owner)) {
-        faults.push_back(
-            {document.line, fmt::format("id '{}' already comes from {}; that one is kept", name, io::shown(owner))});
-        seen_.erase(name);
-        open_.reset();
-        digest_.reset();
-        return;
-      }
-      if (owner != source.path) former_owners_.insert(owner);
-      open_->replaces = old.has_value();
-      if (whole && old && old->sha256 == row.sha256 && old->source == source.path) {
-        progress_.advance(document.text.size());
-        open_.reset();
-        digest_.reset();
-        return;
-      }
-    }
-    text::ChunkOptions limits;
-    if (!source.text_only) limits.max_tokens = embedder_->passage_tokens();
-    limits.overlap_tokens = limits.max_tokens / 8;
-    auto chunks = source.text_only
-                      ? text::chunk(document, estimated_tokens, limits)
-                      : text::chunk(
-                            document, [this](std::string_view text) { return embedder_->count_tokens(text); }, limits);
-    batch_.add(open_, std::move(chunks), document.last_part, document.text.size());
-    if (document.last_part) {
-      open_.reset();
-      digest_.reset();
-    }
-  }
-
   /// The last step of a source, when its chunks are durable: what is no longer in it goes.
-  void finish_source(Source& source, const std::vector<text::Fault>& faults,
-                     const std::unordered_set<std::string>& seen, const std::string& sha256,
+  void finish_source(Source& source, const internal::Extracted& extracted, const std::string& sha256,
                      const std::string& old_sha256, const std::string& old_extension) {
-    for (const text::Fault& fault : faults)
+    for (const text::Fault& fault : extracted.faults)
       report_.faults.push_back({io::shown(source.path), fault.line, fault.reason, ""});
     // A line that could not be read may be the new form of a document that is here: keep those.
-    if (faults.empty()) {
+    if (extracted.faults.empty()) {
       for (const DocumentRow& document : store_.of_source(source.path)) {
-        if (seen.count(document.name)) continue;
+        if (extracted.names.count(document.name)) continue;
         io::Transaction transaction(store_.database());
         store_.remove_document(document.id);
         transaction.commit();
@@ -369,17 +242,17 @@ class Ingest {
     source.next_sha256.clear();
     source.state = SourceState::done;
     source.documents = static_cast<std::int64_t>(store_.of_source(source.path).size());
-    source.reason = internal::joined_reasons(faults);
+    source.reason = internal::joined_reasons(extracted.faults);
     source.model_digest = source.text_only ? "" : embedder_->identity().digest;
     registry_.save(source);
     if (old_sha256 != sha256 || old_extension != source.extension)
       internal::drop_original(registry_, originals_, old_sha256, old_extension);
-    settle_former_owners();
+    settle(extracted.former_owners);
   }
 
   /// Sources whose documents came from another file this time: their rows tell what is left.
-  void settle_former_owners() {
-    for (const std::string& path : std::exchange(former_owners_, {})) {
+  void settle(const std::set<std::string>& former_owners) {
+    for (const std::string& path : former_owners) {
       auto owner = registry_.find(options_.scope, path);
       if (!owner || owner->state != SourceState::done) continue;
       owner->documents = store_.count_of_source(path);
@@ -426,11 +299,6 @@ class Ingest {
   std::unique_ptr<embed::Embedder> embedder_;
   std::optional<EmbeddingCache> cache_;
   std::map<std::string, Source> resumed_;  ///< sources that an earlier run left pending
-  // The document and file that extraction is in the middle of.
-  std::shared_ptr<OpenDocument> open_;
-  std::optional<DocumentDigest> digest_;
-  std::unordered_set<std::string> seen_;  ///< ids of the file
-  std::set<std::string> former_owners_;   ///< paths of sources that lost a document to another
 };
 
 }  // namespace

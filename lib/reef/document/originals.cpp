@@ -9,6 +9,7 @@
 
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
+#include "reef/io/checksum.h"
 
 namespace reef::document {
 namespace {
@@ -56,9 +57,12 @@ fs::path Originals::processed_path(const std::string& sha256) const { return pro
 void Originals::keep(const fs::path& file, const std::string& sha256, const std::string& extension) {
   const fs::path target = raw_path(sha256, extension);
   const io::UniqueFd from = io::open_file(file, O_RDONLY | O_CLOEXEC);
+  // Another source's copy, or one that a killed run made: a power cut may have left it torn, at full
+  // length, so that its bytes count and not its size.
   struct stat there {};
   if (::stat(target.c_str(), &there) == 0 &&
-      static_cast<std::uint64_t>(there.st_size) == io::file_size(from.get(), file))
+      static_cast<std::uint64_t>(there.st_size) == io::file_size(from.get(), file) &&
+      io::to_hex(io::sha256_file(target, [](std::uint64_t) { check_interrupt(); })) == sha256)
     return;
   const fs::path temporary = staging_ / target.filename();
   try {

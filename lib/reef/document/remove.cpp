@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "reef/core/error.h"
 #include "reef/document/ingest.h"
@@ -48,7 +49,9 @@ RemoveReport remove(const tree::Tree& tree, const RemoveOptions& options) {
   if (!options.dry_run)
     for (Source& source : registry.unfinished(options.scope))
       if (source.state == SourceState::removing) internal::remove_source(store, registry, originals, source);
+  std::set<std::string> named;
   for (const std::string& name : options.documents) {
+    if (!named.insert(name).second) continue;
     if (const auto document = store.find(name)) {
       if (!options.dry_run) remove_one(store, registry, originals, *document);
       report.removed.push_back(document->name);

@@ -11,15 +11,6 @@
 #include "reef/io/file.h"
 
 namespace reef::io {
-namespace {
-
-#ifdef MADV_POPULATE_READ
-constexpr int kPopulateRead = MADV_POPULATE_READ;
-#else
-constexpr int kPopulateRead = 22;
-#endif
-
-}  // namespace
 
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path.string()) {
   // O_NONBLOCK: a named pipe in the place of the file must not hold the command up.
@@ -97,17 +88,13 @@ void MappedFile::load_again(std::size_t offset, std::size_t count) const {
   load(offset, count);
 }
 
-void MappedFile::populate(std::size_t offset, std::size_t count) const { advise(offset, count, kPopulateRead); }
-
-void MappedFile::advise_random(std::size_t offset, std::size_t count) const { advise(offset, count, MADV_RANDOM); }
-
-void MappedFile::advise(std::size_t offset, std::size_t count, int advice) const {
+void MappedFile::advise_random(std::size_t offset, std::size_t count) const {
   if (offset >= size_ || count == 0) return;
   count = std::min(count, size_ - offset);
   const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   const std::size_t begin = offset / page * page;
   // Advice is only that: a kernel that does not know it reads page by page.
-  ::madvise(data_ + begin, offset + count - begin, advice);
+  ::madvise(data_ + begin, offset + count - begin, MADV_RANDOM);
 }
 
 }  // namespace reef::io

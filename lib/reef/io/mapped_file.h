@@ -39,15 +39,11 @@ class MappedFile {
   /// Throws the file out of memory, then load()s the range: for a file just written, whose pages are
   /// as small as the writes were. The file must be synced, or its dirty pages stay.
   void load_again(std::size_t offset, std::size_t count) const;
-  /// Enters the range into the page table in one call (MADV_POPULATE_READ, Linux 5.14; a no-op
-  /// before): a fault per 64 KiB costs more than the work on a small file.
-  void populate(std::size_t offset, std::size_t count) const;
   /// Rows of the range are read far apart: the kernel must not read around them (MADV_RANDOM).
   void advise_random(std::size_t offset, std::size_t count) const;
 
  private:
   bool looks_cached(std::size_t offset, std::size_t count) const;
-  void advise(std::size_t offset, std::size_t count, int advice) const;
 
   UniqueFd fd_;
   std::uint8_t* data_ = nullptr;

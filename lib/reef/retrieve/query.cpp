@@ -128,6 +128,7 @@ Answer Searcher::query(const std::string& text, const QueryOptions& options) {
     }
     auto layers = opened.get();  // "nothing ingested" is the better message of the two
     if (failed) std::rethrow_exception(failed);
+    if (options.mode == Mode::dense) require_vectors(layers);
     for (const auto& scope : layers.scopes) check_model(*scope);
     result = answer(question, layers, options);
   }
@@ -136,9 +137,18 @@ Answer Searcher::query(const std::string& text, const QueryOptions& options) {
   return result;
 }
 
+void Searcher::require_vectors(const Layers& layers) {
+  const auto& scopes = layers.scopes;
+  if (std::any_of(scopes.begin(), scopes.end(), [](const auto& scope) { return !scope->snapshot().vectors().empty(); }))
+    return;
+  throw Error(Errc::not_found, "no document that could be searched has vectors",
+              "ask in words with --mode bm25, or ingest the documents without --text-only");
+}
+
 Answer Searcher::query_vector(std::vector<float> vector, const QueryOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
   auto layers = layers_of(options);
+  require_vectors(layers);
   for (const auto& scope : layers.scopes) {
     const auto& state = scope->snapshot().vectors().state();
     if (state.rows_total > 0 && state.dim != vector.size())

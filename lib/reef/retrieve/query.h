@@ -67,6 +67,7 @@ class Searcher {
   Answer answer(const Question& question, Layers& layers, const QueryOptions& options);
   embed::Embedder& embedder();
   void check_model(const ScopeSearch& scope);
+  static void require_vectors(const Layers& layers);
 
   const tree::Tree& tree_;
   const tree::Config& config_;

@@ -27,11 +27,12 @@ struct Document {
   /// caller uses the file's path.
   std::string id;
   bool id_is_place = false;  ///< unique within the file only: the caller puts the path before it
-  std::string title;  ///< of the JSONL line, <title>, first heading, NAME section; may be empty
+  std::string title;         ///< of the JSONL line, <title>, first heading, NAME section; may be empty
   std::string text;
   std::vector<Block> blocks;
   std::vector<std::string> tags;  ///< JSONL only
   std::string created;            ///< JSONL "created" or "date" if it parses, RFC 3339; else empty
+  std::string unread_date;        ///< the one that does not parse, as it stands there
   std::uint64_t base_offset = 0;
   std::uint64_t line = 0;  ///< JSONL: line of the file, from 1
   bool last_part = true;

@@ -329,3 +329,59 @@ TEST_CASE_FIXTURE(Fixture, "prune removes the text of a file that became a folde
   CHECK(documents() == 1);
   require_sound();
 }
+
+TEST_CASE_FIXTURE(Fixture, "a date that cannot be read costs the date, not the document") {
+  const auto path = write("dates.jsonl",
+                          "{\"id\":\"a\",\"text\":\"Some text.\",\"created\":\"2026-01-02\"}\n"
+                          "{\"id\":\"b\",\"text\":\"Other text.\",\"created\":\"next Tuesday\"}\n");
+  const auto report = ingest({path.string()});
+  CHECK(report.added == 2);
+  CHECK(report.faults.empty());
+  CHECK(ingest({path.string()}).unchanged == 1);
+  require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture, "a file that became unusable keeps its older text, and that is told") {
+  const auto path = write("a.txt", "Some text.");
+  ingest({path.string()});
+  write("a.txt", "");
+  const auto report = ingest({path.string()});
+  REQUIRE(report.faults.size() == 1);
+  CHECK(report.faults[0].reason.find("stays findable") != std::string::npos);
+  CHECK(documents() == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a torn copy of an original is made again") {
+  const auto a = write("a.txt", "The same text in two files.");
+  ingest({a.string()});
+  std::ofstream((*std::filesystem::directory_iterator(tree.raw())).path()) << "The same t\0\0\0 in two files.";
+  const auto b = write("b.txt", "The same text in two files.");
+  ingest({b.string()});
+  require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture, "a dry run tells what an earlier run left and what is too large") {
+  const auto begun = write("begun.txt", "A text that a run begins and never ends.");
+  before_batch = [] { throw Error(Errc::interrupted, "interrupted"); };
+  CHECK_THROWS_AS(ingest({begun.string()}), Error);
+  const auto large = write("large.txt", std::string(2000, 'x'));
+  auto dry = options({large.string()});
+  dry.dry_run = true;
+  dry.extract.max_file_bytes = 1000;
+  const auto report = ingest(dry);
+  CHECK(report.add == std::vector<std::string>{begun.string()});
+  REQUIRE(report.faults.size() == 1);
+  CHECK(report.faults[0].path == large.string());
+}
+
+TEST_CASE_FIXTURE(Fixture, "a document named twice is removed once, by a dry run too") {
+  ingest({write("a.txt", "Some text.").string()});
+  document::RemoveOptions options;
+  options.documents = {(dir / "in/a.txt").string(), (dir / "in/a.txt").string(), "absent"};
+  for (const bool dry_run : {true, false}) {
+    options.dry_run = dry_run;
+    const auto report = document::remove(tree, options);
+    CHECK(report.removed.size() == 1);
+    CHECK(report.not_found == std::vector<std::string>{"absent"});
+  }
+}

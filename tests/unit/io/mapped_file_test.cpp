@@ -37,14 +37,14 @@ TEST_CASE("advice takes any range") {
   const MappedFile file(dir / "a");
   for (const std::size_t offset : {0U, 1U, 4095U, 4096U, 9999U, 10'000U, 20'000U}) {
     for (const std::size_t count : {std::size_t{0}, std::size_t{1}, std::size_t{5000}, SIZE_MAX}) {
-      file.populate(offset, count);
+      file.load(offset, count);
       file.read_ahead(offset, count);
       file.advise_random(offset, count);
     }
   }
   CHECK(text_of(file) == std::string(10'000, 'x'));
   const MappedFile none;
-  none.populate(0, 1);
+  none.load(0, 1);
   none.read_ahead(0, 1);
   CHECK(none.size() == 0);
 }

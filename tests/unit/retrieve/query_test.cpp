@@ -175,3 +175,12 @@ TEST_CASE("near-duplicates are told by their runs of words") {
   CHECK(seen.add("short"));
   CHECK(!seen.add("Short!"));
 }
+
+TEST_CASE_FIXTURE(Fixture, "a search by vectors where there are none says so") {
+  ingest("{\"id\":\"whale\",\"text\":\"The whale swims.\"}\n", kShared, true);
+  retrieve::QueryOptions dense;
+  dense.mode = retrieve::Mode::dense;
+  CHECK_THROWS_WITH_AS(ids("whale", dense), doctest::Contains("has vectors"), Error);
+  CHECK_THROWS_WITH_AS(searcher.query_vector({1, 0, 0}, {}), doctest::Contains("has vectors"), Error);
+  CHECK(ids("whale") == std::vector<std::string>{"whale"});
+}

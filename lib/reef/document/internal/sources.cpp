@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <map>
 #include <utility>
 
 #include "reef/core/cancel.h"
@@ -39,6 +40,14 @@ bool is_untouched(const Source& source, const FileStamp& stamp) {
       std::chrono::duration_cast<std::chrono::nanoseconds>(parse_time(source.last_seen).time_since_epoch()).count();
   return source.bytes == stamp.size && source.mtime_ns == stamp.mtime_ns && source.ctime_ns == stamp.ctime_ns &&
          seen_ns - stamp.ctime_ns > kSettled;
+}
+
+void require_fits(const InputFile& file, const FileStamp& stamp, const text::ExtractOptions& limits, bool text_only) {
+  if (text_only || stamp.size <= limits.max_file_bytes) return;
+  throw InputError({Errc::failed,
+                    fmt::format("{} is larger than ingest.max_file_bytes ({} > {} bytes)", io::shown(file.source),
+                                stamp.size, limits.max_file_bytes),
+                    "raise ingest.max_file_bytes in system.yaml, or pass --text-only to stream it without vectors"});
 }
 
 std::string plain_extension(const std::filesystem::path& file) {
@@ -127,21 +136,36 @@ IngestReport plan_ingest(const tree::Tree& tree, const IngestOptions& options) {
     throw Error(Errc::usage, "--dry-run cannot look into a pipe", "name files or folders");
   std::optional<Registry> registry;
   if (file_exists(tree.registry())) registry.emplace(tree.registry());
-  const auto input = list_files(options.paths, report.faults);
+  auto input = list_files(options.paths, report.faults);
+  std::map<std::string, Source> resumed;
+  if (registry) {
+    for (Source& source : registry->unfinished(options.scope)) {
+      const bool named = std::any_of(input.files.begin(), input.files.end(),
+                                     [&](const InputFile& file) { return file.source == source.path; });
+      if (source.state == SourceState::removing) report.remove.push_back(source.path);
+      if (source.state != SourceState::pending || named) continue;
+      input.files.push_back({source.path, source.path, source.bytes});
+      resumed.emplace(source.path, std::move(source));
+    }
+  }
   for (const InputFile& file : input.files) {
     check_interrupt();
     ++report.files;
     const auto old = registry ? registry->find(options.scope, file.source) : std::nullopt;
+    const auto begun = resumed.find(file.source);
+    const bool text_only = begun == resumed.end() ? options.text_only : begun->second.text_only;
+    const auto& tags = begun == resumed.end() ? options.tags : begun->second.tags;
     try {
-      const bool same =
-          old && old->state == SourceState::done && old->text_only == options.text_only && old->tags == options.tags &&
-          (is_untouched(*old, stamp_of(file.file)) || old->sha256 == io::to_hex(io::sha256_file(file.file)));
+      const FileStamp stamp = stamp_of(file.file);
+      require_fits(file, stamp, options.extract, text_only);
+      const bool same = old && old->state == SourceState::done && old->text_only == text_only && old->tags == tags &&
+                        (is_untouched(*old, stamp) || old->sha256 == io::to_hex(io::sha256_file(file.file)));
       if (same) {
         ++report.unchanged;
       } else if (!text::detect_format(file.file, options.extract)) {
         report.faults.push_back({io::shown(file.source), 0, "a binary file of no known kind", ""});
       } else {
-        (old ? report.replace : report.add).push_back(file.source);
+        (old && !old->sha256.empty() ? report.replace : report.add).push_back(file.source);
       }
     } catch (const Error& error) {
       if (error.code() == Errc::interrupted) throw;

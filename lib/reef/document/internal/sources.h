@@ -50,6 +50,9 @@ void set_stamp(Source& source, const FileStamp& stamp);
 /// within two seconds of being recorded: a second write in the same clock tick would go unseen.
 bool is_untouched(const Source& source, const FileStamp& stamp);
 
+/// Throws InputError for a file over the limit whose text is to get vectors.
+void require_fits(const InputFile& file, const FileStamp& stamp, const text::ExtractOptions& limits, bool text_only);
+
 /// ".md" of a file's name, lower case; empty when it has none that is plain.
 std::string plain_extension(const std::filesystem::path& file);
 std::string replaced(std::string text, const std::string& from, const std::string& to);

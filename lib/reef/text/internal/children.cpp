@@ -77,7 +77,11 @@ std::string run(const std::string& program, const std::vector<std::string>& argv
   if (result.status == 128 + SIGXFSZ || (limits.output_bytes > 0 && written.size() >= limits.output_bytes)) {
     fail(fmt::format("its text is longer than {}", format_size(limits.output_bytes)), kLimitsHint);
   }
-  if (result.status != 0) fail(reason_of(result));
+  if (result.status != 0) {
+    const std::string reason = reason_of(result);
+    // Whatever the program is called: what it lacks is what we granted.
+    fail(reason, reason.find("memory") != std::string::npos ? kLimitsHint : "");
+  }
   return io::read_file(output.path());
 }
 

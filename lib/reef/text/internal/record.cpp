@@ -93,6 +93,7 @@ std::pair<std::optional<Document>, std::string> RecordBuilder::take() {
   document.tags = std::move(tags_);
   document.created = time_or_empty(created_.value_or(""));
   if (document.created.empty()) document.created = time_or_empty(date_.value_or(""));
+  if (document.created.empty()) document.unread_date = trimmed(created_.value_or(date_.value_or("")));
   return {std::move(document), {}};
 }
 

@@ -1,0 +1,78 @@
+#include "reef/tree/tree.h"
+
+#include <doctest/doctest.h>
+
+#include <fstream>
+
+#include "reef/core/error.h"
+#include "support/tree_fixture.h"
+
+using namespace reef;
+using namespace reef::tree;
+
+namespace {
+
+Errc code_of_opening(const fs::path& root) {
+  try {
+    Tree::open(root);
+  } catch (const Error& error) {
+    CHECK_FALSE(error.hint().empty());
+    return error.code();
+  }
+  return Errc::failed;
+}
+
+}  // namespace
+
+TEST_CASE("a scope is read back from its name") {
+  for (const Scope& scope : {Scope::shared(), Scope::persona("alice")}) CHECK(Scope::parse(scope.name()) == scope);
+  CHECK_THROWS_AS(Scope::parse("persona:../x"), Error);
+  CHECK_THROWS_AS(Scope::parse("everything"), Error);
+  const Tree tree = Tree::at("/r");
+  CHECK(tree.vectors(Scope::shared()) == "/r/vectors/shared");
+  CHECK(tree.vectors(Scope::persona("alice")) == "/r/vectors/personas/alice");
+}
+
+TEST_CASE_FIXTURE(test::TreeFixture, "only a tree that this program knows is opened") {
+  const fs::path marker = tree.marker();
+  const auto becomes = [&](const char* text) { std::ofstream(marker, std::ios::trunc) << text; };
+  CHECK_NOTHROW(Tree::open(tree.root()));
+  becomes("reef tree 2\n");
+  CHECK(code_of_opening(tree.root()) == Errc::usage);
+  for (const char* text : {"", "reef tree", "reef tree x\n", "reef tree 0\n", "something else\n"}) {
+    CAPTURE(text);
+    becomes(text);
+    CHECK(code_of_opening(tree.root()) == Errc::corrupt);
+  }
+  fs::remove(marker);
+  CHECK(code_of_opening(tree.root()) == Errc::not_found);
+}
+
+TEST_CASE_FIXTURE(test::TreeFixture, "init plans what is missing and nothing else") {
+  CHECK(plan_init(tree, {}).steps.empty());
+  fs::remove_all(tree.cache());
+  InitOptions options;
+  options.personas = {"alice", "bob"};
+  auto plan = plan_init(tree, options);
+  CHECK(plan.steps.size() >= 5);
+  apply_init(tree, plan);
+  CHECK(plan_init(tree, options).steps.empty());
+  CHECK(fs::is_directory(tree.encoders().parent_path()));
+  CHECK(check_tree(tree).faults.empty());
+  options.personas = {"Bob"};
+  CHECK_THROWS_AS(plan_init(tree, options), Error);
+}
+
+TEST_CASE_FIXTURE(test::TreeFixture, "a folder that holds something else never becomes a tree unasked") {
+  fs::create_directories(dir / "photos");
+  std::ofstream(dir / "photos/beach.jpg") << "x";
+  std::ofstream(dir / "photos/models") << "a file where a folder belongs";
+  CHECK_THROWS_AS(
+      [&] {
+        const Tree at = Tree::at(dir / "photos");
+        auto plan = plan_init(at, {});
+        apply_init(at, plan);
+      }(),
+      Error);
+  CHECK(!fs::exists(dir / "photos" / kMarkerFile));
+}
