@@ -90,7 +90,7 @@ std::vector<std::string> option_names(const CLI::App& app) {
 /// The first word that is neither an option nor the value of a common one.
 std::string first_operand(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
+    std::string word = argv[i];
     if (word == "--root" || word == "--color") {
       ++i;
       continue;

@@ -62,6 +62,7 @@ std::string Table::to_text() const {
   if (titled) lines.push_back(std::move(titles));
   for (const auto& row : rows_) {
     std::vector<std::string> cells;
+    cells.reserve(row.size());
     for (const std::string& cell : row) cells.push_back(printable(cell));
     lines.push_back(std::move(cells));
   }

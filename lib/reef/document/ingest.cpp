@@ -92,7 +92,7 @@ class Ingest {
     std::set<std::string> named;
     for (const InputFile& file : input.files) named.insert(file.source);
     for (Source& source : registry_.unfinished(options_.scope)) {
-      if (source.state != SourceState::pending || named.count(source.path)) continue;
+      if (source.state != SourceState::pending || named.contains(source.path)) continue;
       log_step("finishing {}, which an earlier run began", io::shown(source.path));
       std::error_code missing;
       const auto size = fs::file_size(source.path, missing);
@@ -231,7 +231,7 @@ class Ingest {
     // A line that could not be read may be the new form of a document that is here: keep those.
     if (extracted.faults.empty()) {
       for (const DocumentRow& document : store_.of_source(source.path)) {
-        if (extracted.names.count(document.name)) continue;
+        if (extracted.names.contains(document.name)) continue;
         io::Transaction transaction(store_.database());
         store_.remove_document(document.id);
         transaction.commit();

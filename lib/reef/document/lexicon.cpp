@@ -31,7 +31,7 @@ constexpr std::array<std::string_view, 127> kStopWords{
 
 bool is_stop_word(std::string_view word) {
   static const std::unordered_set<std::string_view> kSet(kStopWords.begin(), kStopWords.end());
-  return kSet.count(word) != 0;
+  return kSet.contains(word);
 }
 
 /// What FTS5 calls back with: one call for each row that holds the phrase.

@@ -76,7 +76,7 @@ class ScopeCheck {
     }
     auto orphans = database.prepare("SELECT DISTINCT source FROM documents WHERE finished");
     while (orphans.step())
-      if (const std::string path(orphans.text(0)); !known_.count(path))
+      if (const std::string path(orphans.text(0)); !known_.contains(path))
         add("metadata.sqlite", fmt::format("documents of {}, which the registry does not know", io::shown(path)),
             "ingest that file again");
   }

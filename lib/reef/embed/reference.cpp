@@ -18,7 +18,6 @@
 namespace reef::embed {
 namespace {
 
-using internal::BertConfig;
 using internal::Source;
 using internal::Tokens;
 

@@ -36,7 +36,7 @@ bool plain_io() {
 }
 
 std::string shown(const fs::path& path) {
-  const std::string text = printable(path.native());
+  std::string text = printable(path.native());
   if (!text.empty() && text.find_first_of(" '\"") == std::string::npos) return text;
   return text.find('\'') == std::string::npos ? fmt::format("'{}'", text) : fmt::format("\"{}\"", text);
 }

@@ -67,7 +67,7 @@ fs::path find_program(const std::string& name) {
   std::string_view folders = variable != nullptr ? variable : "/usr/local/bin:/usr/bin:/bin";
   while (!folders.empty()) {
     const std::size_t end = std::min(folders.find(':'), folders.size());
-    const fs::path candidate = fs::path(folders.substr(0, end)) / name;
+    fs::path candidate = fs::path(folders.substr(0, end)) / name;
     if (end > 0 && is_program(candidate)) return candidate;
     folders.remove_prefix(std::min(end + 1, folders.size()));
   }

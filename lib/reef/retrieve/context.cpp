@@ -49,7 +49,7 @@ std::string format_context(const Answer& answer, std::size_t budget,
       text = cut_to(text, budget - head_tokens - 1, count);
       tokens = head_tokens + count(text);
     }
-    context += (context.empty() ? "" : "\n") + head + text + "\n";
+    context.append(context.empty() ? "" : "\n").append(head).append(text).append("\n");
     used += tokens;
   }
   return context;

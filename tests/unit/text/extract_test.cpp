@@ -245,10 +245,10 @@ TEST_CASE("damaged, locked and hostile PDFs end with a reason") {
                        Error);
 }
 
-/// The address sanitizer's own map is larger than any limit.
+/// A sanitizer's own map is larger than any limit.
 ExtractOptions html_options() {
   ExtractOptions options;
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   options.child_memory_bytes = 0;
 #endif
   return options;

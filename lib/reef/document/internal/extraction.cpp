@@ -8,6 +8,7 @@
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/core/log.h"
+#include "reef/core/table.h"
 #include "reef/core/time.h"
 #include "reef/document/internal/sources.h"
 #include "reef/io/checksum.h"
@@ -74,7 +75,7 @@ Extracted Extraction::run(const Originals& originals, text::ExtractOptions optio
   if (undated > 0)
     log_warn("{}: {} with a date that is not RFC 3339, as '{}', taken in without one; --since and --until pass over {}",
              io::shown(source_.path), undated == 1 ? "one document" : fmt::format("{} documents", undated),
-             io::shown(undated_example), undated == 1 ? "it" : "them");
+             ellipsis(printable(undated_example), 40), undated == 1 ? "it" : "them");
   return std::move(result_);
 }
 
@@ -111,7 +112,7 @@ bool Extraction::begin(const text::Document& document) {
   row.added = to_rfc3339(now());
   row.tags = source_.tags;
   row.tags.insert(row.tags.end(), document.tags.begin(), document.tags.end());
-  if (result_.names.count(row.name)) {
+  if (result_.names.contains(row.name)) {
     result_.faults.push_back({document.line, fmt::format("id '{}' comes a second time; the first is kept", row.name)});
     return false;
   }

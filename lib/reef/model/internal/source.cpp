@@ -77,7 +77,7 @@ std::string find_licence(const fs::path& folder) {
 void add_files(const fs::path& folder, const std::string& below, Source& source) {
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    const std::string path = below.empty() ? name : below + "/" + name;
+    const std::string path = below.empty() ? name : fmt::format("{}/{}", below, name);
     if (entry.is_directory()) {
       if (below.empty() && is_module_folder(name)) add_files(entry.path(), name, source);
     } else if (entry.is_regular_file() && is_model_file(path)) {
