@@ -33,7 +33,7 @@ _reef_index() {
     *:--root) kind=-d ;;
     *:--color) words='auto always never' ;;
     *) case $verb:$cur in
-      ingest:-*) words='--persona --shared --text-only --tag --prune --dry-run -n --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      ingest:-*) words='--persona --shared --text-only --tag --prune --force -f --dry-run -n --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       remove:-*) words='--persona --shared --dry-run -n --wait --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       query:-*) words='--persona --layers -k --mode --since --until --tag --chunks --context --budget --batch --vector --no-touch --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       show:-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;

@@ -14,6 +14,7 @@ complete -c reef-index -n '__fish_seen_subcommand_from ingest' -l shared -d 'Sco
 complete -c reef-index -n '__fish_seen_subcommand_from ingest' -l text-only -d 'No vectors: found by words alone; files of any size'
 complete -c reef-index -n '__fish_seen_subcommand_from ingest' -l tag -x -d 'Tag of these documents (may be repeated)'
 complete -c reef-index -n '__fish_seen_subcommand_from ingest' -l prune -d 'Remove documents whose files vanished from the folders named'
+complete -c reef-index -n '__fish_seen_subcommand_from ingest' -l force -s f -d 'Prune below a folder that holds no file any more'
 complete -c reef-index -n '__fish_seen_subcommand_from ingest' -l dry-run -s n -d 'Print the plan and change nothing'
 complete -c reef-index -n '__fish_seen_subcommand_from ingest' -l wait -x -d 'Wait for another run to end (default: fail at once)'
 complete -c reef-index -n '__fish_seen_subcommand_from ingest' -l threads -x -d 'Threads to use (default: all cores)'

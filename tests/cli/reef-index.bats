@@ -234,11 +234,14 @@ field() { python3 -c 'import json, sys; o = json.load(sys.stdin); print(eval(sys
   mount -o remount,ro,bind root
   run reef-index query boat --json
   answered=$status
+  run reef-index verify
+  verified=$status
   run reef-index ingest docs/boats.md
   wrote=$status
   text=$output
   umount root
   [ "$answered" -eq 0 ]
+  [ "$verified" -eq 0 ]
   [ "$wrote" -eq 1 ]
   [[ "$text" == *"ead-only"* ]]
 }
@@ -317,4 +320,24 @@ assert mapping["rows_total"] == len(mapping["ids"]) == config["rows"], (mapping,
 header = (folder / "vectors.npy").read_bytes()[:128]
 assert header[:6] == b"\x93NUMPY" and b"'<f4'" in header
 PY
+}
+
+@test "a page whose headings alone change is cited by its new ones" {
+  printf '<title>T</title><h1>Turtles</h1><p>They eat grass.</p>' >page.html
+  reef-index ingest --text-only page.html -q
+  printf '<title>T</title><p>Turtles</p><h2>Food</h2><p>They eat grass.</p>' >page.html
+  reef-index ingest --text-only page.html -q
+  reef-index query --mode bm25 grass --json | grep -q '"heading":""'
+}
+
+@test "a folder that lost all its files is not pruned unasked" {
+  mkdir mnt && echo 'Some text.' >mnt/a.txt
+  reef-index ingest --text-only mnt -q
+  rm mnt/a.txt
+  run reef-index ingest --text-only --prune mnt
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"not mounted"*"--force"* ]]
+  run reef-index ingest --text-only --prune --force mnt
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"1 removed"* ]]
 }

@@ -6,15 +6,10 @@ namespace reef::tool {
 namespace {
 
 /// The scope chosen, or all that there are.
-std::vector<tree::Scope> scopes_of(const tree::Tree& tree, const ScopeChoice& choice) {
+std::vector<tree::Scope> wanted_scopes(const tree::Tree& tree, const ScopeChoice& choice) {
   const tree::Config config = tree::Config::load(tree);
-  const auto all = document::scopes_with_store(tree, tree::personas(config));
-  if (!choice.persona && !choice.shared) return all;
-  const tree::Scope scope = chosen_scope(choice, config);
-  std::vector<tree::Scope> chosen;
-  for (const tree::Scope& each : all)
-    if (each == scope) chosen.push_back(each);
-  return chosen;
+  if (!choice.persona && !choice.shared) return document::scopes_of(tree, tree::personas(config));
+  return {chosen_scope(choice, config)};
 }
 
 }  // namespace
@@ -31,7 +26,7 @@ void add_verify(CLI::App& app, cli::Session& session) {
   verb->callback([=, &session] {
     session.choose([=, &session] {
       const tree::Tree tree = open_tree(session, true);
-      const auto report = document::verify(tree, scopes_of(tree, *choice), *wait, session.progress());
+      const auto report = document::verify(tree, wanted_scopes(tree, *choice), *wait, session.progress());
       if (session.json() || !session.quiet() || !report.faults.empty()) session.show(report);
       return report.faults.empty() ? 0 : kStatusFault;
     });
@@ -47,7 +42,7 @@ void add_stat(CLI::App& app, cli::Session& session) {
   verb->callback([=, &session] {
     session.choose([=, &session] {
       const tree::Tree tree = open_tree(session, false);
-      session.show(document::stat(tree, scopes_of(tree, *choice)));
+      session.show(document::stat(tree, wanted_scopes(tree, *choice)));
       return 0;
     });
   });

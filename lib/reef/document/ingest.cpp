@@ -60,6 +60,7 @@ class Ingest {
 
   IngestReport run() {
     report_.scope = options_.scope.name();
+    if (options_.prune && !options_.force) internal::require_folders_there(registry_.list(options_.scope), input_);
     if (const auto left = store_.remove_unfinished(); left > 0)
       log_step("removed {} documents that a killed run began", left);
     for (Source& source : registry_.unfinished(options_.scope))
@@ -73,10 +74,12 @@ class Ingest {
     std::uint64_t bytes = 0;
     for (const InputFile& file : input_.files) bytes += file.bytes;
     progress_.begin("ingesting", bytes, ProgressUnit::bytes);
-    for (const InputFile& file : input_.files) {
-      check_interrupt();
-      take_file(file);
-    }
+    report_.files = input_.files.size();
+    for (const InputFile& file : input_.files) take_file(file);
+    batch_.flush();
+    // Now that every file has given up what it no longer holds.
+    second_look_ = true;
+    for (const InputFile& file : std::exchange(contested_, {})) take_file(file);
     batch_.flush();
     if (options_.prune) prune(input_.folders);
     if (cache_) cache_->trim(options_.cache_cap_bytes);
@@ -138,11 +141,11 @@ class Ingest {
   bool is_settled(const Source& source, bool text_only, const std::vector<std::string>& tags) {
     return source.state == SourceState::done && source.text_only == text_only && source.tags == tags &&
            source.reason.empty() && !source.path.starts_with("stdin:") &&
-           store_.count_of_source(source.path) == source.documents;
+           store_.count_given(source.path) == source.documents;
   }
 
   void take_file(const InputFile& file) {
-    ++report_.files;
+    check_interrupt();
     auto old = registry_.find(options_.scope, file.source);
     Source source = old.value_or(Source{});
     if (!old) {
@@ -204,8 +207,9 @@ class Ingest {
                                     source.text_only ? nullptr : embedder_.get());
     auto extracted = std::make_shared<internal::Extracted>(extraction.run(originals_, options_.extract));
     auto finished = std::make_shared<Source>(source);
-    batch_.then([this, finished, extracted, sha256, old_sha256, old_extension] {
+    batch_.then([this, file, finished, extracted, sha256, old_sha256, old_extension] {
       finish_source(*finished, *extracted, sha256, old_sha256, old_extension);
+      tell_faults(file, *extracted);
     });
     batch_.flush_if_full();
   }
@@ -226,10 +230,8 @@ class Ingest {
   /// The last step of a source, when its chunks are durable: what is no longer in it goes.
   void finish_source(Source& source, const internal::Extracted& extracted, const std::string& sha256,
                      const std::string& old_sha256, const std::string& old_extension) {
-    for (const text::Fault& fault : extracted.faults)
-      report_.faults.push_back({io::shown(source.path), fault.line, fault.reason, ""});
     // A line that could not be read may be the new form of a document that is here: keep those.
-    if (extracted.faults.empty()) {
+    if (!extracted.unread) {
       for (const DocumentRow& document : store_.of_source(source.path)) {
         if (extracted.names.contains(document.name)) continue;
         io::Transaction transaction(store_.database());
@@ -237,11 +239,14 @@ class Ingest {
         transaction.commit();
         ++report_.removed;
       }
+      io::Transaction transaction(store_.database());
+      store_.forget_removed(source.path, &extracted.names);
+      transaction.commit();
     }
     source.sha256 = sha256;
     source.next_sha256.clear();
     source.state = SourceState::done;
-    source.documents = static_cast<std::int64_t>(store_.of_source(source.path).size());
+    source.documents = store_.count_given(source.path);
     source.reason = internal::joined_reasons(extracted.faults);
     source.model_digest = source.text_only ? "" : embedder_->identity().digest;
     registry_.save(source);
@@ -250,12 +255,20 @@ class Ingest {
     settle(extracted.former_owners);
   }
 
+  /// An id that another file holds may be one that moved here: that file, if this run takes it in too, has yet to give
+  /// it up.
+  void tell_faults(const InputFile& file, const internal::Extracted& extracted) {
+    if (extracted.contested && !second_look_) return contested_.push_back(file);
+    for (const text::Fault& fault : extracted.faults)
+      report_.faults.push_back({io::shown(file.source), fault.line, fault.reason, ""});
+  }
+
   /// Sources whose documents came from another file this time: their rows tell what is left.
   void settle(const std::set<std::string>& former_owners) {
     for (const std::string& path : former_owners) {
       auto owner = registry_.find(options_.scope, path);
       if (!owner || owner->state != SourceState::done) continue;
-      owner->documents = store_.count_of_source(path);
+      owner->documents = store_.count_given(path);
       if (owner->documents == 0)
         internal::remove_source(store_, registry_, originals_, *owner);
       else
@@ -271,7 +284,7 @@ class Ingest {
   void prune(const std::vector<std::string>& folders) {
     for (Source& source : registry_.list(options_.scope)) {
       const bool below = std::any_of(folders.begin(), folders.end(), [&](const std::string& folder) {
-        return source.path.starts_with(folder == "/" ? folder : folder + "/");
+        return internal::is_below(source.path, folder);
       });
       if (below && internal::is_gone(source.path)) remove_source(source);
     }
@@ -298,6 +311,8 @@ class Ingest {
   Batch batch_;
   std::unique_ptr<embed::Embedder> embedder_;
   std::optional<EmbeddingCache> cache_;
+  std::vector<InputFile> contested_;       ///< files with ids that another file held
+  bool second_look_ = false;               ///< at those
   std::map<std::string, Source> resumed_;  ///< sources that an earlier run left pending
 };
 

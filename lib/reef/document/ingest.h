@@ -20,6 +20,7 @@ struct IngestOptions {
   tree::Scope scope = tree::Scope::shared();
   bool text_only = false;
   bool prune = false;
+  bool force = false;  ///< prune below folders that hold no file any more
   bool dry_run = false;
   std::vector<std::string> tags;
   std::chrono::milliseconds wait{0};

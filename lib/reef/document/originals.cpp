@@ -52,7 +52,9 @@ void Originals::clean_up() {
 fs::path Originals::raw_path(const std::string& sha256, const std::string& extension) const {
   return raw_ / (sha256 + extension);
 }
-fs::path Originals::processed_path(const std::string& sha256) const { return processed_ / (sha256 + ".jsonl"); }
+fs::path Originals::processed_path(const std::string& sha256, const std::string& extension) const {
+  return processed_ / (sha256 + extension + ".jsonl");
+}
 
 void Originals::keep(const fs::path& file, const std::string& sha256, const std::string& extension) {
   const fs::path target = raw_path(sha256, extension);
@@ -82,14 +84,13 @@ void Originals::sync() const {
   }
 }
 
-void Originals::remove_raw(const std::string& sha256, const std::string& extension) {
+void Originals::remove(const std::string& sha256, const std::string& extension) {
   remove_if_there(raw_path(sha256, extension));
+  remove_if_there(processed_path(sha256, extension));
 }
 
-void Originals::remove_processed(const std::string& sha256) { remove_if_there(processed_path(sha256)); }
-
-ProcessedWriter::ProcessedWriter(const Originals& originals, const std::string& sha256)
-    : target_(originals.processed_path(sha256)),
+ProcessedWriter::ProcessedWriter(const Originals& originals, const std::string& sha256, const std::string& extension)
+    : target_(originals.processed_path(sha256, extension)),
       temporary_(originals.staging() / target_.filename()),
       fd_(io::open_file(temporary_, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC)) {}
 

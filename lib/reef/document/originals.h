@@ -10,7 +10,7 @@
 namespace reef::document {
 
 /// raw/<sha256><ext>: the originals by content, copied once however many sources share them.
-/// processed/<sha256>.jsonl: their extracted text, one document (or part of a long one) a line.
+/// processed/<sha256><ext>.jsonl: their extracted text, one document (or part of a long one) a line.
 ///
 /// Files appear by rename but are not synced one by one: the caller calls sync() once for many,
 /// before it records them as done. Content that a crash cut is therefore replaced, not trusted,
@@ -27,13 +27,13 @@ class Originals {
   void clean_up();
 
   std::filesystem::path raw_path(const std::string& sha256, const std::string& extension) const;
-  std::filesystem::path processed_path(const std::string& sha256) const;
+  std::filesystem::path processed_path(const std::string& sha256, const std::string& extension) const;
 
-  /// Copies `file` to raw/ unless a file of the same size is there.
+  /// Copies `file` to raw/ unless the same bytes are there.
   void keep(const std::filesystem::path& file, const std::string& sha256, const std::string& extension);
   void sync() const;
-  void remove_raw(const std::string& sha256, const std::string& extension);
-  void remove_processed(const std::string& sha256);
+  /// The original and its text.
+  void remove(const std::string& sha256, const std::string& extension);
 
  private:
   std::filesystem::path raw_;
@@ -41,10 +41,10 @@ class Originals {
   std::filesystem::path staging_;
 };
 
-/// Writes processed/<sha256>.jsonl: {"id","title","text","offset","tags","created","blocks"} a line.
+/// Writes a file of processed/: {"id","title","text","offset","tags","created","blocks"} a line.
 class ProcessedWriter {
  public:
-  ProcessedWriter(const Originals& originals, const std::string& sha256);
+  ProcessedWriter(const Originals& originals, const std::string& sha256, const std::string& extension);
   void add(const std::string& id, const text::Document& document);
   void commit();
 

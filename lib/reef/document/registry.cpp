@@ -145,6 +145,13 @@ std::vector<Source> Registry::list(const tree::Scope& scope) {
   return read_all(statement);
 }
 
+std::vector<tree::Scope> Registry::scopes() {
+  auto statement = database_.prepare("SELECT DISTINCT scope FROM sources WHERE documents > 0 ORDER BY scope");
+  std::vector<tree::Scope> scopes;
+  while (statement.step()) scopes.push_back(tree::Scope::parse(statement.text(0)));
+  return scopes;
+}
+
 std::vector<Source> Registry::unfinished(const tree::Scope& scope) {
   auto statement = database_.prepare(
       fmt::format("SELECT {} FROM sources WHERE scope = ? AND state IN ('pending', 'removing') ORDER BY id", kColumns));
@@ -156,12 +163,6 @@ std::int64_t Registry::references(const std::string& sha256, const std::string& 
   auto statement =
       database_.prepare("SELECT count(*) FROM sources WHERE (sha256 = ?1 OR next_sha256 = ?1) AND extension = ?2");
   statement.bind(1, sha256).bind(2, extension).step();
-  return statement.integer(0);
-}
-
-std::int64_t Registry::references(const std::string& sha256) {
-  auto statement = database_.prepare("SELECT count(*) FROM sources WHERE sha256 = ?1 OR next_sha256 = ?1");
-  statement.bind(1, sha256).step();
   return statement.integer(0);
 }
 

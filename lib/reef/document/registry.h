@@ -33,8 +33,8 @@ struct Source {
   std::string model_digest;  ///< of the embedder that made them
   std::vector<std::string> tags;
   SourceState state = SourceState::pending;
-  std::string reason;  ///< why it failed, or what of it could not be read
-  std::int64_t documents = 0;
+  std::string reason;          ///< why it failed, or what of it could not be read
+  std::int64_t documents = 0;  ///< that it gave; of those, some may have been removed one by one
   std::string first_seen;
   std::string last_seen;
 };
@@ -54,11 +54,11 @@ class Registry {
   void save(Source& source);
   void erase(std::int64_t id);
   std::vector<Source> list(const tree::Scope& scope);
+  /// Scopes that a source was taken into and holds documents of.
+  std::vector<tree::Scope> scopes();
   /// Sources of the scope that a killed run left half done.
   std::vector<Source> unfinished(const tree::Scope& scope);
-  /// How many sources, of any scope, need the original or its extracted text.
-  std::int64_t references(const std::string& sha256);
-  /// Of those, the ones whose original is kept under this extension.
+  /// How many sources, of any scope, need the original that is kept under this extension.
   std::int64_t references(const std::string& sha256, const std::string& extension);
   io::Database& database() { return database_; }
 

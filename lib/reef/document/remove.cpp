@@ -16,21 +16,41 @@ std::optional<Source> source_named(Registry& registry, const tree::Scope& scope,
   return registry.find(scope, std::filesystem::absolute(name).lexically_normal().string());
 }
 
-/// One document of a file that holds many: the file stays known, so that ingesting it again
-/// unchanged does not bring the document back.
+/// One document of a file that holds many: the file stays known, and ingesting it again does not bring the document
+/// back unless its text changed. The last one takes the file along.
 void remove_one(Store& store, Registry& registry, Originals& originals, const DocumentRow& document) {
   auto source = registry.find(store.scope(), document.source);
-  const auto siblings = store.of_source(document.source);
-  if (source && siblings.size() == 1) {
+  if (source && store.of_source(document.source).size() == 1) {
     internal::remove_source(store, registry, originals, *source);
     return;
   }
   io::Transaction transaction(store.database());
-  store.remove_document(document.id);
+  store.remove_for_good(document);
   transaction.commit();
-  if (!source) return;
-  source->documents = static_cast<std::int64_t>(siblings.size()) - 1;
-  registry.save(*source);
+}
+
+/// Ids of documents that `name` stands for, by reading alone; empty: none.
+std::vector<std::string> documents_named(io::Database& metadata, const std::string& name) {
+  auto statement = metadata.prepare(
+      "SELECT name FROM documents WHERE finished AND name = ?1 UNION ALL "
+      "SELECT name FROM documents WHERE finished AND source IN (?1, ?2) AND NOT EXISTS "
+      "(SELECT 1 FROM documents WHERE finished AND name = ?1)");
+  statement.bind(1, name).bind(2, std::filesystem::absolute(name).lexically_normal().string());
+  std::vector<std::string> names;
+  while (statement.step()) names.emplace_back(statement.text(0));
+  return names;
+}
+
+void plan(const std::filesystem::path& folder, const RemoveOptions& options, RemoveReport& report) {
+  io::Database metadata(folder / "metadata.sqlite", io::OpenMode::read);
+  io::require_version(metadata, Store::kVersion);
+  std::set<std::string> planned;
+  for (const std::string& name : options.documents) {
+    const auto found = documents_named(metadata, name);
+    if (found.empty()) report.not_found.push_back(name);
+    for (const std::string& document : found)
+      if (planned.insert(document).second) report.removed.push_back(document);
+  }
 }
 
 }  // namespace
@@ -42,34 +62,30 @@ RemoveReport remove(const tree::Tree& tree, const RemoveOptions& options) {
   const auto folder = tree.vectors(options.scope);
   if (!Snapshot::exists(folder))
     throw Error(Errc::not_found, fmt::format("nothing was ingested for {} yet", report.scope), "see 'reef-index stat'");
+  if (options.dry_run) {
+    plan(folder, options, report);
+    return report;
+  }
   Store store(folder, options.scope, options.wait);
   Originals originals(tree, options.scope);
   originals.prepare();
   Registry registry(tree.registry(), originals.staging() / "registry");
-  if (!options.dry_run)
-    for (Source& source : registry.unfinished(options.scope))
-      if (source.state == SourceState::removing) internal::remove_source(store, registry, originals, source);
+  for (Source& source : registry.unfinished(options.scope))
+    if (source.state == SourceState::removing) internal::remove_source(store, registry, originals, source);
   std::set<std::string> named;
   for (const std::string& name : options.documents) {
     if (!named.insert(name).second) continue;
     if (const auto document = store.find(name)) {
-      if (!options.dry_run) remove_one(store, registry, originals, *document);
+      remove_one(store, registry, originals, *document);
       report.removed.push_back(document->name);
-      continue;
-    }
-    auto source = source_named(registry, options.scope, name);
-    if (!source) {
+    } else if (auto source = source_named(registry, options.scope, name)) {
+      const auto names = internal::remove_source(store, registry, originals, *source);
+      report.removed.insert(report.removed.end(), names.begin(), names.end());
+    } else {
       report.not_found.push_back(name);
-      continue;
     }
-    std::vector<std::string> names;
-    if (options.dry_run)
-      for (const DocumentRow& document : store.of_source(source->path)) names.push_back(document.name);
-    else
-      names = internal::remove_source(store, registry, originals, *source);
-    report.removed.insert(report.removed.end(), names.begin(), names.end());
   }
-  if (!options.dry_run) store.finish_run();
+  store.finish_run();
   originals.clean_up();
   return report;
 }

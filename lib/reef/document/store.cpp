@@ -16,11 +16,27 @@ namespace {
 
 constexpr const char* kDatabase = "metadata.sqlite";
 
+/// A new metadata.sqlite beside vectors that exist would make them unreachable for ever.
+void require_metadata(const std::filesystem::path& folder) {
+  std::error_code absent;
+  if (std::filesystem::file_size(folder / kDatabase, absent) > 0 && !absent) return;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(".")) continue;
+    throw Error(
+        Errc::corrupt,
+        fmt::format("{} is {}, and {} is there", io::shown(folder / kDatabase), absent ? "gone" : "empty", name),
+        fmt::format("restore it from a backup; to begin again, remove what is in {} and ingest the files",
+                    io::shown(folder)));
+  }
+}
+
 /// The caller holds the store's lock, so that what a killed run left can go.
 io::Database open_for_writing(const std::filesystem::path& folder) {
   io::remove_stale(folder);
+  require_metadata(folder);
   const std::string first = std::string(vector::kStoreSchema) + internal::kDocumentSchema;
-  const char* const migrations[] = {first.c_str()};
+  const char* const migrations[] = {first.c_str(), internal::kRemovedDocuments};
   return io::open_or_make(folder / kDatabase, migrations, io::temporary_name(folder / kDatabase));
 }
 
@@ -31,16 +47,15 @@ DocumentRow read_document(const io::Statement& row) {
   document.source = row.text(2);
   document.title = row.text(3);
   document.sha256 = row.text(4);
-  document.raw_sha256 = row.text(5);
-  document.format = row.text(6);
-  document.created = row.text(7);
-  document.added = row.text(8);
-  document.chunks = row.integer(9);
+  document.format = row.text(5);
+  document.created = row.text(6);
+  document.added = row.text(7);
+  document.chunks = row.integer(8);
   return document;
 }
 
 constexpr const char* kDocumentColumns =
-    "id, name, source, title, sha256, raw_sha256, format, created, added, "
+    "id, name, source, title, sha256, format, created, added, "
     "(SELECT count(*) FROM chunks WHERE chunks.document = documents.id)";
 
 }  // namespace
@@ -100,18 +115,26 @@ std::vector<DocumentRow> Store::of_source(const std::string& source) {
   return rows;
 }
 
-std::int64_t Store::count_of_source(const std::string& source) {
-  auto statement = database_.prepare("SELECT count(*) FROM documents WHERE source = ? AND finished");
+std::int64_t Store::count_given(const std::string& source) {
+  auto statement = database_.prepare(
+      "SELECT (SELECT count(*) FROM documents WHERE source = ?1 AND finished) + "
+      "(SELECT count(*) FROM removed_documents WHERE source = ?1)");
   statement.bind(1, source).step();
   return statement.integer(0);
 }
 
+std::string Store::removed_sha256(const std::string& source, const std::string& name) {
+  auto statement = database_.prepare("SELECT sha256 FROM removed_documents WHERE name = ? AND source = ?");
+  statement.bind(1, name).bind(2, source);
+  return statement.step() ? std::string(statement.text(0)) : "";
+}
+
 std::int64_t Store::begin_document(const DocumentRow& document) {
   auto statement = database_.prepare(
-      "INSERT INTO documents (name, source, title, sha256, raw_sha256, format, created, added, finished) VALUES "
-      "(?,?,?,'',?,?,?,?,0)");
-  statement.bind(1, document.name).bind(2, document.source).bind(3, document.title).bind(4, document.raw_sha256);
-  statement.bind(5, document.format).bind(6, document.created).bind(7, document.added).run();
+      "INSERT INTO documents (name, source, title, sha256, format, created, added, finished) VALUES "
+      "(?,?,?,'',?,?,?,0)");
+  statement.bind(1, document.name).bind(2, document.source).bind(3, document.title);
+  statement.bind(4, document.format).bind(5, document.created).bind(6, document.added).run();
   return database_.last_insert_rowid();
 }
 
@@ -154,6 +177,7 @@ void Store::finish_document(std::int64_t document, const DocumentRow& final_row)
   if (const auto old = find(final_row.name)) remove_document(old->id);
   auto update = database_.prepare("UPDATE documents SET title = ?, sha256 = ?, created = ?, finished = 1 WHERE id = ?");
   update.bind(1, final_row.title).bind(2, final_row.sha256).bind(3, final_row.created).bind(4, document).run();
+  database_.prepare("DELETE FROM removed_documents WHERE name = ?").bind(1, final_row.name).run();
   auto tag = database_.prepare("INSERT OR IGNORE INTO document_tags (document, tag) VALUES (?, ?)");
   for (const std::string& name : final_row.tags) tag.bind(1, document).bind(2, name).run();
 }
@@ -176,6 +200,23 @@ void Store::remove_document(std::int64_t document) {
   map_.save(database_);
   vectors_.remove(dead);
   database_.prepare("DELETE FROM documents WHERE id = ?").bind(1, document).run();
+}
+
+void Store::remove_for_good(const DocumentRow& document) {
+  remove_document(document.id);
+  auto statement = database_.prepare("INSERT OR REPLACE INTO removed_documents (name, source, sha256) VALUES (?,?,?)");
+  statement.bind(1, document.name).bind(2, document.source).bind(3, document.sha256).run();
+}
+
+void Store::forget_removed(const std::string& source, const std::unordered_set<std::string>* still_held) {
+  auto statement = database_.prepare("SELECT name FROM removed_documents WHERE source = ?");
+  statement.bind(1, source);
+  std::vector<std::string> gone;
+  while (statement.step())
+    if (std::string name(statement.text(0)); !still_held || !still_held->contains(name))
+      gone.push_back(std::move(name));
+  auto forget = database_.prepare("DELETE FROM removed_documents WHERE name = ?");
+  for (const std::string& name : gone) forget.bind(1, name).run();
 }
 
 std::int64_t Store::remove_unfinished() {

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "reef/document/lexicon.h"
@@ -30,7 +31,6 @@ struct DocumentRow {
   std::string source;  ///< path of its file
   std::string title;
   std::string sha256;  ///< of title, tags and extracted text: tells a changed document
-  std::string raw_sha256;
   std::string format;
   std::string created;  ///< RFC 3339 or empty
   std::string added;
@@ -76,9 +76,10 @@ ChunkId parse_chunk_id(std::string_view text);
 /// together in one transaction; vectors are appended before it (vector::StoreWriter).
 class Store {
  public:
-  static constexpr int kVersion = 1;
+  static constexpr int kVersion = 2;
 
-  /// Makes the store when it is absent. Throws Error{locked} when another run holds it.
+  /// Makes the store when it is absent. Throws Error{locked} when another run holds it, Error{corrupt} when files of
+  /// a store are there without their metadata.sqlite.
   Store(const std::filesystem::path& folder, tree::Scope scope, std::chrono::milliseconds wait);
 
   const tree::Scope& scope() const { return scope_; }
@@ -88,12 +89,19 @@ class Store {
 
   std::optional<DocumentRow> find(const std::string& name);
   std::vector<DocumentRow> of_source(const std::string& source);
-  std::int64_t count_of_source(const std::string& source);
+  /// Documents of the source that are here, and those that were removed out of it.
+  std::int64_t count_given(const std::string& source);
+  /// Digest of a document that was removed out of this source and is to stay away; "" otherwise.
+  std::string removed_sha256(const std::string& source, const std::string& name);
 
   std::int64_t begin_document(const DocumentRow& document);
   void add_chunks(std::int64_t document, std::string_view title, std::span<const NewChunk> chunks);
   void finish_document(std::int64_t document, const DocumentRow& final_row);
   void remove_document(std::int64_t document);
+  /// Removes a document and remembers it: its file holds others and will be taken in again.
+  void remove_for_good(const DocumentRow& document);
+  /// Forgets what was removed out of a source, but for the names that it still holds.
+  void forget_removed(const std::string& source, const std::unordered_set<std::string>* still_held = nullptr);
   /// Removes what a killed run began and never finished. Returns how many.
   std::int64_t remove_unfinished();
 

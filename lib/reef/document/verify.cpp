@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
 #include <set>
 
 #include "reef/core/cancel.h"
@@ -21,64 +22,46 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr const char* kNextRun = "the next 'reef-index ingest' or 'remove' of this scope mends it";
+constexpr const char* kRestore = "restore it from a backup, or remove what is in the folder and ingest the files again";
 
 class ScopeCheck {
  public:
-  ScopeCheck(const tree::Tree& tree, const tree::Scope& scope, VerifyReport& report)
-      : tree_(tree), scope_(scope), folder_(tree.vectors(scope)), report_(report) {}
+  /// `registry` is null when it is gone or damaged.
+  ScopeCheck(const tree::Tree& tree, const tree::Scope& scope, Registry* registry, VerifyReport& report)
+      : tree_(tree), scope_(scope), folder_(tree.vectors(scope)), registry_(registry), report_(report) {}
 
-  void run(std::chrono::milliseconds wait, Progress& progress) {
+  /// Returns whether every document's file is known, so that an original that nothing knows belongs to none.
+  bool run(std::chrono::milliseconds wait, Progress& progress) {
+    // Held to the end: what a run writes meanwhile would look like what a killed one left.
+    const auto lock = io::LockFile::for_reading(folder_ / ".lock", wait);
+    if (!has_metadata()) return true;
     report_.scopes.push_back(scope_.name());
-    const io::LockFile lock(folder_ / ".lock", wait);
-    io::Database database(folder_ / "metadata.sqlite", io::OpenMode::read);
-    io::require_version(database, Store::kVersion);
+    io::Database database;
+    try {
+      database = io::Database(folder_ / "metadata.sqlite", io::OpenMode::read);
+      io::require_version(database, Store::kVersion);
+    } catch (const Error& error) {
+      if (error.code() != Errc::corrupt) throw;
+      add("metadata.sqlite", error.what(), kRestore);
+      return false;
+    }
     progress.begin("checking " + scope_.name(), 0, ProgressUnit::items);
     if (const std::string broken = database.integrity(); !broken.empty()) {
-      add("metadata.sqlite", "SQLite: " + broken, "restore it from a backup, or remove the folder and ingest again");
-      return;
+      add("metadata.sqlite", "SQLite: " + broken, kRestore);
+      return false;
     }
     check_text_index(database);
     for (const vector::StoreFault& fault : vector::verify_store(folder_, database))
-      add(fault.file, fault.what,
-          fault.mends_itself ? kNextRun : "restore it from a backup, or remove the folder and ingest again",
-          fault.mends_itself);
+      add(fault.file, fault.what, fault.mends_itself ? kNextRun : fault.next_step, fault.mends_itself);
     check_rows(database);
     check_id_mapping(database);
     check_leftovers(folder_);
-    check_leftovers(Originals(tree_, scope_).staging());
+    const Originals originals(tree_, scope_);
+    check_leftovers(originals.staging());
     count(database);
+    const bool known = registry_ && check_registry(database, originals, progress);
     progress.end();
-  }
-
-  void check_registry(Registry& registry, const Originals& originals, Progress& progress) {
-    io::Database database(folder_ / "metadata.sqlite", io::OpenMode::read);
-    auto documents = database.prepare("SELECT count(*) FROM documents WHERE source = ? AND finished");
-    for (const Source& source : registry.list(scope_)) {
-      check_interrupt();
-      known_.insert(source.path);
-      if (source.state == SourceState::pending || source.state == SourceState::removing) {
-        add("documents.sqlite",
-            fmt::format("{} is {}: a run was ended in the middle of it", io::shown(source.path),
-                        state_name(source.state)),
-            kNextRun, true);
-        continue;
-      }
-      if (source.state != SourceState::done) continue;
-      documents.bind(1, source.path).step();
-      if (documents.integer(0) != source.documents)
-        add("documents.sqlite",
-            fmt::format("{} gave {} documents, the store holds {}", io::shown(source.path), source.documents,
-                        documents.integer(0)),
-            "remove that file with 'reef-index remove', then ingest it again");
-      documents.reset();
-      check_original(source, originals);
-      progress.advance(1);
-    }
-    auto orphans = database.prepare("SELECT DISTINCT source FROM documents WHERE finished");
-    while (orphans.step())
-      if (const std::string path(orphans.text(0)); !known_.contains(path))
-        add("metadata.sqlite", fmt::format("documents of {}, which the registry does not know", io::shown(path)),
-            "ingest that file again");
+    return known;
   }
 
  private:
@@ -90,6 +73,66 @@ class ScopeCheck {
     auto statement = database.prepare(sql);
     statement.step();
     return statement.integer(0);
+  }
+
+  /// False when the scope has no store, which is a fault where files were ingested into it.
+  bool has_metadata() {
+    std::error_code absent;
+    if (fs::file_size(folder_ / "metadata.sqlite", absent) > 0 && !absent) return true;
+    const char* const state = absent ? "gone" : "empty";
+    std::int64_t documents = 0;
+    if (registry_)
+      for (const Source& source : registry_->list(scope_)) documents += source.documents;
+    if (documents > 0)
+      add("metadata.sqlite", fmt::format("{}, and {} documents were ingested", state, documents), kRestore);
+    else if (!absent || holds_files())
+      add("metadata.sqlite", fmt::format("{}, and other files of a store are there", state), kRestore);
+    return false;
+  }
+
+  bool holds_files() const {
+    if (!internal::file_exists(folder_)) return false;
+    const fs::directory_iterator entries(folder_);
+    return std::any_of(begin(entries), end(entries),
+                       [](const auto& entry) { return entry.path().filename().string()[0] != '.'; });
+  }
+
+  bool check_registry(io::Database& database, const Originals& originals, Progress& progress) {
+    auto given = database.prepare(
+        "SELECT (SELECT count(*) FROM documents WHERE source = ?1 AND finished) + "
+        "(SELECT count(*) FROM removed_documents WHERE source = ?1)");
+    std::set<std::string> known;
+    for (const Source& source : registry_->list(scope_)) {
+      check_interrupt();
+      known.insert(source.path);
+      if (source.state == SourceState::pending || source.state == SourceState::removing) {
+        add("documents.sqlite",
+            fmt::format("{} is {}: a run was ended in the middle of it", io::shown(source.path),
+                        state_name(source.state)),
+            kNextRun, true);
+        continue;
+      }
+      if (source.state != SourceState::done) continue;
+      given.bind(1, source.path).step();
+      if (given.integer(0) != source.documents)
+        add("documents.sqlite",
+            fmt::format("{} gave {} documents, the store holds {}", io::shown(source.path), source.documents,
+                        given.integer(0)),
+            "ingest that file again");
+      given.reset();
+      check_original(source, originals);
+      progress.advance(1);
+    }
+    bool all_known = true;
+    auto sources = database.prepare("SELECT DISTINCT source FROM documents WHERE finished");
+    while (sources.step()) {
+      const std::string path(sources.text(0));
+      if (known.contains(path)) continue;
+      all_known = false;
+      add("metadata.sqlite", fmt::format("documents of {}, which the registry does not know", io::shown(path)),
+          "ingest that file again");
+    }
+    return all_known;
   }
 
   void check_text_index(io::Database& database) {
@@ -139,16 +182,15 @@ class ScopeCheck {
     if (beyond.integer(0) > 0)
       add("metadata.sqlite",
           fmt::format("{} chunks name vectors past the {} committed rows", beyond.integer(0), state.rows_total),
-          "restore the store from a backup, or remove the folder and ingest again");
+          kRestore);
     const std::int64_t dead = number(database, "SELECT count(*) FROM dead_rows");
     const std::int64_t alive = number(database, "SELECT count(*) FROM chunks WHERE vector_row IS NOT NULL");
     if (static_cast<std::uint64_t>(alive + dead) != state.rows_total)
       add("vectors.npy",
           fmt::format("{} rows, of which {} belong to chunks and {} are removed", state.rows_total, alive, dead),
-          "restore the store from a backup, or remove the folder and ingest again");
+          kRestore);
     if (number(database, "SELECT count(*) FROM chunks c JOIN dead_rows d ON d.row = c.vector_row") > 0)
-      add("metadata.sqlite", "a chunk names a removed vector",
-          "restore the store from a backup, or remove the folder and ingest again");
+      add("metadata.sqlite", "a chunk names a removed vector", kRestore);
     if (const auto unfinished = number(database, "SELECT count(*) FROM documents WHERE NOT finished"); unfinished > 0)
       add("metadata.sqlite",
           fmt::format("{} documents that a run began and never finished (no query sees them)", unfinished), kNextRun,
@@ -190,8 +232,8 @@ class ScopeCheck {
       if (error.code() == Errc::interrupted) throw;
       add("raw/" + raw.filename().string(), error.what(), again);
     }
-    if (!internal::file_exists(originals.processed_path(source.sha256)))
-      add("processed/" + source.sha256 + ".jsonl", "missing", again);
+    if (!internal::file_exists(originals.processed_path(source.sha256, source.extension)))
+      add("processed/" + source.sha256 + source.extension + ".jsonl", "missing", again);
   }
 
   void count(io::Database& database) {
@@ -204,18 +246,20 @@ class ScopeCheck {
   const tree::Tree& tree_;
   const tree::Scope& scope_;
   fs::path folder_;
+  Registry* registry_;
   VerifyReport& report_;
-  std::set<std::string> known_;
 };
 
-/// Files in raw/ and processed/ that no source of any scope needs.
+/// Files in raw/ and processed/ that no source of any scope needs. A run records its need before it makes a file and
+/// removes a file before it forgets the need, so that one that is still there after the look belongs to none.
 void check_unreferenced(const tree::Tree& tree, Registry& registry, VerifyReport& report) {
   for (const fs::path& folder : {tree.raw(), tree.processed()}) {
     if (!internal::file_exists(folder)) continue;
     for (const auto& entry : fs::directory_iterator(folder)) {
       const std::string name = entry.path().filename().string();
-      const std::string digest = name.substr(0, name.find('.'));
-      if (!digest.empty() && registry.references(digest) > 0) continue;
+      const fs::path original = folder == tree.processed() ? fs::path(name).stem() : fs::path(name);
+      if (registry.references(original.stem().string(), original.extension().string()) > 0) continue;
+      if (!internal::file_exists(entry.path())) continue;
       report.faults.push_back(
           {"all", folder.filename().string() + "/" + io::shown(name), "belongs to no document", "remove it", false});
     }
@@ -235,33 +279,52 @@ std::uint64_t folder_bytes(const fs::path& folder) {
 
 }  // namespace
 
-std::vector<tree::Scope> scopes_with_store(const tree::Tree& tree, const std::vector<std::string>& personas) {
-  std::vector<tree::Scope> scopes;
-  if (Snapshot::exists(tree.vectors(tree::Scope::shared()))) scopes.push_back(tree::Scope::shared());
-  for (const std::string& id : personas)
-    if (const auto scope = tree::Scope::persona(id); Snapshot::exists(tree.vectors(scope))) scopes.push_back(scope);
+std::vector<tree::Scope> scopes_of(const tree::Tree& tree, const std::vector<std::string>& personas) {
+  std::vector<tree::Scope> scopes{tree::Scope::shared()};
+  for (const std::string& id : personas) scopes.push_back(tree::Scope::persona(id));
+  // A persona that was taken out of personas.yaml keeps its documents.
+  if (internal::file_exists(tree.registry()))
+    for (const tree::Scope& scope : Registry(tree.registry()).scopes())
+      if (std::find(scopes.begin(), scopes.end(), scope) == scopes.end()) scopes.push_back(scope);
   return scopes;
 }
+
+namespace {
+
+void add_registry_fault(VerifyReport& report, std::string what) {
+  report.faults.push_back(
+      {"all", "documents.sqlite", std::move(what), "restore it from a backup, or ingest every file again", false});
+}
+
+/// Null when it is not there or damaged.
+std::unique_ptr<Registry> open_registry(const tree::Tree& tree, VerifyReport& report) {
+  if (!internal::file_exists(tree.registry())) return nullptr;
+  auto registry = std::make_unique<Registry>(tree.registry());
+  const std::string broken = registry->database().integrity();
+  if (broken.empty()) return registry;
+  add_registry_fault(report, "SQLite: " + broken);
+  return nullptr;
+}
+
+}  // namespace
 
 VerifyReport verify(const tree::Tree& tree, const std::vector<tree::Scope>& scopes, std::chrono::milliseconds wait,
                     Progress& progress) {
   VerifyReport report;
-  std::optional<Registry> registry;
-  if (internal::file_exists(tree.registry())) {
-    registry.emplace(tree.registry());
-    if (const std::string broken = registry->database().integrity(); !broken.empty()) {
-      report.faults.push_back({"all", "documents.sqlite", "SQLite: " + broken, "restore it from a backup", false});
-      registry.reset();
-    }
-  }
+  const auto registry = open_registry(tree, report);
+  bool all_known = registry != nullptr;
   for (const tree::Scope& scope : scopes) {
     check_interrupt();
-    const Originals originals(tree, scope);
-    ScopeCheck check(tree, scope, report);
-    check.run(wait, progress);
-    if (registry) check.check_registry(*registry, originals, progress);
+    all_known &= ScopeCheck(tree, scope, registry.get(), report).run(wait, progress);
   }
-  if (registry) check_unreferenced(tree, *registry, report);
+  if (report.documents > 0 && !internal::file_exists(tree.registry()))
+    add_registry_fault(report, "gone, and there are documents that were ingested");
+  // Where the registry forgot a file, its original looks like one that nobody needs; so it would for a scope that was
+  // not looked at.
+  if (registry)
+    for (const tree::Scope& scope : registry->scopes())
+      all_known &= std::find(scopes.begin(), scopes.end(), scope) != scopes.end();
+  if (all_known) check_unreferenced(tree, *registry, report);
   return report;
 }
 
@@ -271,6 +334,7 @@ StatReport stat(const tree::Tree& tree, const std::vector<tree::Scope>& scopes) 
   std::optional<Registry> registry;
   if (internal::file_exists(tree.registry())) registry.emplace(tree.registry());
   for (const tree::Scope& scope : scopes) {
+    if (!Snapshot::exists(tree.vectors(scope))) continue;
     Snapshot snapshot(tree.vectors(scope), scope);
     const auto& state = snapshot.vectors().state();
     ScopeStat stat;

@@ -28,8 +28,9 @@ struct VerifyReport {
 
 /// Compares everything that belongs together: databases with themselves, full-text index with
 /// texts, vectors and codes with the commit point, id_mapping.json, the registry with the stores,
-/// originals with their digests. Reads everything, changes nothing. A scope that a run is writing
-/// now is waited for (`wait`), else Error{locked}.
+/// originals with their digests. Reads everything, changes nothing, and works on a read-only tree. A scope without a
+/// store is a fault only when something was ingested into it. One that a run is writing now is waited for (`wait`),
+/// else Error{locked}.
 VerifyReport verify(const tree::Tree& tree, const std::vector<tree::Scope>& scopes, std::chrono::milliseconds wait,
                     Progress& progress);
 
@@ -54,10 +55,11 @@ struct StatReport {
   std::vector<ScopeStat> scopes;
 };
 
+/// Of those scopes that have a store.
 StatReport stat(const tree::Tree& tree, const std::vector<tree::Scope>& scopes);
 
-/// The scopes that have a store: shared first, then personas by id.
-std::vector<tree::Scope> scopes_with_store(const tree::Tree& tree, const std::vector<std::string>& personas);
+/// The scopes that there are: shared first, then personas by id, then those that only the registry knows.
+std::vector<tree::Scope> scopes_of(const tree::Tree& tree, const std::vector<std::string>& personas);
 
 std::string to_text(const VerifyReport& report);
 std::string to_json(const VerifyReport& report);

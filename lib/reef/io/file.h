@@ -81,8 +81,13 @@ void copy_contents(int from, int to, const fs::path& from_path, const fs::path& 
 class LockFile {
  public:
   explicit LockFile(const fs::path& path, std::chrono::milliseconds wait = std::chrono::milliseconds{0});
+  /// Keeps writers out of what is only read, and writes nothing itself. Holds nothing where there is no lock file:
+  /// no writer has been there yet.
+  static LockFile for_reading(const fs::path& path, std::chrono::milliseconds wait);
 
  private:
+  LockFile(const fs::path& path, std::chrono::milliseconds wait, int flags);
+
   UniqueFd fd_;
 };
 

@@ -72,13 +72,24 @@ void sleep_for(milliseconds duration) {
 
 }  // namespace
 
-LockFile::LockFile(const fs::path& path, milliseconds wait) {
+LockFile::LockFile(const fs::path& path, milliseconds wait) : LockFile(path, wait, O_RDWR | O_CREAT) {
+  note_holder(fd_.get());
+}
+
+LockFile LockFile::for_reading(const fs::path& path, milliseconds wait) { return {path, wait, O_RDONLY}; }
+
+LockFile::LockFile(const fs::path& path, milliseconds wait, int flags) {
   constexpr milliseconds kFirstPause{5};
   constexpr milliseconds kLongestPause{250};
   const auto start = steady_clock::now();
   milliseconds pause = kFirstPause;
   while (true) {
-    fd_ = open_file(path, O_RDWR | O_CREAT);
+    try {
+      fd_ = open_file(path, flags);
+    } catch (const Error& error) {
+      if (flags != O_RDONLY || error.code() != Errc::not_found) throw;
+      return;
+    }
     while (!try_lock(fd_.get(), path)) {
       const auto waited = std::chrono::duration_cast<milliseconds>(steady_clock::now() - start);
       if (waited >= wait) throw_locked(fd_.get(), path);
@@ -88,7 +99,6 @@ LockFile::LockFile(const fs::path& path, milliseconds wait) {
     }
     if (still_named(fd_.get(), path)) break;
   }
-  note_holder(fd_.get());
 }
 
 }  // namespace reef::io

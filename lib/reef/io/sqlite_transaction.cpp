@@ -109,6 +109,10 @@ Database open_or_make(const fs::path& path, std::span<const char* const> migrati
 
 void require_version(Database& database, int version) {
   const std::int64_t found = version_of(database);
+  if (found == 0) {
+    throw Error(Errc::corrupt, fmt::format("{} holds nothing of ours", shown(database.path())),
+                "restore it from a backup");
+  }
   if (found > version) throw_newer(database, found, version);
   if (found < version) {
     throw Error(

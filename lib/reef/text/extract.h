@@ -16,6 +16,7 @@ namespace reef::text {
 struct Fault {
   std::uint64_t line = 0;  ///< from 1; 0: the whole file
   std::string reason;
+  bool unread = true;  ///< what stands there is not known; false: it is, and was left out
 };
 
 struct ExtractOptions {

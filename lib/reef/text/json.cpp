@@ -190,8 +190,10 @@ class FileEvents {
       document->id_is_place = document->id.empty();
       if (document->id_is_place) document->id = fmt::format("item-{}", index);
       if (const auto first = seen_.find_or_add(document->id, index + 1)) {
-        return faults_.add(0, fmt::format("element {}: id '{}' stands in element {} already, which is kept", index,
-                                          internal::shortened(document->id, 80), *first - 1));
+        return faults_.add(0,
+                           fmt::format("element {}: id '{}' stands in element {} already, which is kept", index,
+                                       internal::shortened(document->id, 80), *first - 1),
+                           false);
       }
     }
     ++documents_;

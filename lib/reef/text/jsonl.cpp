@@ -95,8 +95,11 @@ void JsonLinesParser::line(std::string_view bytes, std::uint64_t number) {
   document->id_is_place = document->id.empty();
   if (document->id_is_place) document->id = fmt::format("line-{}", number);
   if (const auto first = state_->seen.find_or_add(document->id, number)) {
-    return fault(number, fmt::format("id '{}' stands on line {} already, which is kept",
-                                     internal::shortened(document->id, 80), *first));
+    state_->faults.add(
+        number,
+        fmt::format("id '{}' stands on line {} already, which is kept", internal::shortened(document->id, 80), *first),
+        false);
+    return;
   }
   document->line = number;
   ++state_->documents;

@@ -102,6 +102,7 @@ struct StoreFault {
   std::string file;
   std::string what;
   bool mends_itself = false;
+  std::string next_step;  ///< of one that does not
 };
 
 /// Compares the files with the commit point: existence, shapes, dimension, rows, unit length and

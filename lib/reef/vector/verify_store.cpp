@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::uint64_t kWindowRows = 4096;
 constexpr const char* kNextAppend = "the next run that adds to the store";
+constexpr const char* kRestore = "restore the file from a backup, or remove what is in the folder and ingest again";
 
 /// Rows with one kind of fault: a whole file of them is one finding, not a million.
 struct RowFaults {
@@ -42,8 +43,8 @@ class Verifier {
   }
 
  private:
-  void add(const std::string& file, std::string what, bool mends_itself) {
-    faults_.push_back({io::shown(folder_ / file), std::move(what), mends_itself});
+  void add(const std::string& file, std::string what, bool mends_itself, std::string next_step = kRestore) {
+    faults_.push_back({io::shown(folder_ / file), std::move(what), mends_itself, std::move(next_step)});
   }
 
   void check_dead_rows() {
@@ -53,7 +54,7 @@ class Verifier {
     faults_.push_back({metadata_.path(),
                        fmt::format("{} removed rows are none of the store's {} (the first of them {})",
                                    query.integer(0), state_.rows_total, query.integer(1)),
-                       false});
+                       false, kRestore});
   }
 
   void check_files() {
@@ -61,7 +62,7 @@ class Verifier {
     try {
       vectors = internal::open_vectors(folder_, state_);
     } catch (const Error& e) {
-      add(state_.vectors_file, fmt::format("{}; {}", e.what(), e.hint()), false);
+      add(state_.vectors_file, e.what(), false);
       return;
     }
     check_count(state_.vectors_file, vectors->file(), state_.dim * sizeof(float));
@@ -120,18 +121,15 @@ class Verifier {
         miscoded.add(row);
       }
     }
-    const std::string restore = "restore the file from a backup, or build the store again from its texts";
     if (infinite.count > 0) {
-      add(state_.vectors_file, fmt::format("{} holds values that are not finite; {}", infinite.rows(), restore), false);
+      add(state_.vectors_file, infinite.rows() + " holds values that are not finite", false);
     }
     if (stretched.count > 0) {
-      add(state_.vectors_file, fmt::format("{} is not of unit length; {}", stretched.rows(), restore), false);
+      add(state_.vectors_file, stretched.rows() + " is not of unit length", false);
     }
     if (miscoded.count > 0) {
-      add(state_.codes_file,
-          fmt::format("{} does not match its vector; remove the file, and {} makes it again", miscoded.rows(),
-                      kNextAppend),
-          false);
+      add(state_.codes_file, miscoded.rows() + " does not match its vector", false,
+          fmt::format("remove the file, and {} makes it again", kNextAppend));
     }
   }
 

@@ -38,8 +38,7 @@ struct Fixture : test::TreeFixture {
   std::string in() { return (dir / "in").string(); }
 
   document::VerifyReport verify() {
-    return document::verify(tree, document::scopes_with_store(tree, {"alice"}), std::chrono::milliseconds(0),
-                            no_progress());
+    return document::verify(tree, document::scopes_of(tree, {"alice"}), std::chrono::milliseconds(0), no_progress());
   }
   void require_sound() {
     for (const auto& fault : verify().faults) FAIL(fault.scope << " " << fault.file << ": " << fault.what);
@@ -384,4 +383,119 @@ TEST_CASE_FIXTURE(Fixture, "a document named twice is removed once, by a dry run
     CHECK(report.removed.size() == 1);
     CHECK(report.not_found == std::vector<std::string>{"absent"});
   }
+}
+
+TEST_CASE_FIXTURE(Fixture, "an id that moves between two files of one run is never lost") {
+  const auto line = [](const char* id) { return fmt::format("{{\"id\":\"{0}\",\"text\":\"Text of {0}.\"}}\n", id); };
+  for (const bool giver_first : {true, false}) {
+    CAPTURE(giver_first);
+    const auto a = write("a.jsonl", line("a1") + line("a2")), b = write("b.jsonl", line("b1"));
+    ingest({in()});
+    write("a.jsonl", line("a1"));
+    write("b.jsonl", line("b1") + line("a2"));
+    const auto report = giver_first ? ingest({a.string(), b.string()}) : ingest({b.string(), a.string()});
+    CHECK(report.faults.empty());
+    CHECK(documents() == 3);
+    require_sound();
+  }
+  // Two files that exchange an id each.
+  write("a.jsonl", line("b1") + line("a1"));
+  write("b.jsonl", line("a2"));
+  CHECK(ingest({in()}).faults.empty());
+  CHECK(documents() == 3);
+  require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture, "lines that are gone go, beside a line that comes twice") {
+  const std::string twice = "{\"id\":\"x\",\"text\":\"One.\"}\n{\"id\":\"x\",\"text\":\"Two.\"}\n";
+  const auto path = write("set.jsonl", twice + "{\"id\":\"y\",\"text\":\"Yodel.\"}\n");
+  CHECK(ingest({path.string()}).faults.size() == 1);
+  CHECK(documents() == 2);
+  write("set.jsonl", twice);
+  CHECK(ingest({path.string()}).removed == 1);
+  CHECK(documents() == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "one document removed out of a file stays away until its text changes") {
+  const auto line = [](const char* id, const char* text) {
+    return fmt::format("{{\"id\":\"{}\",\"text\":\"{}\"}}\n", id, text);
+  };
+  const auto path = write("set.jsonl", line("r1", "One.") + line("r2", "Two.") + line("r3", "Three."));
+  ingest({path.string()});
+  document::RemoveOptions options;
+  options.documents = {"r1"};
+  document::remove(tree, options);
+  require_sound();
+  CHECK(ingest({path.string()}).unchanged == 1);
+  CHECK(documents() == 2);
+  // Another line changes, so that the whole file is read again.
+  write("set.jsonl", line("r1", "One.") + line("r2", "Second.") + line("r3", "Three."));
+  CHECK(ingest({path.string()}).replaced == 1);
+  CHECK(documents() == 2);
+  require_sound();
+  write("set.jsonl", line("r1", "First.") + line("r2", "Second.") + line("r3", "Three."));
+  CHECK(ingest({path.string()}).added == 1);
+  CHECK(documents() == 3);
+  require_sound();
+  options.documents = {"r1", "r2", "r3"};
+  CHECK(document::remove(tree, options).removed.size() == 3);
+  CHECK(std::filesystem::is_empty(tree.raw()));
+  require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture, "prune does not take an unmounted folder for an empty one") {
+  write("mnt/a.txt", "Some text.");
+  write("mnt/b.txt", "Other text.");
+  auto with_prune = options({(dir / "in/mnt").string()});
+  with_prune.prune = true;
+  ingest(with_prune);
+  std::filesystem::rename(dir / "in/mnt", dir / "away");
+  std::filesystem::create_directory(dir / "in/mnt");
+  for (const bool dry_run : {true, false}) {
+    with_prune.dry_run = dry_run;
+    CHECK_THROWS_WITH_AS(ingest(with_prune), doctest::Contains("2 files were ingested"), Error);
+  }
+  CHECK(documents() == 2);
+  with_prune.force = true;
+  CHECK(ingest(with_prune).removed == 2);
+  CHECK(documents() == 0);
+  require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture, "equal bytes of two formats keep two texts") {
+  write("o.txt", "<p>Some text.</p>");
+  write("o.md", "<p>Some text.</p>");
+  ingest({in()});
+  CHECK(std::distance(std::filesystem::directory_iterator(tree.processed()), {}) == 2);
+  require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture, "verify misses what is gone") {
+  write("a.txt", "Some text.");
+  ingest({in()});
+  const auto shared = tree.vectors(tree::Scope::shared());
+  const auto only_fault = [&] {
+    const auto report = verify();
+    REQUIRE(report.faults.size() == 1);
+    return report.faults[0].file + ": " + report.faults[0].what;
+  };
+  std::filesystem::copy(shared / "metadata.sqlite", dir / "metadata");
+  for (const bool empty : {false, true}) {
+    std::filesystem::remove(shared / "metadata.sqlite");
+    if (empty) std::ofstream(shared / "metadata.sqlite").flush();
+    CHECK(only_fault().find(empty ? "metadata.sqlite: empty" : "metadata.sqlite: gone") == 0);
+    // Nor does a run begin a new store over the vectors of the old one.
+    CHECK_THROWS_WITH_AS(ingest({in()}), doctest::Contains("metadata.sqlite"), Error);
+  }
+  std::filesystem::copy(dir / "metadata", shared / "metadata.sqlite",
+                        std::filesystem::copy_options::overwrite_existing);
+  require_sound();
+  std::filesystem::remove(tree.registry());
+  CHECK(only_fault().find("documents.sqlite: gone") == 0);
+  // A new registry knows nothing of the older originals, which is no reason to remove them.
+  const auto other = write("b.txt", "Other text.");
+  ingest({other.string()});
+  for (const auto& fault : verify().faults) CHECK(fault.next_step.find("ingest that file again") == 0);
+  ingest({in()});
+  require_sound();
 }

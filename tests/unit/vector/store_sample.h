@@ -60,12 +60,13 @@ class SampleStore {
     return true;
   }
 
-  /// "file: what" of every fault whose mends_itself is as asked; all of them when not asked.
+  /// "file: what; next step" of every fault whose mends_itself is as asked; all of them when not asked.
   std::vector<std::string> faults(std::optional<bool> mends_itself = std::nullopt) {
     std::vector<std::string> found;
     for (const vector::StoreFault& fault : vector::verify_store(folder(), metadata_)) {
       if (mends_itself && fault.mends_itself != *mends_itself) continue;
-      found.push_back(std::filesystem::path(fault.file).filename().string() + ": " + fault.what);
+      found.push_back(std::filesystem::path(fault.file).filename().string() + ": " + fault.what + "; " +
+                      fault.next_step);
     }
     return found;
   }

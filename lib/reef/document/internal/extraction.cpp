@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -28,25 +29,34 @@ class Extraction::Digest {
  public:
   Digest(const text::Document& document, const std::vector<std::string>& tags, const std::string& mode) {
     for (const std::string& part : {document.title, document.created, mode, fmt::format("{}", fmt::join(tags, "\n"))}) {
-      hash_.update(part);
-      hash_.update(std::string_view("\0", 1));
+      add(part);
     }
   }
-  void add(std::string_view text) { hash_.update(text); }
+  void add(const text::Document& part) {
+    add(part.text);
+    // What chunks take from blocks: where they may be cut, and what they cite.
+    for (const text::Block& block : part.blocks)
+      add(fmt::format("{} {} {} {} {}", block.start, block.end, block.page, block.verbatim, block.heading_path));
+  }
   std::string finish() { return io::to_hex(hash_.finish()); }
 
  private:
+  void add(std::string_view text) {
+    hash_.update(text);
+    hash_.update(std::string_view("\0", 1));
+  }
+
   io::Sha256 hash_;
 };
 
 struct Extraction::Current {
   std::shared_ptr<OpenDocument> open;  ///< null: the document is left out
   std::optional<Digest> digest;
-  std::string stored_sha256;  ///< of this document as the store has it from this file; "" otherwise
+  std::string stored_sha256;  ///< of this document as the store has it from this file, or as it was removed
 };
 
 Extracted Extraction::run(const Originals& originals, text::ExtractOptions options) {
-  ProcessedWriter processed(originals, sha256_);
+  ProcessedWriter processed(originals, sha256_, source_.extension);
   options.stream = source_.text_only;
   options.scratch = originals.staging();
   const auto raw = originals.raw_path(sha256_, source_.extension);
@@ -65,6 +75,7 @@ Extracted Extraction::run(const Originals& originals, text::ExtractOptions optio
         throw;
       }
     });
+    result_.unread = std::any_of(faults.begin(), faults.end(), [](const text::Fault& fault) { return fault.unread; });
     result_.faults.insert(result_.faults.end(), faults.begin(), faults.end());
   } catch (const Error& error) {
     if (store_error || error.code() == Errc::interrupted) throw;
@@ -73,9 +84,10 @@ Extracted Extraction::run(const Originals& originals, text::ExtractOptions optio
   }
   processed.commit();
   if (undated > 0)
-    log_warn("{}: {} with a date that is not RFC 3339, as '{}', taken in without one; --since and --until pass over {}",
-             io::shown(source_.path), undated == 1 ? "one document" : fmt::format("{} documents", undated),
-             ellipsis(printable(undated_example), 40), undated == 1 ? "it" : "them");
+    log_warn(
+        "{}: {} with a date that is not RFC 3339, as '{}', taken in without one; to --since and --until {} from today",
+        io::shown(source_.path), undated == 1 ? "one document" : fmt::format("{} documents", undated),
+        ellipsis(printable(undated_example), 40), undated == 1 ? "it is" : "they are");
   return std::move(result_);
 }
 
@@ -93,7 +105,7 @@ void Extraction::take(text::Document& document) {
   const auto current = document.last_part ? std::exchange(current_, nullptr) : current_;
   if (!current->open) return progress_.advance(document.text.size());
   DocumentRow& row = current->open->row;
-  current->digest->add(document.text);
+  current->digest->add(document);
   if (document.last_part) row.sha256 = current->digest->finish();
   if (first_part && document.last_part && row.sha256 == current->stored_sha256)
     return progress_.advance(document.text.size());
@@ -106,14 +118,14 @@ bool Extraction::begin(const text::Document& document) {
   row.name = name_of(document);
   row.source = source_.path;
   row.title = document.title;
-  row.raw_sha256 = sha256_;
   row.format = source_.format;
   row.created = document.created;
   row.added = to_rfc3339(now());
   row.tags = source_.tags;
   row.tags.insert(row.tags.end(), document.tags.begin(), document.tags.end());
   if (result_.names.contains(row.name)) {
-    result_.faults.push_back({document.line, fmt::format("id '{}' comes a second time; the first is kept", row.name)});
+    result_.faults.push_back(
+        {document.line, fmt::format("id '{}' comes a second time; the first is kept", row.name), false});
     return false;
   }
   const auto old = store_.find(row.name);
@@ -121,7 +133,9 @@ bool Extraction::begin(const text::Document& document) {
   if (owner != source_.path) {
     if (is_alive(registry_, store_.scope(), owner)) {
       result_.faults.push_back(
-          {document.line, fmt::format("id '{}' already comes from {}; that one is kept", row.name, io::shown(owner))});
+          {document.line, fmt::format("id '{}' already comes from {}; that one is kept", row.name, io::shown(owner)),
+           false});
+      result_.contested = true;
       return false;
     }
     result_.former_owners.insert(owner);
@@ -130,6 +144,7 @@ bool Extraction::begin(const text::Document& document) {
   current_->open->with_vectors = embedder_ != nullptr;
   current_->open->replaces = old.has_value();
   if (old && old->source == source_.path) current_->stored_sha256 = old->sha256;
+  if (!old) current_->stored_sha256 = store_.removed_sha256(source_.path, row.name);
   current_->digest.emplace(document, row.tags, embedder_ ? embedder_->identity().digest : "text");
   return true;
 }

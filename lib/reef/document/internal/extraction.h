@@ -20,6 +20,8 @@ namespace reef::document::internal {
 /// What one file gave.
 struct Extracted {
   std::vector<text::Fault> faults;
+  bool unread = false;                    ///< some of the file's documents are not known
+  bool contested = false;                 ///< some of its ids belong to another file
   std::unordered_set<std::string> names;  ///< of the documents that are its own
   std::set<std::string> former_owners;    ///< paths of sources that lost a document to this one
 };

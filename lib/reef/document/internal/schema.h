@@ -47,6 +47,18 @@ CREATE VIRTUAL TABLE chunks_fts USING fts5(
 CREATE TABLE chunk_map (page INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;
 )sql";
 
+/// Version 2. removed_documents: what was removed out of a file that holds more, so that taking the file
+/// in again does not bring it back; in this database, because one transaction must do both.
+inline constexpr const char* kRemovedDocuments = R"sql(
+CREATE TABLE removed_documents (
+  name TEXT PRIMARY KEY,
+  source TEXT NOT NULL,
+  sha256 TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX removed_documents_source ON removed_documents(source);
+ALTER TABLE documents DROP COLUMN raw_sha256;
+)sql";
+
 /// FTS5's %_docsize row: one SQLite varint for each column, the number of its words.
 std::uint32_t sum_of_varints(std::span<const std::uint8_t> bytes);
 

@@ -50,6 +50,25 @@ void require_fits(const InputFile& file, const FileStamp& stamp, const text::Ext
                     "raise ingest.max_file_bytes in system.yaml, or pass --text-only to stream it without vectors"});
 }
 
+bool is_below(const std::string& path, const std::string& folder) {
+  return path.starts_with(folder == "/" ? folder : folder + "/");
+}
+
+void require_folders_there(const std::vector<Source>& sources, const InputFiles& input) {
+  for (const std::string& folder : input.folders) {
+    const auto below = [&](const std::string& path) { return is_below(path, folder); };
+    if (std::any_of(input.files.begin(), input.files.end(), [&](const auto& file) { return below(file.source); }))
+      continue;
+    const auto lost =
+        std::count_if(sources.begin(), sources.end(), [&](const auto& known) { return below(known.path); });
+    if (lost == 0) continue;
+    throw Error(Errc::failed,
+                fmt::format("{} holds no files, and {} {} ingested from it; is it not mounted?", io::shown(folder),
+                            lost, lost == 1 ? "file was" : "files were"),
+                "nothing was removed; pass --force if they are gone for good");
+  }
+}
+
 std::string plain_extension(const std::filesystem::path& file) {
   constexpr std::size_t kLongest = 16;
   std::string extension = file.extension().string();
@@ -94,8 +113,7 @@ void drop_original(Registry& registry, Originals& originals, const std::string& 
   // The registry's write lock: no other scope may record a need for the file between the look and
   // the removal. Whoever records it later copies the file again.
   io::Transaction transaction(registry.database());
-  if (registry.references(sha256, extension) == 0) originals.remove_raw(sha256, extension);
-  if (registry.references(sha256) == 0) originals.remove_processed(sha256);
+  if (registry.references(sha256, extension) == 0) originals.remove(sha256, extension);
   transaction.commit();
 }
 
@@ -114,14 +132,18 @@ std::vector<std::string> remove_source(Store& store, Registry& registry, Origina
     transaction.commit();
     removed.push_back(document.name);
   }
+  {
+    io::Transaction transaction(store.database());
+    store.forget_removed(source.path);
+    transaction.commit();
+  }
   // The row goes last: while it is there, a run that is killed here is finished by the next. In one
   // transaction, as in drop_original().
   io::Transaction transaction(registry.database());
   const std::vector<std::string> held{std::exchange(source.sha256, ""), std::exchange(source.next_sha256, "")};
   for (const std::string& sha256 : held) {
     if (sha256.empty()) continue;
-    if (registry.references(sha256, source.extension) <= 1) originals.remove_raw(sha256, source.extension);
-    if (registry.references(sha256) <= 1) originals.remove_processed(sha256);
+    if (registry.references(sha256, source.extension) <= 1) originals.remove(sha256, source.extension);
   }
   registry.erase(source.id);
   transaction.commit();
@@ -162,6 +184,8 @@ IngestReport plan_ingest(const tree::Tree& tree, const IngestOptions& options) {
                         (is_untouched(*old, stamp) || old->sha256 == io::to_hex(io::sha256_file(file.file)));
       if (same) {
         ++report.unchanged;
+      } else if (stamp.size == 0) {
+        report.faults.push_back({io::shown(file.source), 0, "it is empty", ""});
       } else if (!text::detect_format(file.file, options.extract)) {
         report.faults.push_back({io::shown(file.source), 0, "a binary file of no known kind", ""});
       } else {
@@ -173,10 +197,12 @@ IngestReport plan_ingest(const tree::Tree& tree, const IngestOptions& options) {
     }
   }
   if (options.prune && registry) {
-    for (const Source& source : registry->list(options.scope)) {
+    const auto sources = registry->list(options.scope);
+    if (!options.force) require_folders_there(sources, input);
+    for (const Source& source : sources) {
       const bool below = std::any_of(input.folders.begin(), input.folders.end(),
-                                     [&](const std::string& folder) { return source.path.starts_with(folder + "/"); });
-      if (below && !file_exists(source.path)) report.remove.push_back(source.path);
+                                     [&](const std::string& folder) { return is_below(source.path, folder); });
+      if (below && is_gone(source.path)) report.remove.push_back(source.path);
     }
   }
   return report;

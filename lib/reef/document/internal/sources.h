@@ -53,6 +53,11 @@ bool is_untouched(const Source& source, const FileStamp& stamp);
 /// Throws InputError for a file over the limit whose text is to get vectors.
 void require_fits(const InputFile& file, const FileStamp& stamp, const text::ExtractOptions& limits, bool text_only);
 
+bool is_below(const std::string& path, const std::string& folder);
+/// For --prune. Throws Error{failed} for a folder without a file, of which `sources` know files: a drive that is not
+/// mounted must not empty the store.
+void require_folders_there(const std::vector<Source>& sources, const InputFiles& input);
+
 /// ".md" of a file's name, lower case; empty when it has none that is plain.
 std::string plain_extension(const std::filesystem::path& file);
 std::string replaced(std::string text, const std::string& from, const std::string& to);

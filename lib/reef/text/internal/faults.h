@@ -14,8 +14,8 @@ namespace reef::text::internal {
 /// fill the memory with reasons.
 class FaultList {
  public:
-  void add(std::uint64_t line, std::string reason) {
-    if (++count_ <= kNamed) faults_.push_back({line, std::move(reason)});
+  void add(std::uint64_t line, std::string reason, bool unread = true) {
+    if (++count_ <= kNamed) faults_.push_back({line, std::move(reason), unread});
   }
   std::uint64_t count() const { return count_; }
   std::vector<Fault> take() {

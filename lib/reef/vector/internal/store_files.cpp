@@ -39,7 +39,7 @@ void rebuild_codes(const std::filesystem::path& path, const NpyMatrix& vectors, 
 
 NpyMatrix open_vectors(const std::filesystem::path& folder, const StoreState& state) {
   const std::filesystem::path path = folder / state.vectors_file;
-  const char* const hint = "restore the file from a backup, or build the store again from its texts";
+  const char* const hint = "restore the file from a backup, or remove what is in the folder and ingest again";
   const auto damaged = [&](const std::string& why) { return Error(Errc::corrupt, why, hint); };
   try {
     NpyMatrix vectors(path, state.rows_total);
