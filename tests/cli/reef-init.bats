@@ -33,6 +33,35 @@ setup() {
   [ "$status" -eq 0 ]
 }
 
+@test "a persona is added in the form that the file has, or not at all" {
+  reef-init -q
+  printf 'personas:\n    bob:\n        name: B\n' >root/config/personas.yaml
+  run reef-init --persona dave
+  [ "$status" -eq 0 ]
+  grep -q '^    dave:$' root/config/personas.yaml
+  run reef-init --check
+  [ "$status" -eq 0 ]
+  echo '{personas: {bob: {name: B}, dave: {}}}' >root/config/personas.yaml
+  cp root/config/personas.yaml before
+  run reef-init --persona erin
+  [ "$status" -eq 2 ]
+  [[ "${lines[0]}" == *"personas.yaml:1: persona 'erin' cannot be added"* ]]
+  [[ "${lines[1]}" == *"hint: nothing was changed; write 'erin: {name: erin}' under 'personas' by hand"* ]]
+  cmp before root/config/personas.yaml
+  [ ! -e root/vectors/personas/erin ]
+}
+
+@test "an option never breaks a configuration file" {
+  reef-init -q
+  echo '{storage: {layout: minimal}, ingest: {max_file_bytes: 1MiB}}' >root/config/system.yaml
+  reef-init --layout standard -q
+  [ "$(cat root/config/system.yaml)" = '{storage: {layout: standard}, ingest: {max_file_bytes: 1MiB}}' ]
+  echo '{}' >root/config/models.yaml
+  run reef-init --embedding tiny
+  [ "$status" -eq 2 ]
+  [ "$(cat root/config/models.yaml)" = '{}' ]
+}
+
 @test "a dry run prints the plan and makes nothing" {
   run reef-init --persona alice --dry-run
   [ "$status" -eq 0 ]

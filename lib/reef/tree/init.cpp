@@ -10,9 +10,9 @@
 
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
-#include "reef/core/text.h"
 #include "reef/core/time.h"
 #include "reef/io/file.h"
+#include "reef/tree/internal/edit.h"
 #include "reef/tree/persona.h"
 
 namespace reef::tree {
@@ -42,73 +42,54 @@ void plan_folder(const Tree& tree, const std::string& relative, InitPlan& plan) 
   if (!info) plan.steps.push_back({InitStep::Kind::folder, relative, "new", ""});
 }
 
-/// Replaces the value on the line of a top-level or nested scalar key that stands in the file, or
-/// appends a top-level key. Keeps comments and order, which no YAML writer does.
-std::string with_scalar(const std::string& yaml, const std::string& section, const std::string& key,
-                        const std::string& value) {
-  std::string out;
-  bool done = false, inside = section.empty();
-  for (std::string_view rest = yaml; !rest.empty();) {
-    const auto end = std::min(rest.find('\n'), rest.size() - 1) + 1;
-    std::string line(rest.substr(0, end));
-    rest.remove_prefix(end);
-    if (!section.empty() && !line.empty() && line[0] != ' ' && line[0] != '#' && line[0] != '\n')
-      inside = line.starts_with(section + ":");
-    const std::string indent = section.empty() ? "" : "  ";
-    if (!done && inside && line.starts_with(indent + key + ":")) {
-      line = fmt::format("{}{}: {}\n", indent, key, value);
-      done = true;
-    }
-    out += line;
-  }
-  if (done) return out;
-  if (!out.empty() && out.back() != '\n') out += '\n';
-  return out +
-         (section.empty() ? fmt::format("{}: {}\n", key, value) : fmt::format("{}:\n  {}: {}\n", section, key, value));
-}
-
+/// A configuration file on its way to what was asked for, and what the plan says about it.
 struct ConfigEdit {
-  std::string text;
+  internal::ConfigText config;
   std::vector<std::string> about;
 };
 
-std::string config_text(const Tree& tree, const std::string& file, ConfigEdit& edit) {
+ConfigEdit open_config(const Tree& tree, const std::string& file) {
+  const fs::path path = tree.config(file);
+  ConfigEdit edit{{file.substr(0, file.find('.')), io::shown(path), ""}, {}};
   try {
-    return io::read_file(tree.config(file), 8 << 20);
+    edit.config.text = io::read_file(path, 8 << 20);
   } catch (const Error& error) {
     if (error.code() != Errc::not_found) throw;
+    edit.config.text = commented_file(edit.config.file);
+    edit.about.push_back("new");
   }
-  edit.about.push_back("new");
-  return commented_file(file.substr(0, file.find('.')));
+  return edit;
+}
+
+/// Sets `file: section.key`, unless it stands there so; in a new file every key stands.
+void set(ConfigEdit& edit, const Config& config, const std::string& section, const std::string& key,
+         const std::optional<std::string>& value) {
+  const std::string path = section.empty() ? key : section + "." + key;
+  const bool is_new = !edit.about.empty();
+  if (!value || (!is_new && config.text(edit.config.file, path) == *value)) return;
+  edit.config.text = internal::with_setting(edit.config, section, key, *value);
+  edit.about.push_back(fmt::format("{}: {}", path, *value));
+}
+
+void add_personas(ConfigEdit& edit, const Config& config, const std::vector<std::string>& ids) {
+  const auto known = personas(config);
+  std::set<std::string> there(known.begin(), known.end());
+  for (const std::string& id : ids) {
+    if (!there.insert(id).second) continue;
+    edit.config.text = internal::with_persona(edit.config, id, to_rfc3339(now()));
+    edit.about.push_back("persona " + id);
+  }
 }
 
 void plan_config(const Tree& tree, const InitOptions& options, const Config& config, InitPlan& plan) {
   for (const std::string file : kConfigFiles) {
-    ConfigEdit edit;
-    edit.text = config_text(tree, file, edit);
-    const bool is_new = !edit.about.empty();
-    if (file == "models.yaml" && options.embedding &&
-        (is_new || config.text("models", "default_embedding") != *options.embedding)) {
-      edit.text = with_scalar(edit.text, "", "default_embedding", *options.embedding);
-      edit.about.push_back("default_embedding: " + *options.embedding);
-    }
-    if (file == "system.yaml" && options.layout &&
-        (is_new || config.text("system", "storage.layout") != *options.layout)) {
-      edit.text = with_scalar(edit.text, "storage", "layout", *options.layout);
-      edit.about.push_back("storage.layout: " + *options.layout);
-    }
-    if (file == "personas.yaml") {
-      const auto known = personas(config);
-      std::set<std::string> added;
-      for (const std::string& id : options.personas) {
-        if (std::find(known.begin(), known.end(), id) != known.end() || !added.insert(id).second) continue;
-        edit.text = with_persona(edit.text, id, to_rfc3339(now()));
-        edit.about.push_back("persona " + id);
-      }
-    }
+    ConfigEdit edit = open_config(tree, file);
+    if (file == "models.yaml") set(edit, config, "", "default_embedding", options.embedding);
+    if (file == "system.yaml") set(edit, config, "storage", "layout", options.layout);
+    if (file == "personas.yaml") add_personas(edit, config, options.personas);
     if (!edit.about.empty())
       plan.steps.push_back(
-          {InitStep::Kind::file, "config/" + file, fmt::format("{}", fmt::join(edit.about, ", ")), edit.text});
+          {InitStep::Kind::file, "config/" + file, fmt::format("{}", fmt::join(edit.about, ", ")), edit.config.text});
   }
 }
 
@@ -179,7 +160,6 @@ void apply_init(const Tree& tree, InitPlan& plan) {
     else
       io::replace_file(path, step.content);
   }
-  Config::load(tree);  // an edit that broke a file must show now, not at the next query
   plan.applied = true;
 }
 

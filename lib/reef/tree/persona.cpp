@@ -38,14 +38,4 @@ void require_persona(const Config& config, const std::string& id) {
               fmt::format("add it with 'reef-init --persona {}'", id));
 }
 
-std::string with_persona(const std::string& yaml, const std::string& id, const std::string& created) {
-  std::string out = yaml;
-  if (!out.empty() && out.back() != '\n') out += '\n';
-  // "personas: {}" would close the mapping that the new entry belongs into.
-  if (const auto empty = out.find("personas: {}\n"); empty != std::string::npos)
-    out.replace(empty, std::string_view("personas: {}").size(), "personas:");
-  if (out.find("personas:") == std::string::npos) out += "personas:\n";
-  return out + fmt::format("  {0}:\n    name: {0}\n    created: \"{1}\"\n", id, created);
-}
-
 }  // namespace reef::tree

@@ -19,7 +19,4 @@ std::vector<std::string> personas(const Config& config);
 /// Throws Error{not_found} naming the nearest id and how to add one.
 void require_persona(const Config& config, const std::string& id);
 
-/// personas.yaml with one persona more, comments and order kept.
-std::string with_persona(const std::string& yaml, const std::string& id, const std::string& created);
-
 }  // namespace reef::tree

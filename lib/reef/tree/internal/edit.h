@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+
+namespace reef::tree::internal {
+
+/// One configuration file, as its operator wrote it.
+struct ConfigText {
+  std::string file;   ///< "personas"
+  std::string shown;  ///< its path as messages show it
+  std::string text;
+};
+
+/// Both keep comments, order, indent and line ends, which no YAML writer does, and read the result
+/// back: a text that would not say all that it said before, and the new value besides, is never
+/// returned. What cannot be edited so (mappings in braces, aliases) is Error{usage}, naming file
+/// and line, with what to write by hand.
+
+/// The text with `key` of `section` (a top-level key; "" for the file itself) set to `value`, a
+/// plain word.
+std::string with_setting(const ConfigText& config, const std::string& section, const std::string& key,
+                         const std::string& value);
+/// The text with one persona more.
+std::string with_persona(const ConfigText& config, const std::string& id, const std::string& created);
+
+}  // namespace reef::tree::internal

@@ -1,0 +1,84 @@
+#include "reef/tree/internal/edit.h"
+
+#include <doctest/doctest.h>
+
+#include "reef/core/error.h"
+#include "reef/tree/config.h"
+#include "reef/tree/persona.h"
+
+using namespace reef;
+using namespace reef::tree;
+
+namespace {
+
+constexpr const char* kDay = "2026-01-02T03:04:05Z";
+
+std::string with_persona(const std::string& yaml, const std::string& id) {
+  return internal::with_persona({"personas", "p.yaml", yaml}, id, kDay);
+}
+std::string with_layout(const std::string& yaml, const std::string& layout) {
+  return internal::with_setting({"system", "s.yaml", yaml}, "storage", "layout", layout);
+}
+std::vector<std::string> ids_in(const std::string& yaml) { return personas(Config::parse("personas", yaml, "p.yaml")); }
+
+}  // namespace
+
+TEST_CASE("a persona is added to whatever was there first") {
+  for (const char* start : {"", "# only a comment", "---\n", "personas: {}\n", "personas: {}  # none\n", "personas:\n",
+                            "personas:", "# c\npersonas: {}\n", "# personas: {}\npersonas:\n", "# see personas:\n"}) {
+    CAPTURE(start);
+    CHECK(ids_in(with_persona(start, "bob")) == std::vector<std::string>{"bob"});
+  }
+  CHECK(ids_in(commented_file("personas")).empty());
+  CHECK(ids_in(with_persona(commented_file("personas"), "bob")) == std::vector<std::string>{"bob"});
+  CHECK(ids_in(with_persona(with_persona("", "null"), "0")) == std::vector<std::string>{"0", "null"});
+}
+
+TEST_CASE("a new persona stands as the others do, comments and order kept") {
+  const std::string two = "# ours\npersonas:\n  zoe:\n    name: Zoe  # the first\n";
+  CHECK(with_persona(two, "al") == two + "  al:\n    name: al\n    created: \"" + kDay + "\"\n");
+  const std::string four = "personas:\n    bob:\n        name: B";
+  CHECK(with_persona(four, "al") == four + "\n    al:\n        name: al\n        created: \"" + kDay + "\"\n");
+  const std::string mixed = "personas:\n bob:\n zoe:\n     name: B\n";
+  CHECK(with_persona(mixed, "al") == mixed + " al:\n     name: al\n     created: \"" + kDay + "\"\n");
+  const std::string windows = "personas:\r\n  bob:\r\n    name: B\r\n";
+  CHECK(with_persona(windows, "al") == windows + "  al:\r\n    name: al\r\n    created: \"" + kDay + "\"\r\n");
+}
+
+TEST_CASE("a new persona goes to the end of the mapping, wherever that is") {
+  const std::string mapping = "personas:\n  bob: {name: B}\n  # end of ours\n";
+  const std::string added = std::string("  al:\n    name: al\n    created: \"") + kDay + "\"\n";
+  for (const std::string rest : {"", "\n\n", "# vim: et\n", "\n# a note\n", "...\n"}) {
+    CAPTURE(rest);
+    CHECK(with_persona(mapping + rest, "al") == mapping + added + rest);
+  }
+}
+
+TEST_CASE("a setting is changed where it stands, and nothing else") {
+  CHECK(with_layout("storage:\n    layout: minimal  # one\n", "standard") == "storage:\n    layout: standard  # one\n");
+  CHECK(with_layout("storage:\r\n  layout: \"minimal\"\r\n", "standard") == "storage:\r\n  layout: standard\r\n");
+  CHECK(with_layout("storage: {layout: minimal}\n", "standard") == "storage: {layout: standard}\n");
+  CHECK(with_layout("storage:\n  layout:\ningest:\n", "standard") == "storage:\n  layout: standard\ningest:\n");
+  CHECK(with_layout("storage:\n\ningest:\n  max_file_bytes: 1\n", "standard") ==
+        "storage:\n  layout: standard\n\ningest:\n  max_file_bytes: 1\n");
+  CHECK(with_layout("# storage:\ningest:", "standard") == "# storage:\ningest:\nstorage:\n  layout: standard\n");
+}
+
+TEST_CASE("what cannot be edited is said, with the place and what to write") {
+  for (const char* yaml :
+       {"{personas: {bob: {name: B}}}", "personas: {bob: {name: B}}\n", "personas: {\n}\n", "personas: ~\n",
+        "? personas\n: bob: {name: B}\n", "personas:\n  bob:\n    name: |+\n      B\n\n\n", "---\n# none\n...\n"}) {
+    CAPTURE(yaml);
+    CHECK_THROWS_WITH_AS(with_persona(yaml, "al"), doctest::Contains("p.yaml:1: persona 'al' cannot be added"), Error);
+  }
+  try {
+    with_persona("# ours\npersonas: {bob: {name: B}}\n", "al");
+  } catch (const Error& error) {
+    CHECK(error.code() == Errc::usage);
+    CHECK(std::string(error.what()).starts_with("p.yaml:2: "));
+    CHECK(error.hint().find("'al: {name: al}' under 'personas'") != std::string::npos);
+  }
+  CHECK_THROWS_WITH_AS(with_layout("{ingest: {max_file_bytes: 1}}\n", "standard"),
+                       doctest::Contains("s.yaml:1: storage.layout cannot be set"), Error);
+  CHECK_THROWS_AS(with_layout("storage:\n  layout: >\n    minimal\n", "standard"), Error);
+}
