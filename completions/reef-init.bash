@@ -10,8 +10,9 @@ _reef_init() {
     *:--persona) ;;
     *:--layout) words='minimal standard enterprise' ;;
     *:--embedding) ;;
+    *:--wait) ;;
     *) case $verb:$cur in
-      :-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color --persona --layout --embedding --check --dry-run -n' ;;
+      :-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color --persona --layout --embedding --check --dry-run -n --wait' ;;
     esac ;;
   esac
   if [[ $kind ]]; then

@@ -12,3 +12,4 @@ complete -c reef-init -l layout -x -a 'minimal standard enterprise' -d 'Drives t
 complete -c reef-init -l embedding -x -d 'Model that makes vectors (default: all-MiniLM-L6-v2)'
 complete -c reef-init -l check -d 'Compare with the layout and change nothing; with -v print every value'
 complete -c reef-init -l dry-run -s n -d 'Print the plan and change nothing'
+complete -c reef-init -l wait -x -d 'Wait for another run to end (default: fail at once)'

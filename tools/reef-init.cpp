@@ -13,6 +13,7 @@ struct Options {
   tree::InitOptions init;
   bool check = false;
   bool dry_run = false;
+  std::chrono::milliseconds wait{0};
 };
 
 std::string values_text(const tree::CheckReport& report) {
@@ -31,8 +32,8 @@ int init(cli::Session& session, const Options& options) {
     session.show(report);
     return report.faults.empty() ? 0 : kStatusFault;
   }
-  auto plan = tree::plan_init(tree, options.init);
-  if (!options.dry_run) tree::apply_init(tree, plan);
+  const auto plan =
+      options.dry_run ? tree::plan_init(tree, options.init) : tree::apply_init(tree, options.init, options.wait);
   if (session.json() || !session.quiet()) session.show(plan);
   return 0;
 }
@@ -54,6 +55,7 @@ int main(int argc, char** argv) {
         auto* check = app.add_flag("--check", options->check,
                                    "Compare with the layout and change nothing; with -v print every value");
         cli::add_dry_run(app, options->dry_run);
+        cli::add_wait(app, options->wait);
         check->excludes("--persona")->excludes("--layout")->excludes("--embedding");
         app.footer("Example:\n  reef-init --root ./demo --persona alice\n\nThe manual: man reef-init");
         app.callback([options, &session] { session.choose([options, &session] { return init(session, *options); }); });

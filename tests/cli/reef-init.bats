@@ -62,6 +62,36 @@ setup() {
   [ "$(cat root/config/models.yaml)" = '{}' ]
 }
 
+@test "a run that waits for another one keeps what that one wrote" {
+  reef-init -q
+  exec 8>root/.reef-init.lock
+  flock 8
+  run reef-init --persona bob
+  [ "$status" -eq 6 ]
+  [[ "${lines[1]}" == *"hint:"*"--wait 10m"* ]]
+  run reef-init
+  [ "$status" -eq 0 ]
+  reef-init --persona bob --wait 30s -q 8>&- 3>&- &
+  sleep 0.5
+  printf 'personas:\n  carol:\n    name: Carol\n' >root/config/personas.yaml
+  flock -u 8
+  wait $!
+  grep -q '^  carol:$' root/config/personas.yaml
+  grep -q '^  bob:$' root/config/personas.yaml
+  [ -d root/vectors/personas/carol ]
+}
+
+@test "runs at once on a new tree lose no persona" {
+  for id in a b c d; do
+    reef-init --persona $id --wait 30s -q 3>&- &
+    pids+=($!)
+  done
+  for pid in "${pids[@]}"; do wait "$pid"; done
+  [ "$(grep -c '^  [a-d]:$' root/config/personas.yaml)" -eq 4 ]
+  run reef-init --check
+  [ "$status" -eq 0 ]
+}
+
 @test "a dry run prints the plan and makes nothing" {
   run reef-init --persona alice --dry-run
   [ "$status" -eq 0 ]

@@ -18,8 +18,7 @@ struct TreeFixture {
     const auto root = tree::Tree::at(dir / "tree");
     tree::InitOptions options;
     options.personas = {"alice"};
-    auto plan = tree::plan_init(root, options);
-    tree::apply_init(root, plan);
+    tree::apply_init(root, options);
     std::filesystem::create_directory(dir / "in");
     return tree::Tree::open(dir / "tree");
   }

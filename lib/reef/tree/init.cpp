@@ -18,6 +18,7 @@
 namespace reef::tree {
 namespace {
 
+constexpr const char* kLockFile = ".reef-init.lock";
 constexpr unsigned kFolderMode = 02750;
 const std::vector<std::string> kLayouts{"minimal", "standard", "enterprise"};
 constexpr const char* kConfigFiles[] = {"system.yaml", "models.yaml", "personas.yaml"};
@@ -114,6 +115,15 @@ void make_parents(const fs::path& path) {
   make_folder(path);
 }
 
+void apply(const Tree& tree, const InitStep& step) {
+  check_interrupt();
+  const fs::path path = tree.root() / step.path;
+  if (step.kind == InitStep::Kind::folder)
+    make_folder(step.path == "." ? tree.root() : path);
+  else
+    io::replace_file(path, step.content);
+}
+
 }  // namespace
 
 InitPlan plan_init(const Tree& tree, const InitOptions& options) {
@@ -143,24 +153,20 @@ InitPlan plan_init(const Tree& tree, const InitOptions& options) {
   return plan;
 }
 
-void apply_init(const Tree& tree, InitPlan& plan) {
-  if (plan.steps.empty()) {
-    plan.applied = true;
-    return;
-  }
-  make_parents(tree.root());
-  const io::LockFile lock(tree.root() / ".reef-init.lock");
-  io::remove_stale(tree.root());
-  if (stat_of(tree.root() / "config")) io::remove_stale(tree.root() / "config");
-  for (const InitStep& step : plan.steps) {
-    check_interrupt();
-    const fs::path path = tree.root() / step.path;
-    if (step.kind == InitStep::Kind::folder)
-      make_folder(step.path == "." ? tree.root() : path);
-    else
-      io::replace_file(path, step.content);
+InitPlan apply_init(const Tree& tree, const InitOptions& options, std::chrono::milliseconds wait) {
+  InitPlan plan = plan_init(tree, options);
+  if (!plan.steps.empty()) {
+    const bool new_root = plan.steps.front().path == ".";
+    make_parents(tree.root());
+    const io::LockFile lock(tree.root() / kLockFile, wait);
+    io::remove_stale(tree.root());
+    if (stat_of(tree.root() / "config")) io::remove_stale(tree.root() / "config");
+    plan = plan_init(tree, options);  // another run may have ended between the first plan and the lock
+    if (new_root) plan.steps.insert(plan.steps.begin(), {InitStep::Kind::folder, ".", "new", ""});
+    for (const InitStep& step : plan.steps) apply(tree, step);
   }
   plan.applied = true;
+  return plan;
 }
 
 namespace {

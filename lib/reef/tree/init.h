@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,9 +32,11 @@ struct InitPlan {
 };
 
 /// What is missing; nothing when the tree already is as asked. Throws Error{usage} for a persona
-/// id or layout that cannot be, and when a configuration file is faulty.
+/// id or layout that cannot be, when a configuration file is faulty, and when it cannot be edited.
 InitPlan plan_init(const Tree& tree, const InitOptions& options);
-void apply_init(const Tree& tree, InitPlan& plan);
+/// Does what plan_init() would say once no other run is at it: the plan is made under the tree's
+/// lock, so that neither run undoes what the other did. Throws Error{locked} after `wait`.
+InitPlan apply_init(const Tree& tree, const InitOptions& options, std::chrono::milliseconds wait = {});
 
 struct CheckFault {
   std::string path;

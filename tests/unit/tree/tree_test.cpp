@@ -53,9 +53,8 @@ TEST_CASE_FIXTURE(test::TreeFixture, "init plans what is missing and nothing els
   fs::remove_all(tree.cache());
   InitOptions options;
   options.personas = {"alice", "bob"};
-  auto plan = plan_init(tree, options);
-  CHECK(plan.steps.size() >= 5);
-  apply_init(tree, plan);
+  CHECK(plan_init(tree, options).steps.size() >= 5);
+  CHECK(apply_init(tree, options).steps.size() >= 5);
   CHECK(plan_init(tree, options).steps.empty());
   CHECK(fs::is_directory(tree.encoders().parent_path()));
   CHECK(check_tree(tree).faults.empty());
@@ -67,12 +66,6 @@ TEST_CASE_FIXTURE(test::TreeFixture, "a folder that holds something else never b
   fs::create_directories(dir / "photos");
   std::ofstream(dir / "photos/beach.jpg") << "x";
   std::ofstream(dir / "photos/models") << "a file where a folder belongs";
-  CHECK_THROWS_AS(
-      [&] {
-        const Tree at = Tree::at(dir / "photos");
-        auto plan = plan_init(at, {});
-        apply_init(at, plan);
-      }(),
-      Error);
+  CHECK_THROWS_AS(apply_init(Tree::at(dir / "photos"), {}), Error);
   CHECK(!fs::exists(dir / "photos" / kMarkerFile));
 }
