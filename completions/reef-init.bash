@@ -12,7 +12,7 @@ _reef_init() {
     *:--embedding) ;;
     *:--wait) ;;
     *) case $verb:$cur in
-      :-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color --persona --layout --embedding --check --dry-run -n --wait' ;;
+      :-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color --persona --layout --embedding --check --force -f --dry-run -n --wait' ;;
     esac ;;
   esac
   if [[ $kind ]]; then

@@ -54,9 +54,10 @@ int main(int argc, char** argv) {
             ->type_name("NAME");
         auto* check = app.add_flag("--check", options->check,
                                    "Compare with the layout and change nothing; with -v print every value");
+        cli::add_force(app, options->init.force, "Make a folder that holds other things a tree all the same");
         cli::add_dry_run(app, options->dry_run);
         cli::add_wait(app, options->wait);
-        check->excludes("--persona")->excludes("--layout")->excludes("--embedding");
+        check->excludes("--persona")->excludes("--layout")->excludes("--embedding")->excludes("--force");
         app.footer("Example:\n  reef-init --root ./demo --persona alice\n\nThe manual: man reef-init");
         app.callback([options, &session] { session.choose([options, &session] { return init(session, *options); }); });
       });

@@ -92,6 +92,28 @@ setup() {
   [ "$status" -eq 0 ]
 }
 
+@test "a folder that holds other things is refused without --force" {
+  mkdir -p root/lost+found
+  echo x >root/holiday.txt
+  for option in '' --dry-run; do
+    run reef-init $option
+    [ "$status" -eq 2 ]
+    [[ "${lines[0]}" == *"root is no storage tree and holds other things: holiday.txt" ]]
+    [[ "${lines[1]}" == *"hint:"*"--force"* ]]
+  done
+  [ "$(ls -A root)" = $'holiday.txt\nlost+found' ]
+  reef-init --force -q
+  reef-init --persona alice -q
+  run reef-init --check
+  [[ "$output" == *"holiday.txt"*"foreign"* ]]
+  REEF_ROOT=fresh
+  mkdir -p fresh/lost+found
+  chmod 2750 fresh
+  reef-init -q
+  run reef-init --check
+  [ "$status" -eq 0 ]
+}
+
 @test "a dry run prints the plan and makes nothing" {
   run reef-init --persona alice --dry-run
   [ "$status" -eq 0 ]

@@ -43,6 +43,31 @@ void plan_folder(const Tree& tree, const std::string& relative, InitPlan& plan) 
   if (!info) plan.steps.push_back({InitStep::Kind::folder, relative, "new", ""});
 }
 
+/// What lies in the root folder and is no part of the layout, sorted. A filesystem's own folder is
+/// none of ours, and neither are hidden files, which tools of all kinds leave behind.
+std::vector<std::string> foreign_entries(const Tree& tree) {
+  std::set<std::string> ours{"lost+found"};
+  for (const std::string& folder : Tree::folders()) ours.insert(folder.substr(0, folder.find('/')));
+  std::vector<std::string> foreign;
+  for (const auto& entry : fs::directory_iterator(tree.root())) {
+    std::string name = entry.path().filename().string();
+    if (!ours.count(name) && name[0] != '.') foreign.push_back(std::move(name));
+  }
+  std::sort(foreign.begin(), foreign.end());
+  return foreign;
+}
+
+/// A wrong --root would mix a tree with somebody's files, and take their 'data' for its own.
+void refuse_foreign(const Tree& tree) {
+  if (!stat_of(tree.root())) return;
+  const auto foreign = foreign_entries(tree);
+  if (foreign.empty()) return;
+  throw Error(Errc::usage,
+              fmt::format("{} is no storage tree and holds other things: {}{}", io::shown(tree.root()),
+                          io::shown(foreign[0]), foreign.size() > 1 ? ", ..." : ""),
+              "name an empty folder with --root, or pass --force to make it a tree all the same");
+}
+
 /// A configuration file on its way to what was asked for, and what the plan says about it.
 struct ConfigEdit {
   internal::ConfigText config;
@@ -140,6 +165,7 @@ InitPlan plan_init(const Tree& tree, const InitOptions& options) {
   const bool is_tree = stat_of(tree.marker()).has_value();
   if (is_tree) Tree::open(tree.root());  // a newer version is not ours to complete
   plan_folder(tree, ".", plan);
+  if (!is_tree && !options.force) refuse_foreign(tree);
   for (const std::string& folder : Tree::folders()) plan_folder(tree, folder, plan);
   const Config config = Config::load(tree);
   plan_config(tree, options, config, plan);
@@ -219,13 +245,8 @@ CheckReport check_tree(const Tree& tree) {
     else
       check_rights(tree, "config/" + file, *owner, report);
   }
-  std::set<std::string> top{"lost+found"};
-  for (const std::string& folder : Tree::folders()) top.insert(folder.substr(0, folder.find('/')));
-  for (const auto& entry : fs::directory_iterator(tree.root())) {
-    const std::string name = entry.path().filename().string();
-    if (!top.count(name) && name[0] != '.')
-      report.faults.push_back({io::shown(name), "foreign: no part of the tree", "move it out of the tree"});
-  }
+  for (const std::string& name : foreign_entries(tree))
+    report.faults.push_back({io::shown(name), "foreign: no part of the tree", "move it out of the tree"});
   const auto ids = personas(config);
   for (const std::string parent : {"vectors/personas", "data/memories"}) {
     if (!stat_of(tree.root() / parent)) continue;

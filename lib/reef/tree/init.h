@@ -14,6 +14,7 @@ struct InitOptions {
   std::vector<std::string> personas;
   std::optional<std::string> embedding;  ///< default_embedding of models.yaml
   std::optional<std::string> layout;     ///< storage.layout of system.yaml
+  bool force = false;                    ///< make a tree in a folder that holds other things too
 };
 
 /// One change to a tree. Folders before what lies in them; the marker, which makes it a tree, last.
@@ -32,7 +33,8 @@ struct InitPlan {
 };
 
 /// What is missing; nothing when the tree already is as asked. Throws Error{usage} for a persona
-/// id or layout that cannot be, when a configuration file is faulty, and when it cannot be edited.
+/// id or layout that cannot be, when a configuration file is faulty or cannot be edited, and,
+/// unless forced, for a folder that is no tree and holds other things.
 InitPlan plan_init(const Tree& tree, const InitOptions& options);
 /// Does what plan_init() would say once no other run is at it: the plan is made under the tree's
 /// lock, so that neither run undoes what the other did. Throws Error{locked} after `wait`.

@@ -63,9 +63,20 @@ TEST_CASE_FIXTURE(test::TreeFixture, "init plans what is missing and nothing els
 }
 
 TEST_CASE_FIXTURE(test::TreeFixture, "a folder that holds something else never becomes a tree unasked") {
-  fs::create_directories(dir / "photos");
-  std::ofstream(dir / "photos/beach.jpg") << "x";
-  std::ofstream(dir / "photos/models") << "a file where a folder belongs";
-  CHECK_THROWS_AS(apply_init(Tree::at(dir / "photos"), {}), Error);
-  CHECK(!fs::exists(dir / "photos" / kMarkerFile));
+  const Tree photos = Tree::at(dir / "photos");
+  fs::create_directories(photos.root() / "lost+found");
+  std::ofstream(photos.root() / ".directory") << "of a file manager";
+  CHECK_NOTHROW(plan_init(photos, {}));
+  std::ofstream(photos.root() / "beach.jpg") << "x";
+  CHECK_THROWS_WITH_AS(apply_init(photos, {}), doctest::Contains("beach.jpg"), Error);
+  CHECK(!fs::exists(photos.root() / "config"));
+  InitOptions options;
+  options.force = true;
+  std::ofstream(photos.models()) << "a file where a folder belongs";
+  CHECK_THROWS_WITH_AS(apply_init(photos, options), doctest::Contains("not a folder"), Error);
+  CHECK(!fs::exists(photos.marker()));
+  fs::remove(photos.models());
+  apply_init(photos, options);
+  CHECK_NOTHROW(Tree::open(photos.root()));
+  CHECK_NOTHROW(plan_init(photos, {}));  // a tree is completed whatever lies beside it
 }
