@@ -175,6 +175,28 @@ setup() {
   [[ "$output" == *"system.yaml:"* ]]
 }
 
+@test "a value that no command can use is named with its place and what would do" {
+  reef-init -q
+  cp -r root/config saved
+  fault() { # FILE YAML MESSAGE HINT
+    printf "$2" >"root/config/$1"
+    run reef-init --check
+    echo "$output"
+    [ "$status" -eq 2 ]
+    [[ "${lines[0]}" == *"$1:"*": $3"* ]]
+    [[ "${lines[1]}" == *"hint: "*"$4"* ]]
+    cp saved/* root/config
+  }
+  fault system.yaml 'storage:\n  layout: standart\n' "storage.layout: unknown value 'standart', did you mean 'standard'?" enterprise
+  fault system.yaml 'retrieve:\n  priors:\n    shared: -1\n' "retrieve.priors.shared: '-1' is out of range" 'from 0'
+  fault system.yaml 'retrieve:\n  layers: [shard]\n' "retrieve.layers: unknown value 'shard', did you mean 'shared'?" documents
+  fault system.yaml 'ingest:\n  converters:\n    docx: [cat]\n' "ingest.converters.docx: 'docx' is no extension, did you mean '.docx'?" dot
+  fault models.yaml 'models:\n  x:\n    fusion_weight: 7\n' "models.x.fusion_weight: '7' is out of range" 'from 0 to 1'
+  fault models.yaml 'models:\n  x:\n    pooling: max\n' "models.x.pooling: unknown value 'max'" 'mean, cls'
+  fault personas.yaml 'personas:\n  ../x:\n' "personas.../x: '../x' is no persona id" 'a-z'
+  grep -q '# .*(minimal, standard or enterprise)' root/config/system.yaml
+}
+
 @test "a tree of a newer version is left alone" {
   reef-init -q
   echo 'reef tree 99' >root/.reef-tree

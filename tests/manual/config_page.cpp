@@ -14,32 +14,12 @@ namespace {
 
 using namespace reef::tree;
 
-const char* type_name(ValueType type) {
-  switch (type) {
-    case ValueType::text:
-      return "text";
-    case ValueType::flag:
-      return "flag";
-    case ValueType::count:
-      return "count";
-    case ValueType::number:
-      return "number";
-    case ValueType::size:
-      return "size";
-    case ValueType::duration:
-      return "duration";
-    case ValueType::list:
-      return "list";
-  }
-  return "";
-}
-
-/// "*retrieve.priors.shared* (number, default 0.95)".
+/// "*retrieve.priors.shared* (number from 0, default 0.95)".
 std::string heading(const ConfigKey& key) {
   std::string path = key.path;
   if (const auto star = path.find('*'); star != std::string::npos) path.replace(star, 1, "NAME");
   const std::string value = *key.default_value == '\0' ? "" : fmt::format(", default {}", key.default_value);
-  return fmt::format("*{}* ({}{})", path, type_name(key.type), value);
+  return fmt::format("*{}* ({}{})", path, type_text(key), value);
 }
 
 /// Lines that introduce a key: "*name* (" up to the end of the line.

@@ -185,14 +185,8 @@ void apply_settings(const tree::Config& config, const std::string& name, Known& 
     if (value.origin == "default") return std::nullopt;
     return value.text;
   };
-  if (const auto pooling = setting("pooling"); pooling && !pooling->empty()) {
-    if (*pooling != "mean" && *pooling != "cls") {
-      const tree::ConfigValue& value = config.value("models", fmt::format("models.{}.pooling", name));
-      throw Error(Errc::usage, fmt::format("{}: models.{}.pooling is '{}'", value.origin, name, legible(*pooling)),
-                  "pooling is mean or cls");
-    }
+  if (const auto pooling = setting("pooling"); pooling && !pooling->empty())
     known.pooling = *pooling == "cls" ? Pooling::cls : Pooling::mean;
-  }
   if (auto prefix = setting("query_prefix")) known.query_prefix = std::move(*prefix);
   if (auto prefix = setting("passage_prefix")) known.passage_prefix = std::move(*prefix);
   if (setting("max_tokens")) {

@@ -4,14 +4,13 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <set>
 
 #include "reef/core/error.h"
 #include "reef/core/text.h"
 #include "reef/core/units.h"
 #include "reef/io/file.h"
+#include "reef/tree/internal/value.h"
 
 namespace reef::tree {
 namespace {
@@ -27,49 +26,12 @@ bool fits(std::string_view pattern, std::string_view path) {
   return path.size() > head.size() + tail.size() && path.starts_with(head) && path.ends_with(tail);
 }
 
-const ConfigKey& key_of(std::string_view file, std::string_view path) {
-  for (const ConfigKey& key : config_keys())
+using Keys = std::vector<ConfigKey>;
+
+const ConfigKey& key_of(const Keys& keys, std::string_view file, std::string_view path) {
+  for (const ConfigKey& key : keys)
     if (key.file == file && fits(key.path, path)) return key;
   throw std::logic_error(fmt::format("no configuration key {}: {}", file, path));
-}
-
-double parse_number(const std::string& text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value))
-    throw Error(Errc::usage, fmt::format("'{}' is no number", text));
-  return value;
-}
-
-bool parse_flag(const std::string& text) {
-  if (text == "true") return true;
-  if (text == "false") return false;
-  throw Error(Errc::usage, fmt::format("'{}' is neither true nor false", text));
-}
-
-std::chrono::milliseconds parse_milliseconds(const std::string& text) { return parse_duration(text); }
-
-void check_type(ValueType type, const std::string& text) {
-  switch (type) {
-    case ValueType::text:
-    case ValueType::list:
-      return;
-    case ValueType::flag:
-      parse_flag(text);
-      return;
-    case ValueType::count:
-      parse_count(text, "the value");
-      return;
-    case ValueType::number:
-      parse_number(text);
-      return;
-    case ValueType::size:
-      parse_size(text);
-      return;
-    case ValueType::duration:
-      parse_milliseconds(text);
-      return;
-  }
 }
 
 std::vector<std::string> parse_default_list(std::string_view text) {
@@ -85,10 +47,10 @@ std::vector<std::string> parse_default_list(std::string_view text) {
 }
 
 /// The segments that may follow `prefix` in any key of `file`: ("models", "models") -> {"*"}.
-std::vector<std::string> segments_after(std::string_view file, const std::string& prefix) {
+std::vector<std::string> segments_after(const Keys& keys, std::string_view file, const std::string& prefix) {
   std::vector<std::string> segments;
   const std::string head = prefix.empty() ? "" : prefix + ".";
-  for (const ConfigKey& key : config_keys()) {
+  for (const ConfigKey& key : keys) {
     const std::string_view path = key.path;
     if (key.file != file || !path.starts_with(head)) continue;
     const std::string_view rest = path.substr(head.size());
@@ -118,8 +80,9 @@ std::string without_comments(const std::string& text) {
 /// Reads one file into path -> value, checking every key on the way.
 class Reader {
  public:
-  Reader(std::string file, std::string shown, std::map<std::string, ConfigValue, std::less<>>& into)
-      : file_(std::move(file)), shown_(std::move(shown)), into_(into) {}
+  Reader(const Keys& keys, std::string_view file, std::string shown,
+         std::map<std::string, ConfigValue, std::less<>>& into)
+      : keys_(keys), file_(file), shown_(std::move(shown)), into_(into) {}
 
   void read(const std::string& text) {
     YAML::Node root;
@@ -156,7 +119,7 @@ class Reader {
 
   void take(const YAML::Node& at, const YAML::Node& value, const std::string& name, const std::string& pattern,
             const std::string& path) {
-    const auto known = segments_after(file_, pattern);
+    const auto known = segments_after(keys_, file_, pattern);
     const bool any = std::find(known.begin(), known.end(), "*") != known.end();
     if (!any && std::find(known.begin(), known.end(), name) == known.end()) {
       const auto meant = nearest(name, known);
@@ -166,7 +129,8 @@ class Reader {
           fmt::format("keys here are {}; reef-config(5) explains them", fmt::join(known, ", ")));
     }
     const std::string below = join(pattern, any ? "*" : name), here = join(path, name);
-    const auto deeper = segments_after(file_, below);
+    const auto deeper = segments_after(keys_, file_, below);
+    if (any) check_name(at, name, below, here);
     if (any) into_[fmt::format("{}:{}\n{}", file_, path, name)] = {};  // the name itself, see names()
     if (!deeper.empty()) {
       if (!value.IsNull()) walk(value, below, here);
@@ -175,8 +139,27 @@ class Reader {
     store(value, below, here);
   }
 
+  /// Runs a check, whose error then tells the place.
+  template <typename Check>
+  void check(const YAML::Node& at, const std::string& path, const char* hint, Check&& checks) const {
+    try {
+      checks();
+    } catch (const Error& error) {
+      fail(at, fmt::format("{}: {}", path, error.what()), error.hint().empty() ? hint : error.hint());
+    }
+  }
+
+  void check_name(const YAML::Node& at, const std::string& name, const std::string& pattern,
+                  const std::string& path) const {
+    for (const ConfigKey& key : keys_) {
+      if (key.file != file_ || !std::string_view(key.path).starts_with(pattern) || !key.limits.check_name) continue;
+      check(at, path, key.why, [&] { key.limits.check_name(name); });
+      return;
+    }
+  }
+
   void store(const YAML::Node& value, const std::string& pattern, const std::string& path) {
-    const ConfigKey& key = key_of(file_, pattern);
+    const ConfigKey& key = key_of(keys_, file_, pattern);
     if (value.IsNull()) return;
     ConfigValue result;
     result.origin = fmt::format("{}:{}", shown_, value.Mark().line + 1);
@@ -186,16 +169,13 @@ class Reader {
         if (!item.IsScalar())
           fail(item, fmt::format("'{}' must be a list of plain values", path), "write it as [a, b]");
         result.items.push_back(item.Scalar());
+        check(item, path, key.why, [&] { internal::check_value(key, item.Scalar()); });
       }
       result.text = fmt::format("{}", fmt::join(result.items, "\n"));
     } else {
       if (!value.IsScalar()) fail(value, fmt::format("'{}' takes one value", path), "reef-config(5) explains the key");
       result.text = value.Scalar();
-      try {
-        check_type(key.type, result.text);
-      } catch (const Error& error) {
-        fail(value, fmt::format("{}: {}", path, error.what()), error.hint().empty() ? key.why : error.hint());
-      }
+      check(value, path, key.why, [&] { internal::check_value(key, result.text); });
     }
     into_[fmt::format("{}:{}", file_, path)] = std::move(result);
   }
@@ -204,6 +184,7 @@ class Reader {
     return path.empty() ? name : path + "." + name;
   }
 
+  const Keys& keys_;
   std::string file_;
   std::string shown_;
   std::map<std::string, ConfigValue, std::less<>>& into_;
@@ -224,14 +205,15 @@ Config Config::load(const Tree& tree, std::initializer_list<std::string_view> fi
       if (error.code() == Errc::not_found) continue;
       throw;
     }
-    Reader(std::string(file), io::shown(path), config.set_).read(text);
+    Reader(*config.keys_, file, io::shown(path), config.set_).read(text);
   }
   return config;
 }
 
-Config Config::parse(std::string_view file, const std::string& text, const std::string& name) {
+Config Config::parse(std::string_view file, const std::string& text, const std::string& name, const Keys& keys) {
   Config config;
-  Reader(std::string(file), name, config.set_).read(text);
+  config.keys_ = &keys;
+  Reader(keys, file, name, config.set_).read(text);
   return config;
 }
 
@@ -239,7 +221,7 @@ const ConfigValue& Config::value(std::string_view file, std::string_view path) c
   const std::string name = fmt::format("{}:{}", file, path);
   if (const auto found = set_.find(name); found != set_.end()) return found->second;
   if (const auto found = defaults_.find(name); found != defaults_.end()) return found->second;
-  const ConfigKey& key = key_of(file, path);
+  const ConfigKey& key = key_of(*keys_, file, path);
   ConfigValue value;
   value.origin = "default";
   value.text = key.default_value;
@@ -251,16 +233,18 @@ const ConfigValue& Config::value(std::string_view file, std::string_view path) c
 }
 
 std::string Config::text(std::string_view file, std::string_view path) const { return value(file, path).text; }
-bool Config::flag(std::string_view file, std::string_view path) const { return parse_flag(text(file, path)); }
+bool Config::flag(std::string_view file, std::string_view path) const { return internal::parse_flag(text(file, path)); }
 std::uint64_t Config::count(std::string_view file, std::string_view path) const {
   return parse_count(text(file, path), path);
 }
-double Config::number(std::string_view file, std::string_view path) const { return parse_number(text(file, path)); }
+double Config::number(std::string_view file, std::string_view path) const {
+  return internal::parse_number(text(file, path));
+}
 std::uint64_t Config::size_bytes(std::string_view file, std::string_view path) const {
   return parse_size(text(file, path));
 }
 std::chrono::milliseconds Config::duration(std::string_view file, std::string_view path) const {
-  return parse_milliseconds(text(file, path));
+  return parse_duration(text(file, path));
 }
 std::vector<std::string> Config::list(std::string_view file, std::string_view path) const {
   return value(file, path).items;
@@ -276,7 +260,7 @@ std::vector<std::string> Config::names(std::string_view file, std::string_view p
 
 std::vector<std::pair<std::string, ConfigValue>> Config::all() const {
   std::vector<std::pair<std::string, ConfigValue>> result;
-  for (const ConfigKey& key : config_keys()) {
+  for (const ConfigKey& key : *keys_) {
     const std::string_view pattern = key.path;
     const auto star = pattern.find('*');
     if (star == std::string_view::npos) {
@@ -289,49 +273,6 @@ std::vector<std::pair<std::string, ConfigValue>> Config::all() const {
     }
   }
   return result;
-}
-
-namespace {
-
-std::string value_text(const ConfigKey& key) {
-  if (*key.default_value != '\0') return fmt::format(" {}", key.default_value);
-  return key.type == ValueType::list ? " []" : " \"\"";
-}
-
-}  // namespace
-
-std::string commented_file(std::string_view file) {
-  std::string out =
-      fmt::format("# {}.yaml of reef; every key stands at its default. reef-config(5) tells more.\n", file);
-  std::vector<std::string> open;  // the sections that the last key stood in
-  for (const ConfigKey& key : config_keys()) {
-    if (key.file != file) continue;
-    std::vector<std::string> parts;
-    for (std::string_view rest = key.path; !rest.empty();) {
-      const auto dot = std::min(rest.find('.'), rest.size());
-      parts.emplace_back(rest.substr(0, dot));
-      rest.remove_prefix(std::min(rest.size(), dot + 1));
-    }
-    const auto star = std::find(parts.begin(), parts.end(), "*");
-    std::size_t shared = 0;
-    while (shared < open.size() && shared + 1 < parts.size() && open[shared] == parts[shared]) ++shared;
-    open.assign(parts.begin(), parts.end() - 1);
-    if (shared == 0) out += "\n";
-    // Keys under a name of the operator's choice are an example: removing the '#'s makes it one.
-    const std::size_t example_depth = static_cast<std::size_t>(star - parts.begin());
-    const auto indent = [&](std::size_t depth) {
-      return depth < example_depth
-                 ? std::string(2 * depth, ' ')
-                 : std::string(2 * example_depth, ' ') + "#" + std::string(2 * (depth - example_depth), ' ');
-    };
-    for (std::size_t depth = shared; depth < parts.size(); ++depth) {
-      const bool last = depth + 1 == parts.size();
-      if (last) out += fmt::format("{}# {}\n", indent(depth), key.why);
-      out += fmt::format("{}{}:{}\n", indent(depth), parts[depth] == "*" ? "NAME" : parts[depth],
-                         last ? value_text(key) : "");
-    }
-  }
-  return out;
 }
 
 }  // namespace reef::tree

@@ -1,43 +1,90 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "reef/core/error.h"
 #include "reef/tree/config.h"
+#include "reef/tree/persona.h"
 
 namespace reef::tree {
+namespace {
+
+constexpr double kDay = 86400;  ///< in seconds; longer waits are typing errors
+
+/// Files are told apart by their last extension, whatever its case.
+void require_extension(std::string_view name) {
+  const auto capital = [](char c) { return c >= 'A' && c <= 'Z'; };
+  std::string meant = fmt::format(".{}", name.substr(name.rfind('.') + 1));
+  for (char& c : meant)
+    if (capital(c)) c = static_cast<char>(c - 'A' + 'a');
+  if (meant == name && meant.size() > 1 && meant.find('/') == std::string::npos) return;
+  throw Error(Errc::usage, fmt::format("'{}' is no extension, did you mean '{}'?", name, meant),
+              "an extension has its dot and small letters: .docx");
+}
+
+Limits words(std::string_view allowed) {
+  Limits limits;
+  limits.words = allowed;
+  return limits;
+}
+
+Limits range(double min, double max = std::numeric_limits<double>::infinity()) {
+  Limits limits;
+  limits.min = min;
+  limits.max = max;
+  return limits;
+}
+
+Limits names(void (*check)(std::string_view)) {
+  Limits limits;
+  limits.check_name = check;
+  return limits;
+}
+
+}  // namespace
 
 const std::vector<ConfigKey>& config_keys() {
   using enum ValueType;
   static const std::vector<ConfigKey> kKeys{
       {"system", "storage.layout", text, "minimal",
-       "Drives that the tree is meant for: minimal (one), standard or enterprise (data apart from models); reef-init "
-       "--check compares"},
-      {"system", "retrieve.layers", list, "[persona, shared, documents]",
-       "Layers that a query searches, in this order"},
-      {"system", "retrieve.priors.persona", number, "1.0", "Factor on the score of a persona's own knowledge"},
-      {"system", "retrieve.priors.shared", number, "0.95", "Factor on the score of shared knowledge"},
-      {"system", "retrieve.priors.documents", number, "0.9", "Factor on the score of documents without vectors"},
+       "Drives: minimal is one, the others have data apart from models; reef-init --check compares",
+       words("minimal standard enterprise")},
+      {"system", "retrieve.layers", list, "[persona, shared, documents]", "Layers that a query searches, in this order",
+       words("persona shared documents")},
+      {"system", "retrieve.priors.persona", number, "1.0", "Factor on the score of a persona's own knowledge",
+       range(0)},
+      {"system", "retrieve.priors.shared", number, "0.95", "Factor on the score of shared knowledge", range(0)},
+      {"system", "retrieve.priors.documents", number, "0.9", "Factor on the score of documents without vectors",
+       range(0)},
       {"system", "ingest.max_file_bytes", size, "256MiB", "Larger files are refused; --text-only streams them"},
       {"system", "ingest.limits.memory_bytes", size, "1GiB",
-       "Memory of a program that turns a file into text (pdftotext, converters)"},
-      {"system", "ingest.limits.seconds", count, "60", "Time that such a program may take for one file"},
-      {"system", "ingest.limits.output_bytes", size, "64MiB", "Text that such a program may write for one file"},
+       "Memory of a program that turns a file into text (pdftotext, converters)", range(1)},
+      {"system", "ingest.limits.seconds", count, "60", "Time that such a program may take for one file",
+       range(1, kDay)},
+      {"system", "ingest.limits.output_bytes", size, "64MiB", "Text that such a program may write for one file",
+       range(1)},
       {"system", "ingest.converters.*", list, "",
-       "Program for another kind of file, the extension its name: .docx: [pandoc, -t, markdown, \"{}\"]"},
+       "Program for another kind of file, the extension its name: .docx: [pandoc, -t, markdown, \"{}\"]",
+       names(require_extension)},
       {"system", "endpoints.embedding.url", text, "",
        "OpenAI-compatible service, used when default_embedding is 'endpoint'"},
       {"system", "endpoints.embedding.model", text, "", "Model name that is sent to it"},
       {"system", "endpoints.embedding.key_file", text, "", "File that holds its API key; none is sent without"},
-      {"system", "endpoints.embedding.timeout_seconds", count, "30", "Longest wait for one answer"},
-      {"system", "endpoints.embedding.max_tokens", count, "512", "Longest text that it takes, in tokens"},
+      {"system", "endpoints.embedding.timeout_seconds", count, "30", "Longest wait for one answer", range(1, kDay)},
+      {"system", "endpoints.embedding.max_tokens", count, "512", "Longest text that it takes, in tokens", range(1)},
       {"system", "cache.embedding.cap_bytes", size, "2GiB",
        "Size of cache/embedding_cache before the oldest vectors go"},
       {"models", "default_embedding", text, "all-MiniLM-L6-v2",
        "Model under models/ that makes vectors, or 'endpoint'"},
-      {"models", "models.*.pooling", text, "", "mean or cls; else what the model's own files say"},
+      {"models", "models.*.pooling", text, "", "How outputs become one vector; else as the model's own files say",
+       words("mean cls")},
       {"models", "models.*.query_prefix", text, "", "Put before every question (e5: \"query: \")"},
       {"models", "models.*.passage_prefix", text, "", "Put before every passage (e5: \"passage: \")"},
       {"models", "models.*.max_tokens", count, "0",
        "Tokens that a passage may have; 0: what the model's own files say"},
-      {"models", "models.*.fusion_weight", number, "0.5", "Share of the dense score in hybrid search, 0 to 1"},
-      {"personas", "personas.*.name", text, "", "Name for people"},
-      {"personas", "personas.*.created", text, "", "When reef-init added it"},
+      {"models", "models.*.fusion_weight", number, "0.5", "Share of the dense score in hybrid search", range(0, 1)},
+      {"personas", "personas.*.name", text, "", "Name for people", names(require_persona_id)},
+      {"personas", "personas.*.created", text, "", "When reef-init added it", names(require_persona_id)},
   };
   return kKeys;
 }

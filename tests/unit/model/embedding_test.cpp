@@ -111,8 +111,9 @@ TEST_CASE("vectors that reef cannot compute are refused, not guessed") {
 
 TEST_CASE("settings that cannot be are usage errors") {
   const Fixture f;
-  f.settings("models:\n  a:\n    pooling: max\n  b:\n    max_tokens: 513\n  c:\n    max_tokens: 1\n");
-  CHECK_THROWS_WITH_AS(f.resolve("a"), doctest::Contains("models.a.pooling is 'max'"), Error);
+  f.settings("models:\n  a:\n    pooling: max\n");
+  CHECK_THROWS_WITH_AS(f.resolve("a"), doctest::Contains("models.a.pooling: unknown value 'max'"), Error);
+  f.settings("models:\n  b:\n    max_tokens: 513\n  c:\n    max_tokens: 1\n");
   CHECK_THROWS_WITH_AS(f.resolve("b"), doctest::Contains("the model has 512 positions"), Error);
   CHECK_THROWS_WITH_AS(f.resolve("c"), doctest::Contains("8 are the least"), Error);
   test::write(f.source() / "config.json", R"({"model_type":"clip","hidden_size":null})");
