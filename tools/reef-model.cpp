@@ -7,6 +7,7 @@
 #include "reef/model/embedding.h"
 #include "reef/model/import.h"
 #include "reef/model/library.h"
+#include "reef/tree/folders.h"
 #include "reef/tree/init.h"
 
 namespace {
@@ -25,8 +26,7 @@ void compile(const tree::Tree& tree, const tree::Config& config, const model::Im
     const auto target = embed::compiled_path(tree.encoders(), encoder);
     if (std::filesystem::exists(target)) return;
     log_step("compiling the encoder into {}", target.string());
-    std::filesystem::create_directories(tree.embedding_cache());
-    std::filesystem::create_directory(tree.encoders(), tree.embedding_cache());  // with its mode
+    tree::make_folders(tree.encoders());
     embed::compile_encoder(encoder, target);
   } catch (const Error& e) {
     if (e.code() == Errc::interrupted) throw;

@@ -208,6 +208,44 @@ setup() {
   [ "$(cat root/.reef-tree)" = 'reef tree 99' ]
 }
 
+@test "a deleted cache is made again with the mode of the layout" {
+  make_tiny_model tiny >/dev/null
+  reef-init --embedding tiny -q
+  umask 022
+  rm -r root/cache
+  reef-model import tiny --name tiny -q
+  [ "$(stat -c %a root/cache root/cache/embedding_cache/encoders | sort -u)" = 2750 ]
+  echo 'the red boat leaks' >note.txt
+  rm -r root/cache
+  reef-index ingest note.txt -q
+  [ "$(stat -c %a root/cache root/cache/embedding_cache/encoders | sort -u)" = 2750 ]
+  rm -r root/cache
+  reef-index query boat >/dev/null
+  [ "$(stat -c %a root/cache root/cache/embedding_cache/encoders | sort -u)" = 2750 ]
+  reef-init -q
+  run reef-init --check
+  [ "$status" -eq 0 ]
+}
+
+@test "a folder that went missing is named with what to do" {
+  make_tiny_model tiny >/dev/null
+  reef-init --embedding tiny -q
+  reef-model import tiny --name tiny -q
+  echo 'the red boat leaks' >note.txt
+  rm -r root/vectors/shared
+  run reef-index ingest note.txt
+  [ "$status" -eq 5 ]
+  [[ "${lines[0]}" == *"root/vectors/shared is not there" ]]
+  [[ "${lines[1]}" == *"hint: "*"mount"*"reef-init"* ]]
+  ln -s ../unmounted root/vectors/shared
+  run reef-init
+  [ "$status" -eq 1 ]
+  [[ "${lines[0]}" == *"root/vectors/shared is a symbolic link to a folder that is not there" ]]
+  rm root/vectors/shared
+  reef-init -q
+  reef-index ingest note.txt -q
+}
+
 @test "wrong arguments end with status 2 and two lines" {
   run reef-init --persona 'Not An Id'
   [ "$status" -eq 2 ]

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <string>
-#include <system_error>
 #include <vector>
 
 #include "reef/core/error.h"
@@ -19,6 +18,7 @@
 #include "reef/embed/tokenizer.h"
 #include "reef/io/checksum.h"
 #include "reef/io/file.h"
+#include "reef/tree/folders.h"
 
 namespace reef::embed {
 namespace {
@@ -42,11 +42,7 @@ CompiledFile compile_in_memory(const internal::Source& source) {
 }
 
 void compile_into(const internal::Source& source, const std::filesystem::path& target) {
-  std::error_code error;
-  std::filesystem::create_directories(target.parent_path(), error);
-  if (error) {
-    throw Error(Errc::failed, fmt::format("create {}: {}", io::shown(target.parent_path()), error.message()));
-  }
+  tree::make_folders(target.parent_path());
   // Two processes that do this at once each rename a whole file of equal content: harmless.
   io::StagedFile staged(target);
   internal::write_compiled(source, staged.fd(), staged.temporary_path());

@@ -65,6 +65,19 @@ std::optional<int> holder_of(int fd) {
               "wait for that run to end, or pass --wait 10m");
 }
 
+/// Nothing when there is no lock to read: nobody has written yet. A writer's lock is the first file
+/// that its run asks for, and so the first to miss the folder.
+UniqueFd open_lock(const fs::path& path, int flags) {
+  try {
+    return open_file(path, flags);
+  } catch (const Error& error) {
+    if (error.code() != Errc::not_found) throw;
+    if (flags == O_RDONLY) return {};
+    throw Error(Errc::not_found, fmt::format("{} is not there", shown(path.parent_path())),
+                "mount the drive that holds it, or run 'reef-init', which makes the folders that a tree lacks");
+  }
+}
+
 void sleep_for(milliseconds duration) {
   const timespec time{duration.count() / 1000, (duration.count() % 1000) * 1'000'000};
   ::nanosleep(&time, nullptr);  // a signal ends it early, and check_interrupt() comes next
@@ -84,12 +97,8 @@ LockFile::LockFile(const fs::path& path, milliseconds wait, int flags) {
   const auto start = steady_clock::now();
   milliseconds pause = kFirstPause;
   while (true) {
-    try {
-      fd_ = open_file(path, flags);
-    } catch (const Error& error) {
-      if (flags != O_RDONLY || error.code() != Errc::not_found) throw;
-      return;
-    }
+    fd_ = open_lock(path, flags);
+    if (!fd_) return;
     while (!try_lock(fd_.get(), path)) {
       const auto waited = std::chrono::duration_cast<milliseconds>(steady_clock::now() - start);
       if (waited >= wait) throw_locked(fd_.get(), path);

@@ -12,6 +12,7 @@
 #include "reef/core/error.h"
 #include "reef/core/time.h"
 #include "reef/io/file.h"
+#include "reef/tree/folders.h"
 #include "reef/tree/internal/edit.h"
 #include "reef/tree/persona.h"
 
@@ -19,7 +20,6 @@ namespace reef::tree {
 namespace {
 
 constexpr const char* kLockFile = ".reef-init.lock";
-constexpr unsigned kFolderMode = 02750;
 const std::vector<std::string> kLayouts{"minimal", "standard", "enterprise"};
 constexpr const char* kConfigFiles[] = {"system.yaml", "models.yaml", "personas.yaml"};
 
@@ -40,6 +40,9 @@ void plan_folder(const Tree& tree, const std::string& relative, InitPlan& plan) 
   if (info && !S_ISDIR(info->st_mode))
     throw Error(Errc::failed, fmt::format("{} is in the way: not a folder", io::shown(path)),
                 "move it elsewhere, then run reef-init again");
+  if (!info && fs::is_symlink(path))
+    throw Error(Errc::failed, fmt::format("{} is a symbolic link to a folder that is not there", io::shown(path)),
+                "mount the drive that it leads to, then run reef-init again");
   if (!info) plan.steps.push_back({InitStep::Kind::folder, relative, "new", ""});
 }
 
@@ -124,27 +127,11 @@ std::string marker_text() {
                      kTreeVersion);
 }
 
-void make_folder(const fs::path& path) {
-  if (::mkdir(path.c_str(), 0750) != 0) {
-    if (errno == EEXIST) return;
-    throw_errno("create", io::shown(path));
-  }
-  // Ask for the set-group bit apart: mkdir(2) drops it. Some filesystems refuse; --check tells.
-  if (::chmod(path.c_str(), kFolderMode) != 0 && errno != EPERM) throw_errno("set the mode of", io::shown(path));
-  io::sync_directory(path.has_parent_path() ? path.parent_path() : fs::path("."));
-}
-
-void make_parents(const fs::path& path) {
-  if (path.empty() || stat_of(path)) return;
-  make_parents(path.parent_path());
-  make_folder(path);
-}
-
 void apply(const Tree& tree, const InitStep& step) {
   check_interrupt();
-  const fs::path path = tree.root() / step.path;
+  const fs::path path = step.path == "." ? tree.root() : tree.root() / step.path;
   if (step.kind == InitStep::Kind::folder)
-    make_folder(step.path == "." ? tree.root() : path);
+    make_folders(path);
   else
     io::replace_file(path, step.content);
 }
@@ -183,7 +170,7 @@ InitPlan apply_init(const Tree& tree, const InitOptions& options, std::chrono::m
   InitPlan plan = plan_init(tree, options);
   if (!plan.steps.empty()) {
     const bool new_root = plan.steps.front().path == ".";
-    make_parents(tree.root());
+    make_folders(tree.root());
     const io::LockFile lock(tree.root() / kLockFile, wait);
     io::remove_stale(tree.root());
     if (stat_of(tree.root() / "config")) io::remove_stale(tree.root() / "config");

@@ -9,6 +9,7 @@
 #include "reef/core/error.h"
 #include "reef/io/file.h"
 #include "reef/io/process.h"
+#include "reef/tree/folders.h"
 
 namespace reef::embed::internal {
 namespace {
@@ -28,7 +29,7 @@ void write_private(const fs::path& path, std::string_view bytes) {
 }  // namespace
 
 HttpHelper::HttpHelper(const fs::path& scratch) : program_(io::helper_path("reef-http")) {
-  fs::create_directories(scratch);
+  tree::make_folders(scratch);
   const fs::path folder = io::temporary_name(scratch / "endpoint");
   if (::mkdir(folder.c_str(), 0700) != 0) throw_errno("create", folder.string());
   folder_ = folder;

@@ -1,0 +1,11 @@
+#pragma once
+
+#include <filesystem>
+
+namespace reef::tree {
+
+/// Makes a folder of the tree and what is missing above it, durably, with mode 2750 (reef-tree(5))
+/// whatever the umask. One that is there stays as it is.
+void make_folders(const std::filesystem::path& path);
+
+}  // namespace reef::tree
