@@ -21,6 +21,7 @@ class DocumentLayer : public Layer {
 
   void ask(const Question& question) override {
     question_ = &question;
+    left_out_.clear();
     scope_->ask(question);
   }
 
@@ -59,6 +60,11 @@ class DocumentLayer : public Layer {
   std::vector<Candidate> best_by_vector(std::size_t count) override {
     if (text_only_ || question_->vector.empty() || scope_->snapshot().vectors().empty()) return {};
     const auto* only = scope_->allowed() ? &scope_->allowed()->vector_rows : nullptr;
+    std::vector<std::uint64_t> others;
+    if (!left_out_.empty()) {
+      others = rows_not_left_out(only);
+      only = &others;
+    }
     std::vector<Candidate> best;
     for (const vector::Hit& hit : scope_->snapshot().vectors().search(question_->vector, count, only))
       if (const auto chunk = map().chunk_of_row(hit.row)) best.push_back({*chunk, 0, hit.score});
@@ -80,6 +86,19 @@ class DocumentLayer : public Layer {
         const auto values = scope_->snapshot().vectors().row(*row);
         candidate.cosine = vector::kernels().inner_product(question_->vector.data(), values.data(), values.size());
       }
+    }
+  }
+
+  void leave_out(std::span<const std::int64_t> ids, bool whole_documents) override {
+    auto siblings = scope_->snapshot().database().prepare(
+        "SELECT id FROM chunks WHERE document = (SELECT document FROM chunks WHERE id = ?)");
+    for (const std::int64_t id : ids) {
+      if (is_left_out(id)) continue;
+      mark_left_out(id);
+      if (!whole_documents) continue;
+      siblings.bind(1, id);
+      while (siblings.step()) mark_left_out(siblings.integer(0));
+      siblings.reset();
     }
   }
 
@@ -107,6 +126,31 @@ class DocumentLayer : public Layer {
     const auto& allowed = scope_->allowed();
     return !allowed || std::binary_search(allowed->chunks.begin(), allowed->chunks.end(), chunk);
   }
+  bool is_left_out(std::int64_t chunk) const {
+    return static_cast<std::size_t>(chunk) < left_out_.size() && left_out_[static_cast<std::size_t>(chunk)];
+  }
+  void mark_left_out(std::int64_t chunk) {
+    const auto index = static_cast<std::size_t>(chunk);
+    if (index >= left_out_.size()) left_out_.resize(index + index / 2 + 1);
+    left_out_[index] = true;
+  }
+  /// Of the rows in `only` (null: of all), those of chunks that are not left out; ascending.
+  std::vector<std::uint64_t> rows_not_left_out(const std::vector<std::uint64_t>* only) const {
+    const std::uint64_t total = scope_->snapshot().vectors().state().rows_total;
+    std::vector<bool> gone(total);
+    for (std::size_t chunk = 0; chunk < left_out_.size(); ++chunk) {
+      if (!left_out_[chunk]) continue;
+      if (const auto row = map().row(static_cast<std::int64_t>(chunk)); row && *row < total) gone[*row] = true;
+    }
+    std::vector<std::uint64_t> rows;
+    if (only) {
+      std::copy_if(only->begin(), only->end(), std::back_inserter(rows), [&](auto row) { return !gone[row]; });
+    } else {
+      for (std::uint64_t row = 0; row < total; ++row)
+        if (!gone[row]) rows.push_back(row);
+    }
+    return rows;
+  }
   /// The best of scores[i], which belong to chunk low + i; ties go to the lower id.
   std::vector<Candidate> best_of(const std::vector<float>& scores, std::int64_t low, std::size_t count) const {
     const auto better = [](const Candidate& a, const Candidate& b) {
@@ -117,7 +161,7 @@ class DocumentLayer : public Layer {
     for (std::size_t i = 0; i < scores.size(); ++i) {
       if (scores[i] <= 0 || (heap.size() == count && scores[i] <= heap.front().bm25)) continue;
       const std::int64_t chunk = low + static_cast<std::int64_t>(i);
-      if (!is_mine(chunk) || !is_allowed(chunk)) continue;
+      if (!is_mine(chunk) || !is_allowed(chunk) || is_left_out(chunk)) continue;
       heap.push_back({chunk, scores[i], std::nullopt});
       std::push_heap(heap.begin(), heap.end(), better);
       if (heap.size() <= count) continue;
@@ -137,6 +181,7 @@ class DocumentLayer : public Layer {
   std::string name_;
   bool text_only_;
   const Question* question_ = nullptr;
+  std::vector<bool> left_out_;  ///< by chunk id; those behind its end are not
 };
 
 }  // namespace

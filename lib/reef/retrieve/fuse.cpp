@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
+#include <utility>
 
 namespace reef::retrieve {
 namespace {
@@ -67,54 +69,71 @@ std::pair<double, double> cosine_range(const std::vector<Scored>& all, std::size
 
 }  // namespace
 
-std::vector<Scored> search_and_fuse(const std::vector<std::unique_ptr<Layer>>& layers,
-                                    const std::vector<double>& priors, const Question& question,
-                                    const FuseOptions& options) {
+Fusion::Fusion(const std::vector<std::unique_ptr<Layer>>& layers, const std::vector<double>& priors,
+               const Question& question, const FuseOptions& options)
+    : layers_(layers), priors_(priors), question_(question), options_(options) {
   std::vector<TermCounts> counts;
-  for (const auto& layer : layers) {
-    layer->ask(question);
+  for (const auto& layer : layers_) {
+    layer->ask(question_);
     counts.push_back(layer->term_counts());
   }
-  const auto pooled_idf = idf_of(pooled(counts, question.terms.size()));
-  std::vector<Scored> all;
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    const auto own_idf = counts[i].rows < kRowsForOwnIdf ? pooled_idf : idf_of(counts[i]);
-    auto by_words =
-        options.mode == Mode::dense ? std::vector<Candidate>{} : layers[i]->best_by_words(own_idf, options.candidates);
-    double scale = 1;
-    if (const double own = largest_bm25(by_words); own > 0 && layers.size() > 1) {
-      auto again = by_words;
-      layers[i]->complete(again, pooled_idf);
-      scale = largest_bm25(again) / own;
-    }
-    auto by_vector =
-        options.mode == Mode::bm25 ? std::vector<Candidate>{} : layers[i]->best_by_vector(options.candidates);
-    for (const Candidate& candidate : united(*layers[i], std::move(by_words), std::move(by_vector), own_idf))
-      all.push_back({i, candidate.id, 0, candidate.bm25 * scale, candidate.cosine});
+  pooled_idf_ = idf_of(pooled(counts, question_.terms.size()));
+  for (const TermCounts& layer : counts)
+    scales_.push_back({layer.rows < kRowsForOwnIdf ? pooled_idf_ : idf_of(layer), std::nullopt});
+}
+
+std::vector<Scored> Fusion::candidates_of(std::size_t index, std::size_t count) {
+  Layer& layer = *layers_[index];
+  LayerScale& scale = scales_[index];
+  std::vector<Candidate> by_words, by_vector;
+  if (options_.mode != Mode::dense) by_words = layer.best_by_words(scale.idf, count);
+  if (options_.mode != Mode::bm25) by_vector = layer.best_by_vector(count);
+  was_cut_ = was_cut_ || by_words.size() >= count || by_vector.size() >= count;
+  if (const double own = largest_bm25(by_words); own > 0 && layers_.size() > 1 && !scale.factor) {
+    auto again = by_words;
+    layer.complete(again, pooled_idf_);
+    scale.factor = largest_bm25(again) / own;
   }
-  double largest = 0;
-  for (const Scored& scored : all) largest = std::max(largest, scored.bm25);
-  const auto [low, high] = cosine_range(all, options.candidates);
+  std::vector<Scored> found;
+  for (const Candidate& candidate : united(layer, std::move(by_words), std::move(by_vector), scale.idf))
+    found.push_back({index, candidate.id, 0, candidate.bm25 * scale.factor.value_or(1), candidate.cosine});
+  return found;
+}
+
+void Fusion::fix_scale(const std::vector<Scored>& all) {
+  if (std::exchange(has_scale_, true)) return;
+  for (const Scored& scored : all) largest_bm25_ = std::max(largest_bm25_, scored.bm25);
+  std::tie(low_, high_) = cosine_range(all, options_.candidates);
+}
+
+/// Of a candidate whose bm25 is divided by the largest already.
+double Fusion::score_of(const Scored& scored) const {
+  if (options_.mode == Mode::bm25) return scored.bm25;
+  if (options_.mode == Mode::dense) return scored.cosine.value_or(0);
+  double dense = 0;
+  if (scored.cosine && high_ > low_)
+    dense = std::max(0., (*scored.cosine - low_) / (high_ - low_));
+  else if (scored.cosine && *scored.cosine >= low_)
+    dense = 1;
+  return (1 - options_.dense_weight) * scored.bm25 + options_.dense_weight * dense;
+}
+
+std::vector<Scored> Fusion::search(std::size_t count) {
+  was_cut_ = false;
+  std::vector<Scored> all;
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const auto found = candidates_of(i, count);
+    all.insert(all.end(), found.begin(), found.end());
+  }
+  fix_scale(all);
   for (Scored& scored : all) {
-    if (largest > 0) scored.bm25 /= largest;
-    const double dense = scored.cosine && high > low ? std::max(0., (*scored.cosine - low) / (high - low))
-                         : scored.cosine             ? 1.
-                                                     : 0.;
-    switch (options.mode) {
-      case Mode::hybrid:
-        scored.score = (1 - options.dense_weight) * scored.bm25 + options.dense_weight * dense;
-        break;
-      case Mode::dense:
-        scored.score = scored.cosine.value_or(0);
-        break;
-      case Mode::bm25:
-        scored.score = scored.bm25;
-        break;
-    }
-    scored.score *= priors[scored.layer];
+    if (largest_bm25_ > 0) scored.bm25 /= largest_bm25_;
+    scored.score = score_of(scored) * priors_[scored.layer];
   }
   std::sort(all.begin(), all.end(), [](const Scored& a, const Scored& b) {
-    return a.score != b.score ? a.score > b.score : a.layer != b.layer ? a.layer < b.layer : a.id < b.id;
+    if (a.score != b.score) return a.score > b.score;
+    if (a.cosine != b.cosine) return a.cosine > b.cosine;
+    return a.layer != b.layer ? a.layer < b.layer : a.id < b.id;
   });
   return all;
 }

@@ -26,7 +26,7 @@ struct Scored {
   std::optional<double> cosine;
 };
 
-/// Searches every layer both ways and puts the scores on one scale, best first:
+/// One question put to several layers: searches each both ways and puts the scores on one scale.
 ///
 /// 1. BM25 in a layer uses that layer's own idf; under 200 rows, where idf says little, the idf of
 ///    all layers together.
@@ -38,8 +38,44 @@ struct Scored {
 ///
 /// Normalising each layer by itself would make the best of three unrelated memories as good as the
 /// answer: that cost .021 nDCG@10 on SciFact.
-std::vector<Scored> search_and_fuse(const std::vector<std::unique_ptr<Layer>>& layers,
-                                    const std::vector<double>& priors, const Question& question,
-                                    const FuseOptions& options);
+///
+/// Where one long document fills all places among the candidates, the caller lets the layers leave
+/// out what it has (Layer::leave_out) and asks again. The scale is that of the first round for good:
+/// a result keeps its score, and so results their order, however often is asked again. What comes
+/// later is as a rule below all of the first round; what has no word of the question and a cosine
+/// under that round's low scores 0, and is ordered by its cosine.
+class Fusion {
+ public:
+  /// All are kept by reference.
+  Fusion(const std::vector<std::unique_ptr<Layer>>& layers, const std::vector<double>& priors, const Question& question,
+         const FuseOptions& options);
+
+  /// The candidates that the layers give, at most `count` of each search in each layer, best first.
+  std::vector<Scored> search(std::size_t count);
+  std::vector<Scored> search() { return search(options_.candidates); }
+  /// Whether a search gave as many as it was asked for, so that there may be more.
+  bool was_cut() const { return was_cut_; }
+
+ private:
+  /// What rules 1 and 2 say of one layer.
+  struct LayerScale {
+    std::vector<double> idf;
+    std::optional<double> factor;  ///< of BM25; known once words were found
+  };
+  std::vector<Scored> candidates_of(std::size_t layer, std::size_t count);
+  void fix_scale(const std::vector<Scored>& all);
+  double score_of(const Scored& scored) const;
+
+  const std::vector<std::unique_ptr<Layer>>& layers_;
+  const std::vector<double>& priors_;
+  const Question& question_;
+  const FuseOptions& options_;
+  std::vector<double> pooled_idf_;
+  std::vector<LayerScale> scales_;
+  bool has_scale_ = false;
+  double largest_bm25_ = 0;
+  double low_ = 1, high_ = -1;  ///< cosines that count 0 and 1
+  bool was_cut_ = false;
+};
 
 }  // namespace reef::retrieve

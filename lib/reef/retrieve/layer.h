@@ -64,6 +64,9 @@ class Layer {
   virtual std::vector<Candidate> best_by_vector(std::size_t count) = 0;
   /// Fills bm25 (by these idf values) and cosine of rows that the other search found.
   virtual void complete(std::span<Candidate> candidates, std::span<const double> idf) = 0;
+  /// Until the next ask(), searches give neither these rows nor, with `whole_documents`, any other
+  /// row of their documents.
+  virtual void leave_out(std::span<const std::int64_t> ids, bool whole_documents) = 0;
   virtual std::optional<Passage> fetch(std::int64_t id) = 0;
 };
 

@@ -6,6 +6,7 @@
 #include <future>
 #include <set>
 
+#include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/core/text.h"
 #include "reef/retrieve/near_duplicates.h"
@@ -31,6 +32,56 @@ std::vector<std::string> wanted_layers(const tree::Config& config, const QueryOp
   }
   return names;
 }
+
+/// The results of one answer: one for each document, unless passages are asked for, and none that
+/// says what an earlier one says.
+class Results {
+ public:
+  Results(const std::vector<std::unique_ptr<Layer>>& layers, const QueryOptions& options)
+      : layers_(layers), options_(options), used_(layers.size()) {}
+
+  bool full() const { return results_.size() >= options_.count; }
+
+  /// Takes candidates, best first, until it is full. Returns how many results that made.
+  std::size_t take(const std::vector<Scored>& candidates) {
+    const std::size_t before = results_.size();
+    for (const Scored& scored : candidates) {
+      if (full()) break;
+      used_[scored.layer].push_back(scored.id);
+      auto passage = layers_[scored.layer]->fetch(scored.id);
+      if (!passage) continue;  // of a document that is not finished
+      if (!options_.chunks && !documents_.insert(passage->scope + "\n" + passage->document).second) continue;
+      if (!texts_.add(passage->text)) continue;
+      results_.push_back(
+          {0, layers_[scored.layer]->name(), scored.score, scored.bm25, scored.cosine, std::move(*passage)});
+    }
+    return results_.size() - before;
+  }
+
+  /// Lets the layers leave out what was taken or refused, to make room for other documents.
+  void leave_out_used() {
+    for (std::size_t i = 0; i < layers_.size(); ++i)
+      layers_[i]->leave_out(std::exchange(used_[i], {}), !options_.chunks);
+  }
+
+  std::vector<Result> ranked() && {
+    std::stable_sort(results_.begin(), results_.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
+    for (std::size_t i = 0; i < results_.size(); ++i) results_[i].rank = i + 1;
+    return std::move(results_);
+  }
+
+ private:
+  const std::vector<std::unique_ptr<Layer>>& layers_;
+  const QueryOptions& options_;
+  std::vector<std::vector<std::int64_t>> used_;  ///< ids for each layer, since leave_out_used()
+  NearDuplicates texts_;
+  std::set<std::string> documents_;
+  std::vector<Result> results_;
+};
+
+/// Candidates of one search that are asked for at most: where as many near-duplicates lie before
+/// all else, reading on would take a second and more.
+constexpr std::size_t kWidest = 25'600;
 
 }  // namespace
 
@@ -176,17 +227,19 @@ Answer Searcher::answer(const Question& question, Layers& layers, const QueryOpt
     fuse.dense_weight = config_.number("models", key);
   }
   Answer answer;
-  NearDuplicates texts;
-  std::set<std::string> documents;
-  for (const Scored& scored : search_and_fuse(layers.layers, layers.priors, question, fuse)) {
-    if (answer.results.size() >= options.count) break;
-    auto passage = layers.layers[scored.layer]->fetch(scored.id);
-    if (!passage) continue;
-    if (!options.chunks && !documents.insert(passage->scope + "\n" + passage->document).second) continue;
-    if (!texts.add(passage->text)) continue;
-    answer.results.push_back({answer.results.size() + 1, layers.layers[scored.layer]->name(), scored.score, scored.bm25,
-                              scored.cosine, std::move(*passage)});
+  Fusion fusion(layers.layers, layers.priors, question, fuse);
+  Results results(layers.layers, options);
+  results.take(fusion.search());
+  // A book of 400 sections may fill all places. Its document is left out of the next, wider search,
+  // so that this ends after few rounds however long the book is.
+  for (std::size_t count = fuse.candidates; !results.full() && fusion.was_cut();) {
+    check_interrupt();
+    const bool widest = count >= kWidest;
+    count = widest ? count : std::min(4 * count, kWidest);
+    results.leave_out_used();
+    if (results.take(fusion.search(count)) == 0 && widest) break;
   }
+  answer.results = std::move(results).ranked();
   return answer;
 }
 

@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <set>
+
 using namespace reef;
 using namespace reef::retrieve;
 
@@ -17,6 +20,7 @@ struct FixedLayer : Layer {
   double rows_in_all;
   double rows_with_term;
   std::vector<Row> rows;
+  std::set<std::int64_t> left_out;
 
   FixedLayer(double all, double with, std::vector<Row> given)
       : rows_in_all(all), rows_with_term(with), rows(std::move(given)) {}
@@ -26,28 +30,37 @@ struct FixedLayer : Layer {
   Candidate at(std::size_t i, std::span<const double> idf) const {
     return {static_cast<std::int64_t>(i), rows[i].count * idf[0], rows[i].cosine};
   }
-  std::vector<Candidate> best_by_words(std::span<const double> idf, std::size_t) override {
+  std::vector<Candidate> best_by_words(std::span<const double> idf, std::size_t count) override {
     std::vector<Candidate> found;
     for (std::size_t i = 0; i < rows.size(); ++i)
-      if (rows[i].count > 0) found.push_back(at(i, idf));
-    return found;
+      if (rows[i].count > 0 && !left_out.contains(static_cast<std::int64_t>(i))) found.push_back(at(i, idf));
+    return best(std::move(found), count, [](const Candidate& a, const Candidate& b) { return a.bm25 > b.bm25; });
   }
-  std::vector<Candidate> best_by_vector(std::size_t) override {
+  std::vector<Candidate> best_by_vector(std::size_t count) override {
     std::vector<Candidate> found;
     for (std::size_t i = 0; i < rows.size(); ++i)
-      if (rows[i].cosine) found.push_back({static_cast<std::int64_t>(i), 0, rows[i].cosine});
+      if (rows[i].cosine && !left_out.contains(static_cast<std::int64_t>(i)))
+        found.push_back({static_cast<std::int64_t>(i), 0, rows[i].cosine});
+    return best(std::move(found), count, [](const Candidate& a, const Candidate& b) { return a.cosine > b.cosine; });
+  }
+  template <typename Better>
+  static std::vector<Candidate> best(std::vector<Candidate> found, std::size_t count, Better better) {
+    std::sort(found.begin(), found.end(), better);
+    found.resize(std::min(count, found.size()));
     return found;
   }
   void complete(std::span<Candidate> candidates, std::span<const double> idf) override {
     for (Candidate& candidate : candidates) candidate = at(static_cast<std::size_t>(candidate.id), idf);
   }
+  void leave_out(std::span<const std::int64_t> ids, bool) override { left_out.insert(ids.begin(), ids.end()); }
   std::optional<Passage> fetch(std::int64_t) override { return std::nullopt; }
 };
 
 std::vector<Scored> fuse(std::vector<std::unique_ptr<Layer>> layers, FuseOptions options = {}) {
   Question question;
   question.terms = {"word"};
-  return search_and_fuse(layers, std::vector<double>(layers.size(), 1.0), question, options);
+  const std::vector<double> priors(layers.size(), 1.0);
+  return Fusion(layers, priors, question, options).search();
 }
 
 }  // namespace
@@ -88,7 +101,34 @@ TEST_CASE("priors weigh layers") {
     layers.push_back(std::make_unique<FixedLayer>(500, 2, std::vector<FixedLayer::Row>{{2, .9}, {0, .1}}));
   Question question;
   question.terms = {"word"};
-  const auto scored = search_and_fuse(layers, {.5, 1.0}, question, {});
+  const std::vector<double> priors{.5, 1.0};
+  const FuseOptions options;
+  const auto scored = Fusion(layers, priors, question, options).search();
   CHECK(scored[0].layer == 1);
   CHECK(scored[1].score == doctest::Approx(.5));
+}
+
+TEST_CASE("asking again keeps the scale of the first round, and says whether there may be more") {
+  std::vector<std::unique_ptr<Layer>> layers;
+  layers.push_back(std::make_unique<FixedLayer>(
+      1000, 5, std::vector<FixedLayer::Row>{{4, .9}, {2, .5}, {1, .4}, {1, .7}, {0, .2}, {0, .3}}));
+  Question question;
+  question.terms = {"word"};
+  const std::vector<double> priors{1};
+  FuseOptions options;
+  options.candidates = 2;
+  Fusion fusion(layers, priors, question, options);
+  const auto first = fusion.search();  // rows 0 and 1 by words, 0 and 3 by vector: cosines of .5 to .9
+  REQUIRE(first.size() == 3);
+  CHECK(first[0].score == doctest::Approx(1));
+  CHECK(fusion.was_cut());
+  for (const Scored& scored : first) layers[0]->leave_out(std::vector{scored.id}, false);
+  const auto second = fusion.search(8);
+  REQUIRE(second.size() == 3);
+  CHECK(!fusion.was_cut());
+  CHECK(second[0].id == 2);
+  CHECK(second[0].score == doctest::Approx(.5 * .25));  // a quarter of the first round's largest BM25
+  CHECK(second[0].score <= first.back().score);
+  CHECK(second[1].id == 5);  // both score 0: the cosine decides
+  CHECK(second[2].id == 4);
 }

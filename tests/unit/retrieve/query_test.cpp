@@ -102,6 +102,45 @@ TEST_CASE_FIXTURE(Fixture, "one result for a document, near-duplicates once, unl
   CHECK(ids("copper", chunks).size() > 2);
 }
 
+TEST_CASE_FIXTURE(Fixture, "a long document does not crowd out short ones that match, in any mode") {
+  std::string book;
+  for (int i = 0; i < 400; ++i)
+    book += fmt::format("# Section {}\n\nThe wombat digs wombat burrows {} feet deep, says wombat lore.\n\n", i, i);
+  const auto path = write("wombats.md", book);
+  document::IngestOptions options;
+  options.paths = {path.string()};
+  document::ingest(
+      tree, options, [] { return std::make_unique<test::FakeEmbedder>(); }, no_progress());
+  std::string notes;
+  for (const char* note : {"one", "two", "three"})
+    notes += fmt::format(
+        "{{\"id\":\"{0}\",\"text\":\"Note {0} tells of a long walk past the mill, where at last, tired and late, a "
+        "wombat was seen by us under the {0} oaks.\"}}\n",
+        note);
+  ingest(notes, kShared);
+  for (const auto mode : {retrieve::Mode::hybrid, retrieve::Mode::dense, retrieve::Mode::bm25}) {
+    CAPTURE(static_cast<int>(mode));
+    retrieve::QueryOptions query;
+    query.mode = mode;
+    query.count = 100;
+    const auto results = searcher.query("wombat", query).results;
+    REQUIRE(results.size() == 4);
+    CHECK(results[0].passage.document.ends_with("wombats.md"));
+    for (std::size_t i = 1; i < results.size(); ++i) {
+      CHECK(results[i].rank == i + 1);
+      CHECK(results[i].score <= results[i - 1].score);
+    }
+    query.count = 1;
+    CHECK(ids("wombat", query).size() == 1);
+  }
+  retrieve::QueryOptions chunks;
+  chunks.chunks = true;
+  chunks.count = 1000;
+  CHECK(ids("wombat", chunks).size() == 403);
+  chunks.count = 150;
+  CHECK(ids("wombat", chunks).size() == 150);
+}
+
 TEST_CASE_FIXTURE(Fixture, "filters by tag and by date hold for both searches") {
   ingest(
       "{\"id\":\"old\",\"text\":\"Harbour report.\",\"created\":\"2020-01-01\"}\n"
