@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <array>
+#include <climits>
 #include <cmath>
 #include <cstring>
 #include <unordered_set>
+#include <utility>
 
 #include "reef/core/error.h"
 
@@ -83,25 +85,67 @@ fts5_api* fts5_of(sqlite3* database) {
   return api;
 }
 
+void add_new(std::vector<std::string>& words, std::string word) {
+  if (!word.empty() && std::find(words.begin(), words.end(), word) == words.end()) words.push_back(std::move(word));
+}
+
+bool is_ascii(std::string_view text) {
+  return std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
+}
+
+/// What unicode61 makes of ASCII, without SQLite: most questions are of that kind.
+std::vector<std::string> ascii_words(std::string_view text) {
+  std::vector<std::string> words;
+  std::string word;
+  for (const char c : text) {
+    if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z'))
+      word += c;
+    else if (c >= 'A' && c <= 'Z')
+      word += static_cast<char>(c + 32);
+    else
+      add_new(words, std::exchange(word, {}));
+  }
+  add_new(words, std::move(word));
+  return words;
+}
+
+/// FTS5's own tokenizer under the one that stems: which characters part words (dashes, no-break
+/// spaces, quotes, …) is then the same for questions and texts.
+class Unicode61 {
+ public:
+  Unicode61() {
+    fts5_api* api = fts5_of(database_.handle());
+    void* context = nullptr;
+    if (api->xFindTokenizer(api, "unicode61", &context, &methods_) != SQLITE_OK ||
+        methods_.xCreate(context, nullptr, 0, &tokenizer_) != SQLITE_OK)
+      throw Error(Errc::failed, "this SQLite has no tokenizer unicode61", "install Debian's libsqlite3");
+  }
+  Unicode61(const Unicode61&) = delete;
+  Unicode61& operator=(const Unicode61&) = delete;
+  ~Unicode61() { methods_.xDelete(tokenizer_); }
+
+  std::vector<std::string> words(std::string_view text) {
+    std::vector<std::string> words;
+    const auto take = [](void* into, int, const char* token, int size, int, int) {
+      add_new(*static_cast<std::vector<std::string>*>(into), std::string(token, static_cast<std::size_t>(size)));
+      return SQLITE_OK;
+    };
+    const int size = static_cast<int>(std::min<std::size_t>(text.size(), INT_MAX));
+    if (methods_.xTokenize(tokenizer_, &words, FTS5_TOKENIZE_QUERY, text.data(), size, take) != SQLITE_OK)
+      throw Error(Errc::failed, "FTS5 could not part the question into words");
+    return words;
+  }
+
+ private:
+  io::Database database_{":memory:", io::OpenMode::create};  ///< none of ours need be open yet
+  fts5_tokenizer methods_{};
+  Fts5Tokenizer* tokenizer_ = nullptr;
+};
+
 }  // namespace
 
 std::vector<std::string> query_terms(std::string_view text) {
-  std::vector<std::string> words;
-  std::string word;
-  const auto end_word = [&] {
-    if (!word.empty() && std::find(words.begin(), words.end(), word) == words.end()) words.push_back(word);
-    word.clear();
-  };
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x80 || (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z'))
-      word += c;
-    else if (byte >= 'A' && byte <= 'Z')
-      word += static_cast<char>(c + 32);
-    else
-      end_word();
-  }
-  end_word();
+  std::vector<std::string> words = is_ascii(text) ? ascii_words(text) : Unicode61().words(text);
   std::vector<std::string> terms;
   std::copy_if(words.begin(), words.end(), std::back_inserter(terms),
                [](const std::string& w) { return !is_stop_word(w); });

@@ -12,8 +12,9 @@
 
 namespace reef::document {
 
-/// The words of a question that BM25 looks for: lower case, each once, without stop words (all of
-/// them when nothing else is left). FTS5 stems them itself.
+/// The words of a question that BM25 looks for: parted and folded (lower case, no accents) as FTS5
+/// does it with texts, each once, without stop words (all of them when nothing else is left). FTS5
+/// stems them itself.
 std::vector<std::string> query_terms(std::string_view text);
 
 /// Where one term occurs: chunks ascending, and how often in each.

@@ -13,7 +13,46 @@ TEST_CASE("query terms are lower case, each once, without stop words") {
   CHECK(document::query_terms("Does the Lease end? THE lease!") == std::vector<std::string>{"lease", "end"});
   CHECK(document::query_terms("to be or not to be") == std::vector<std::string>{"to", "be", "or", "not"});
   CHECK(document::query_terms("  ?! ").empty());
-  CHECK(document::query_terms("naïve café") == std::vector<std::string>{"naïve", "café"});
+}
+
+TEST_CASE("query terms end where FTS5 ends words, and are folded as it folds them") {
+  const auto terms = [](const char* text) { return document::query_terms(text); };
+  const std::vector<std::string> two{"backup", "restore"};
+  for (const char* question :
+       {"backup restore", "backup—restore", "Backup\u00a0restore", "“backup” … ‘restore’", "backup • restore‽",
+        "backup\u200brestore", "backup、restore。", "backup 💾 restore", "backup—Backup restore"}) {
+    CAPTURE(question);
+    CHECK(terms(question) == two);
+  }
+  CHECK(terms("The naïve café, CAFÉ") == std::vector<std::string>{"naive", "cafe"});
+  CHECK(terms("cafe\u0301") == std::vector<std::string>{"cafe"});  // an accent of its own
+  CHECK(terms("Ärger über Straßen") == std::vector<std::string>{"arger", "uber", "straßen"});
+  CHECK(terms("l’oiseau d'été") == std::vector<std::string>{"l", "oiseau", "d", "ete"});
+  CHECK(terms("東京タワー、高さ") == std::vector<std::string>{"東京タワー", "高さ"});
+  CHECK(terms("ПОЖАР 42½") == std::vector<std::string>{"пожар", "42½"});
+  CHECK(terms("—\u00a0💾").empty());
+}
+
+TEST_CASE("words of ASCII are the same with and without the tokenizer") {
+  for (std::string question : {"Does the lease_end?", "a-b c.d/e", "x2 3y \x01 \x7f z", "tab\there"}) {
+    CAPTURE(question);
+    CHECK(document::query_terms(question + " q") == document::query_terms(question + "\u00a0q"));
+  }
+}
+
+TEST_CASE_FIXTURE(test::TreeFixture, "what a question is parted by finds texts that are parted by it") {
+  write("a.txt", "Backup—restore: l’été, 東京タワー、fin.");
+  document::IngestOptions options;
+  options.paths = {(dir / "in").string()};
+  document::ingest(
+      tree, options, [] { return std::make_unique<test::FakeEmbedder>(); }, no_progress());
+  document::Snapshot snapshot(tree.vectors(tree::Scope::shared()), tree::Scope::shared());
+  for (const char* question : {"backup—restore", "restore\u00a0backup", "backup💾", "l’été", "l'ete", "東京タワー。"}) {
+    CAPTURE(question);
+    const auto terms = document::query_terms(question);
+    REQUIRE(!terms.empty());
+    for (const document::Postings& term : snapshot.postings(terms)) CHECK(term.chunks.size() == 1);
+  }
 }
 
 TEST_CASE("inverse document frequency is FTS5's") {
