@@ -341,3 +341,29 @@ PY
   [ "$status" -eq 0 ]
   [[ "$output" == *"1 removed"* ]]
 }
+
+@test "input that cannot be read is an error, not the end of the input" {
+  reef-index ingest docs -q
+  run reef-index query --batch "$PWD/docs" --mode bm25
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"read $PWD/docs: Is a directory"* ]]
+  run bash -c 'reef-index query --batch - --mode bm25 <docs'
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"standard input"*"directory"* ]]
+  run bash -c 'reef-index query - --mode bm25 <docs'
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"standard input"*"directory"* ]]
+  run reef-index embed --batch docs -o v.npy
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"docs"*"directory"* ]]
+  [ ! -e v.npy ]
+}
+
+@test "a batch without lines gives no answers, and an array without rows" {
+  reef-index ingest docs -q
+  run reef-index query --batch /dev/null
+  [ "$status" -eq 0 ]
+  [ -z "$output" ]
+  reef-index embed --batch /dev/null -o v.npy -q
+  head -c 128 v.npy | grep -aqE "'shape': \( *0, 64\)"
+}

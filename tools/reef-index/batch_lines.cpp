@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -11,7 +12,15 @@
 
 namespace reef::tool {
 
-BatchLines::BatchLines(const std::string& file) : in_(&std::cin) {
+void require_end(const std::istream& in, const std::string& name) {
+  const bool stdin_failed = name == "-" && std::ferror(stdin) != 0;  // std::cin tells it as an end
+  if (!in.bad() && !stdin_failed) return;
+  // The stream keeps no reason; errno is the failed read's unless something was called in between.
+  if (errno == 0) errno = EIO;
+  throw_errno("read", name == "-" ? "standard input" : name);
+}
+
+BatchLines::BatchLines(const std::string& file) : name_(file), in_(&std::cin) {
   if (file == "-") return;
   file_.open(file);
   if (!file_) throw_errno("open", file);
@@ -20,6 +29,7 @@ BatchLines::BatchLines(const std::string& file) : in_(&std::cin) {
 
 bool BatchLines::next() {
   std::string line;
+  errno = 0;
   while (std::getline(*in_, line)) {
     ++number_;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
@@ -28,6 +38,7 @@ bool BatchLines::next() {
     parse(line);
     return true;
   }
+  require_end(*in_, name_);
   return false;
 }
 

@@ -1,10 +1,15 @@
 #pragma once
 
 #include <fstream>
+#include <istream>
 #include <optional>
 #include <string>
 
 namespace reef::tool {
+
+/// For a stream that gives no more: throws Error{failed} when reading failed, rather than came to the
+/// end. `name` is its file, "-" for std::cin.
+void require_end(const std::istream& in, const std::string& name);
 
 /// Questions of a --batch file, {"id","text"[,"persona"]} a line, "-" for stdin. Blank lines are
 /// skipped; a line that cannot be used has a fault() in place of a question.
@@ -12,6 +17,7 @@ class BatchLines {
  public:
   /// Throws Error{not_found} when there is no such file.
   explicit BatchLines(const std::string& file);
+  /// Throws Error{failed} when the file cannot be read to its end.
   bool next();
   std::size_t number() const { return number_; }
   const std::string& fault() const { return fault_; }
@@ -22,6 +28,7 @@ class BatchLines {
  private:
   void parse(const std::string& line);
 
+  std::string name_;
   std::ifstream file_;
   std::istream* in_;
   std::size_t number_ = 0;

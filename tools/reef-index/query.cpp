@@ -2,6 +2,7 @@
 
 #include <malloc.h>
 
+#include <cerrno>
 #include <iostream>
 #include <iterator>
 
@@ -38,7 +39,10 @@ retrieve::Mode parse_mode(const std::string& text) {
 
 std::string question_text(const std::string& operand) {
   if (operand != "-") return operand;
-  return {std::istreambuf_iterator<char>(std::cin), {}};
+  errno = 0;
+  std::string text(std::istreambuf_iterator<char>(std::cin), {});
+  require_end(std::cin, operand);
+  return text;
 }
 
 void print_answer(cli::Session& session, const QueryArguments& arguments, retrieve::Searcher& searcher,
