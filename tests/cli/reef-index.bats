@@ -367,3 +367,52 @@ PY
   reef-index embed --batch /dev/null -o v.npy -q
   head -c 128 v.npy | grep -aqE "'shape': \( *0, 64\)"
 }
+
+@test "an empty question is refused, alone and as a line of a batch" {
+  reef-index ingest docs -q
+  for question in '' '   ' $'\n\t' $'\xc2\xa0'; do
+    for mode in hybrid dense bm25; do
+      run --separate-stderr reef-index query "$question" --mode $mode
+      [ "$status" -eq 2 ]
+      [ -z "$output" ]
+      [[ "$stderr" == *"the question is empty"* ]]
+    done
+  done
+  run bash -c 'reef-index query - </dev/null'
+  [ "$status" -eq 2 ]
+  printf '{"id":"q1","text":" "}\n{"id":"q2","text":"sails"}\n' >batch
+  run --separate-stderr reef-index query --batch batch
+  [ "$status" -eq 3 ]
+  [ "${#lines[@]}" -eq 1 ]
+  [[ "$stderr" == *"batch:1: the question is empty"* ]]
+}
+
+@test "a budget too small for one citation is refused with the least one" {
+  reef-index ingest docs -q
+  run --separate-stderr reef-index query boats --context --budget 2
+  [ "$status" -eq 2 ]
+  [ -z "$output" ]
+  least=$(sed -n 's/.*pass --budget \([0-9]*\) or more.*/\1/p' <<<"$stderr")
+  run reef-index query boats --context --budget "$least"
+  [ "$status" -eq 0 ]
+  [[ "${lines[0]}" =~ ^\[S[0-9]+ ]]
+}
+
+@test "context passes no control characters of documents on" {
+  printf 'Bells \033]0;owned\007ring.\r\nTwice\ta day.\n' >docs/bells.txt
+  reef-index ingest docs -q
+  reef-index query bells --context >context
+  grep -q 'ring.' context
+  [ "$(tr -d '\n\t' <context | LC_ALL=C grep -c '[[:cntrl:]]')" = 0 ]
+}
+
+@test "short documents are found beside a long one, words beside any punctuation" {
+  mkdir long
+  for i in $(seq 400); do printf '# Section %d\n\nThe wombat digs wombat burrows %d feet deep, says wombat lore.\n\n' "$i" "$i"; done >long/book.md
+  for i in one two three; do printf 'Note %s tells of a long walk past the mill, where at last, tired and late, a wombat was seen by us under the %s oaks.\n' "$i" "$i" >"long/$i.txt"; done
+  reef-index ingest long -q
+  for mode in hybrid dense bm25; do
+    [ "$(reef-index query wombat -k 100 --mode $mode --json | field 'len(o["results"])')" = 4 ]
+  done
+  [ "$(reef-index query $'tired\xe2\x80\x94oaks\xc2\xa0mill' --mode bm25 --json | field 'len(o["results"])')" = 3 ]
+}

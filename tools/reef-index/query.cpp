@@ -72,13 +72,20 @@ class LatencyRecord {
 int run_batch(const tree::Tree& tree, const QueryArguments& arguments, retrieve::Searcher& searcher,
               LatencyRecord& latency) {
   int status = 0;
+  const auto fault = [&](const BatchLines& lines, const std::string& what) {
+    log_warn("{}:{}: {}", *arguments.batch, lines.number(), what);
+    status = kStatusPartial;
+  };
   const tree::Config personas = tree::Config::load(tree, {"personas"});
   for (BatchLines lines(*arguments.batch); lines.next();) {
     check_interrupt();
     if (cli::Session::flush() != 0) break;  // the reader went away
     if (!lines.fault().empty()) {
-      log_warn("{}:{}: {}", *arguments.batch, lines.number(), lines.fault());
-      status = kStatusPartial;
+      fault(lines, lines.fault());
+      continue;
+    }
+    if (retrieve::is_blank(lines.text())) {
+      fault(lines, "the question is empty");
       continue;
     }
     retrieve::QueryOptions options = arguments.options;
@@ -87,8 +94,7 @@ int run_batch(const tree::Tree& tree, const QueryArguments& arguments, retrieve:
       try {
         tree::require_persona(personas, *options.persona);
       } catch (const Error& error) {
-        log_warn("{}:{}: {}", *arguments.batch, lines.number(), error.what());
-        status = kStatusPartial;
+        fault(lines, error.what());
         continue;
       }
     }

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include "reef/core/error.h"
+#include "reef/core/table.h"
 #include "reef/core/text.h"
 #include "reef/retrieve/query.h"
 
@@ -10,10 +12,24 @@ std::string citation(const Passage& passage) {
   std::string line = "[" + passage.id;
   if (!passage.created.empty()) line += " " + passage.created.substr(0, 10);
   line += "]";
-  if (!passage.title.empty()) line += " " + passage.title;
-  if (!passage.heading_path.empty() && passage.heading_path != passage.title) line += " > " + passage.heading_path;
+  if (!passage.title.empty()) line += " " + printable(passage.title);
+  if (!passage.heading_path.empty() && passage.heading_path != passage.title)
+    line += " > " + printable(passage.heading_path);
   if (passage.page != 0) line += fmt::format(", page {}", passage.page);
   return line + "\n";
+}
+
+/// A passage's text as it may go to a terminal: the line ends of other systems, vertical tabs and
+/// form feeds become newlines, what else steers a terminal is written out.
+std::string clean(const std::string& text) {
+  std::string lines;
+  lines.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\r' && i + 1 < text.size() && text[i + 1] == '\n') continue;
+    lines += c == '\r' || c == '\v' || c == '\f' ? '\n' : c;
+  }
+  return printable(lines, true);
 }
 
 /// The longest beginning of `text`, cut at white space, that fits the budget.
@@ -41,11 +57,16 @@ std::string format_context(const Answer& answer, std::size_t budget,
   for (const Result& result : answer.results) {
     const std::string head = citation(result.passage);
     const std::size_t head_tokens = count(head);
-    std::string text = result.passage.text;
+    std::string text = clean(result.passage.text);
     std::size_t tokens = head_tokens + count(text);
     if (used + tokens > budget) {
-      if (!context.empty()) continue;  // a shorter one further down may still fit
-      if (head_tokens + 1 >= budget) break;
+      if (!context.empty()) continue;             // a shorter one further down may still fit
+      const std::size_t least = head_tokens + 2;  // one of the text, and the mark that it was cut
+      if (budget < least)
+        throw Error(Errc::usage,
+                    fmt::format("a budget of {} tokens holds no passage: the first one's citation takes {}", budget,
+                                head_tokens),
+                    fmt::format("pass --budget {} or more", least));
       text = cut_to(text, budget - head_tokens - 1, count);
       tokens = head_tokens + count(text);
     }

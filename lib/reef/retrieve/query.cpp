@@ -85,6 +85,20 @@ constexpr std::size_t kWidest = 25'600;
 
 }  // namespace
 
+bool is_blank(std::string_view question) {
+  for (std::size_t i = 0; i < question.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(question[i]);
+    if (byte <= ' ' || byte == 0x7f) continue;
+    const auto rest = question.substr(i);
+    if (rest.starts_with("\u00a0") || rest.starts_with("\u3000") || rest.starts_with("\ufeff")) {
+      i += rest.starts_with("\u00a0") ? 1 : 2;
+      continue;
+    }
+    return false;
+  }
+  return true;
+}
+
 /// The layers of one query with their priors, and the scopes that they stand on.
 struct Searcher::Layers {
   std::vector<std::unique_ptr<Layer>> layers;
@@ -156,6 +170,8 @@ void Searcher::check_model(const ScopeSearch& scope) {
 Answer Searcher::query(const std::string& text, const QueryOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
   const std::string question_text = to_valid_utf8(text);
+  if (is_blank(question_text))
+    throw Error(Errc::usage, "the question is empty", "ask in words: reef-index query 'TEXT'");
   Question question;
   question.filter = options.filter;
   if (options.mode != Mode::dense) question.terms = document::query_terms(question_text);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "reef/embed/embedder.h"
@@ -42,6 +43,9 @@ struct Answer {
   double elapsed_ms = 0;
 };
 
+/// Whether a text asks nothing: only white space and control characters.
+bool is_blank(std::string_view question);
+
 /// Answers questions from one tree; opens stores and models once, however many questions come.
 class Searcher {
  public:
@@ -53,7 +57,7 @@ class Searcher {
   ~Searcher();
 
   /// Throws Error{not_found} when nothing was ingested that the query could search, Error{usage}
-  /// when the store's vectors are of another model than the embedder.
+  /// when the question is blank or the store's vectors are of another model than the embedder.
   Answer query(const std::string& text, const QueryOptions& options);
   /// The same with a vector made elsewhere: dense search alone.
   Answer query_vector(std::vector<float> vector, const QueryOptions& options);
@@ -80,7 +84,9 @@ class Searcher {
 Passage show(const tree::Tree& tree, const std::string& id);
 
 /// Text for a language model: passages under their citations, best first, in at most `budget`
-/// tokens as `count` counts them. A passage that does not fit whole is left out, but the first is cut.
+/// tokens as `count` counts them. A passage that does not fit whole is left out, but the first is cut;
+/// Error{usage} says the least budget when not even its citation fits. Of control characters only
+/// line ends and tabs come out as they are: the text goes to terminals, too.
 std::string format_context(const Answer& answer, std::size_t budget,
                            const std::function<std::size_t(std::string_view)>& count);
 

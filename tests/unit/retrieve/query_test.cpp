@@ -181,8 +181,45 @@ TEST_CASE_FIXTURE(Fixture, "context stays within its budget and cites every pass
   const std::string all = retrieve::format_context(answer, 1000, count);
   CHECK(all.find("[S1") != std::string::npos);
   CHECK(all.find("[S2") != std::string::npos);
-  for (const std::size_t budget : {5u, 9u, 14u, 25u})
-    CHECK(count(retrieve::format_context(answer, budget, count)) <= budget);
+  const std::size_t head = count(all.substr(0, all.find('\n')));
+  for (const std::size_t budget : {head + 2, head + 3, std::size_t{14}, std::size_t{25}}) {
+    const std::string context = retrieve::format_context(answer, budget, count);
+    CHECK(!context.empty());
+    CHECK(count(context) <= budget);
+  }
+  try {
+    retrieve::format_context(answer, head + 1, count);
+    FAIL("a budget without room for text was accepted");
+  } catch (const Error& error) {
+    CHECK(error.code() == Errc::usage);
+    CHECK(error.hint() == fmt::format("pass --budget {} or more", head + 2));
+  }
+  CHECK(retrieve::format_context({}, 1, count).empty());
+}
+
+TEST_CASE_FIXTURE(Fixture, "context lets no control characters through but line ends and tabs") {
+  ingest(
+      "{\"id\":\"a\",\"title\":\"Bell\\u0007\\u001b[31m\",\"text\":\"Bells\\u001b]0;title\\u0007 "
+      "ring.\\r\\nTwice\\ta day.\\fNew \\u009b2J page.\"}\n",
+      kShared);
+  const auto count = [](std::string_view text) { return text.size() / 4; };
+  const std::string context = retrieve::format_context(searcher.query("bells", {}), 1000, count);
+  CHECK(context.find("ring.\nTwice") != std::string::npos);
+  CHECK(context.find("day.") != std::string::npos);
+  CHECK(context.find("\u009b") == std::string::npos);
+  CHECK(std::none_of(context.begin(), context.end(), [](char c) {
+    return c == '\x7f' || (static_cast<unsigned char>(c) < ' ' && c != '\n' && c != '\t');
+  }));
+}
+
+TEST_CASE_FIXTURE(Fixture, "an empty question is a fault of use") {
+  ingest("{\"id\":\"a\",\"text\":\"Some text.\"}\n", kShared);
+  for (const char* question : {"", "  \t\n", "\u00a0", "\u3000 \ufeff", "\x01"}) {
+    CAPTURE(question);
+    CHECK_THROWS_WITH_AS(searcher.query(question, {}), "the question is empty", Error);
+  }
+  CHECK(!retrieve::is_blank("?"));
+  CHECK(!retrieve::is_blank(" \u00e0"));
 }
 
 TEST_CASE_FIXTURE(Fixture, "show resolves the ids of results") {
