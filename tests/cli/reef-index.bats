@@ -416,3 +416,21 @@ PY
   done
   [ "$(reef-index query $'tired\xe2\x80\x94oaks\xc2\xa0mill' --mode bm25 --json | field 'len(o["results"])')" = 3 ]
 }
+
+@test "damage to the embedding cache never fails an ingest" {
+  reef-index ingest docs -q
+  cache=(root/cache/embedding_cache/*.sqlite)
+  python3 -c 'import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); d.execute("update vectors set vector = zeroblob(length(vector))"); d.commit()' "${cache[0]}"
+  run reef-index ingest docs --persona alice
+  [ "$status" -eq 0 ]
+  head -c 8192 /dev/urandom >"${cache[0]}"
+  rm -f "${cache[0]}"-*
+  printf 'More text.\n' >docs/more.txt
+  run reef-index ingest docs
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"warning: embedding cache:"*"made again"* ]]
+  run reef-index ingest docs --persona alice
+  [ "$status" -eq 0 ]
+  [[ "$output" != *warning* ]]
+  reef-index verify
+}

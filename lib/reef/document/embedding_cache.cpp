@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <cmath>
 #include <cstring>
 
 #include "reef/core/error.h"
@@ -29,80 +30,105 @@ std::uint64_t size_of(const std::filesystem::path& path) {
   return error ? 0 : size;
 }
 
+/// As the vector store demands of its rows (vector/internal/store_files.h, kUnitTolerance); false for
+/// what is not finite.
+bool is_unit(std::span<const float> vector) {
+  constexpr double kTolerance = 1e-3;
+  double squares = 0;
+  for (const float x : vector) squares += static_cast<double>(x) * x;
+  return std::abs(std::sqrt(squares) - 1) <= kTolerance;
+}
+
 }  // namespace
 
 EmbeddingCache::EmbeddingCache(const std::filesystem::path& folder, const std::string& model_digest, std::size_t dim)
     : path_(folder / (model_digest + ".sqlite")), dim_(dim) {
-  for (int attempt = 0; attempt < 2 && !usable_; ++attempt) {
-    try {
-      database_ = io::Database(path_, io::OpenMode::create);
-      io::migrate(database_, kMigrations);
-      // Losing the newest vectors in a crash costs a second embedding, an fsync a batch costs more.
-      database_.execute("PRAGMA synchronous = OFF");
-      usable_ = true;
-    } catch (const Error& error) {
-      database_ = {};
-      if (error.code() == Errc::interrupted) throw;
-      if (error.code() != Errc::corrupt || attempt > 0) {
-        give_up("open", error);
-        return;
-      }
-      for (const char* suffix : {"", "-wal", "-shm"}) {
-        std::error_code ignored;
-        std::filesystem::remove(path_.string() + suffix, ignored);
-      }
-    }
+  open();
+}
+
+/// Does `work` with the database; a damaged one is made again, for the calls to come.
+template <typename Work>
+void EmbeddingCache::attempt(const char* what, Work work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    if (error.code() == Errc::interrupted) throw;
+    if (error.code() == Errc::corrupt && !made_again_)
+      make_again(error);
+    else
+      give_up(what, error);
   }
+}
+
+void EmbeddingCache::open() {
+  attempt("open", [&] {
+    database_ = io::Database(path_, io::OpenMode::create);
+    io::migrate(database_, kMigrations);
+    // With the write-ahead log, this waits for the disk at checkpoints only, and a power cut loses
+    // the newest vectors but damages none.
+    database_.execute("PRAGMA synchronous = NORMAL");
+    usable_ = true;
+  });
+}
+
+void EmbeddingCache::make_again(const std::exception& damage) {
+  log_warn("embedding cache: {}; it is made again, which costs time and nothing else", damage.what());
+  usable_ = false;
+  made_again_ = true;
+  database_ = {};
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    std::error_code ignored;
+    std::filesystem::remove(path_.string() + suffix, ignored);
+  }
+  open();
 }
 
 void EmbeddingCache::give_up(const char* what, const std::exception& error) {
   usable_ = false;
+  database_ = {};
   log_detail("embedding cache: cannot {}: {}; going on without it", what, error.what());
 }
 
 std::vector<bool> EmbeddingCache::find(std::span<const PassageHash> passages, std::span<float> vectors) {
   std::vector<bool> known(passages.size());
   if (!usable_) return known;
-  try {
+  attempt("read", [&] {
     io::Transaction transaction(database_);
     auto select = database_.prepare("SELECT vector, used_day FROM vectors WHERE passage = ?");
     auto touch = database_.prepare("UPDATE vectors SET used_day = ? WHERE passage = ?");
     for (std::size_t i = 0; i < passages.size(); ++i) {
       select.bind_blob(1, passages[i]);
-      if (select.step() && select.blob(0).size() == dim_ * sizeof(float)) {
-        std::memcpy(vectors.data() + i * dim_, select.blob(0).data(), dim_ * sizeof(float));
-        known[i] = true;
-        if (select.integer(1) != today()) touch.bind(1, today()).bind_blob(2, passages[i]).run();
+      const auto vector = vectors.subspan(i * dim_, dim_);
+      if (select.step() && select.blob(0).size() == vector.size_bytes()) {
+        std::memcpy(vector.data(), select.blob(0).data(), vector.size_bytes());
+        known[i] = is_unit(vector);
+        if (known[i] && select.integer(1) != today()) touch.bind(1, today()).bind_blob(2, passages[i]).run();
       }
       select.reset();
     }
     transaction.commit();
-  } catch (const Error& error) {
-    give_up("read", error);
-  }
+  });
   return known;
 }
 
 void EmbeddingCache::add(std::span<const PassageHash> passages, std::span<const float> vectors,
                          const std::vector<bool>& known) {
   if (!usable_) return;
-  try {
+  attempt("write", [&] {
     io::Transaction transaction(database_);
-    auto insert = database_.prepare("INSERT OR IGNORE INTO vectors (passage, vector, used_day) VALUES (?, ?, ?)");
+    auto insert = database_.prepare("INSERT OR REPLACE INTO vectors (passage, vector, used_day) VALUES (?, ?, ?)");
     for (std::size_t i = 0; i < passages.size(); ++i) {
       if (known[i]) continue;
       const auto* bytes = reinterpret_cast<const std::uint8_t*>(vectors.data() + i * dim_);
       insert.bind_blob(1, passages[i]).bind_blob(2, {bytes, dim_ * sizeof(float)}).bind(3, today()).run();
     }
     transaction.commit();
-  } catch (const Error& error) {
-    give_up("write", error);
-  }
+  });
 }
 
 void EmbeddingCache::trim(std::uint64_t cap_bytes) {
   if (!usable_) return;
-  try {
+  attempt("trim", [&] {
     database_.checkpoint();
     if (size_of(path_) <= cap_bytes) return;
     // Down to nine tenths, so that the next run does not have to trim again.
@@ -113,9 +139,7 @@ void EmbeddingCache::trim(std::uint64_t cap_bytes) {
         .run();
     database_.execute("VACUUM");
     database_.checkpoint();
-  } catch (const Error& error) {
-    give_up("trim", error);
-  }
+  });
 }
 
 }  // namespace reef::document
