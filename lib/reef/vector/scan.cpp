@@ -108,8 +108,8 @@ std::vector<std::uint64_t> candidates(const CodeMatrix& codes, std::span<const f
 }
 
 /// Starts reading the candidates' vectors, all at once rather than one page fault after the other.
-/// Costs 40 µs when they are in memory already, so only where a cold disk would cost far more: small
-/// files are read ahead as a whole (StoreReader::read_ahead).
+/// Costs 40 µs when they are in memory already, so only where a cold disk would cost far more: a small
+/// file was read as a whole when it was opened (internal::load_if_small).
 void read_candidates_ahead(const NpyMatrix& vectors, std::span<const std::uint64_t> rows) {
   if (vectors.file().size() <= internal::kSmallFile) return;
   for (const std::uint64_t row : rows) {
