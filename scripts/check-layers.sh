@@ -29,7 +29,7 @@ declare -A vendors=(
 # cli/app.h is what the tools bind their options to.
 readonly vendor_in_header='lib/reef/cli/app.h'
 # Files whose whole job is to read or write JSON.
-readonly json_files='(/report|/internal/[^/]+)\.cpp$|^lib/reef/(cli/(run|completion)|text/(json|jsonl)|document/(originals|id_mapping))\.cpp$|^tools/(reef-index/batch_lines|libexec/[^/]+)\.cpp$'
+readonly json_files='(/report|/internal/[^/]+)\.cpp$|^lib/reef/(core/json\.h|(cli/(run|completion)|text/(json|jsonl)|document/(originals|id_mapping))\.cpp)$|^tools/(reef-index/batch_lines|libexec/[^/]+)\.cpp$'
 
 faults=0
 fault() {
@@ -67,6 +67,7 @@ while IFS=: read -r file line header; do
     tools/libexec/*) owner=libexec ;;
     *) owner=tools ;;
   esac
+  [[ $header != reef/core/json.h || $file =~ $json_files ]] || fault "$file:$line: $header brings json.hpp: it belongs into report.cpp or internal/"
   if [[ $header == reef/* ]]; then
     rest=${header#reef/} target=${rest%%/*}
     if [[ $owner != tools && $owner != libexec ]] && ! contains "${below[$owner]-}" "$target"; then

@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
+#include "reef/core/json.h"
 #include "reef/core/table.h"
 #include "reef/core/units.h"
 #include "reef/document/ingest.h"
@@ -11,8 +10,6 @@ namespace reef::document {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 std::string counted(std::uint64_t count, const char* one, const char* many) {
   return fmt::format("{} {}", format_count(count), count == 1 ? one : many);

@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
+#include "reef/core/json.h"
 #include "reef/core/table.h"
 #include "reef/core/units.h"
 #include "reef/io/file.h"
@@ -12,8 +11,6 @@ namespace reef::model {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 /// Absent text is null, so that a script can tell "none" from "".
 Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }

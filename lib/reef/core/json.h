@@ -1,0 +1,14 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace reef {
+
+/// One line of JSON. Bytes that are no UTF-8 come out as U+FFFD: a file's odd name must not keep a
+/// whole report from being told. Only for the files that include json.hpp anyway (report.cpp).
+inline std::string dump(const nlohmann::ordered_json& json) {
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+}  // namespace reef
