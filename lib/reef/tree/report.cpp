@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
+#include "reef/core/json.h"
 #include "reef/core/table.h"
 #include "reef/tree/init.h"
 
@@ -9,8 +8,6 @@ namespace reef::tree {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 }  // namespace
 
