@@ -34,7 +34,7 @@ double largest_bm25(const std::vector<Candidate>& candidates) {
 }
 
 /// What both searches of one layer found, each row once, with both scores.
-std::vector<Candidate> united(Layer& layer, std::vector<Candidate> by_words, std::vector<Candidate> by_vector,
+std::vector<Candidate> united(Layer& layer, const std::vector<Candidate>& by_words, std::vector<Candidate> by_vector,
                               std::span<const double> idf) {
   const auto by_id = [](const Candidate& a, const Candidate& b) { return a.id < b.id; };
   std::sort(by_vector.begin(), by_vector.end(), by_id);
@@ -95,7 +95,7 @@ std::vector<Scored> Fusion::candidates_of(std::size_t index, std::size_t count) 
     scale.factor = largest_bm25(again) / own;
   }
   std::vector<Scored> found;
-  for (const Candidate& candidate : united(layer, std::move(by_words), std::move(by_vector), scale.idf))
+  for (const Candidate& candidate : united(layer, by_words, std::move(by_vector), scale.idf))
     found.push_back({index, candidate.id, 0, candidate.bm25 * scale.factor.value_or(1), candidate.cosine});
   return found;
 }

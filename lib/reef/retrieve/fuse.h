@@ -46,7 +46,7 @@ struct Scored {
 /// under that round's low scores 0, and is ordered by its cosine.
 class Fusion {
  public:
-  /// All are kept by reference.
+  /// Layers, priors and question are kept by reference.
   Fusion(const std::vector<std::unique_ptr<Layer>>& layers, const std::vector<double>& priors, const Question& question,
          const FuseOptions& options);
 
@@ -69,7 +69,7 @@ class Fusion {
   const std::vector<std::unique_ptr<Layer>>& layers_;
   const std::vector<double>& priors_;
   const Question& question_;
-  const FuseOptions& options_;
+  FuseOptions options_;
   std::vector<double> pooled_idf_;
   std::vector<LayerScale> scales_;
   bool has_scale_ = false;

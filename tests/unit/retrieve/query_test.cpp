@@ -130,6 +130,8 @@ TEST_CASE_FIXTURE(Fixture, "a long document does not crowd out short ones that m
       CHECK(results[i].rank == i + 1);
       CHECK(results[i].score <= results[i - 1].score);
     }
+    query.filter.since = "2000-01-01T00:00:00.000Z";
+    CHECK(ids("wombat", query).size() == 4);
     query.count = 1;
     CHECK(ids("wombat", query).size() == 1);
   }
