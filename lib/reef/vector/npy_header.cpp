@@ -124,7 +124,10 @@ class HeaderParser {
       skip_structure(0);
       return internal::normalised_descr(text_.substr(begin, at_ - begin));
     }
-    return std::string(quoted());
+    // A word that looks like a structure must not be taken for one.
+    const std::string_view word = quoted();
+    if (word.starts_with('[')) fail("has a type that numpy does not write");
+    return std::string(word);
   }
 
   /// A list or tuple of words, sizes, lists and tuples.

@@ -77,6 +77,7 @@ TEST_CASE("damaged headers are refused with the file's name") {
       header("{'descr': '<f4', 'fortran_order': False, 'shape': (1 2, 384)}"),
       header("{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (5,)}"),
       header("{'descr': '<f4', 'extra': 1, 'fortran_order': False, 'shape': (5,)}"),
+      header("{'descr': '[<f4 ', 'fortran_order': False, 'shape': (5,)}"),
       header("{'descr': '<f4, 'fortran_order': False, 'shape': (5,)}"),
       header("{'descr': " + std::string(100, '[') + ", 'fortran_order': False, 'shape': (5,)}"),
       header("{'descr': '<f4', 'fortran_order': False, 'shape': (" + std::string(99, '1') + ",)}"),
