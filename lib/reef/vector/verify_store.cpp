@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -116,7 +117,7 @@ class Verifier {
       if (row >= coded) continue;
       const float scale = encode_row(values, code.data());
       const float stored = codes->scale(row);
-      if (std::memcmp(&scale, &stored, sizeof scale) != 0 ||
+      if (std::bit_cast<std::uint32_t>(scale) != std::bit_cast<std::uint32_t>(stored) ||
           std::memcmp(code.data(), codes->code(row), code.size()) != 0) {
         miscoded.add(row);
       }
