@@ -54,7 +54,7 @@ std::vector<std::string> foreign_entries(const Tree& tree) {
   std::vector<std::string> foreign;
   for (const auto& entry : fs::directory_iterator(tree.root())) {
     std::string name = entry.path().filename().string();
-    if (!ours.count(name) && name[0] != '.') foreign.push_back(std::move(name));
+    if (!ours.contains(name) && name[0] != '.') foreign.push_back(std::move(name));
   }
   std::sort(foreign.begin(), foreign.end());
   return foreign;
@@ -85,7 +85,7 @@ ConfigEdit open_config(const Tree& tree, const std::string& file) {
   } catch (const Error& error) {
     if (error.code() != Errc::not_found) throw;
     edit.config.text = commented_file(edit.config.file);
-    edit.about.push_back("new");
+    edit.about.emplace_back("new");
   }
   return edit;
 }
@@ -241,7 +241,7 @@ CheckReport check_tree(const Tree& tree) {
       const std::string name = entry.path().filename().string();
       if (name[0] != '.' && !std::binary_search(ids.begin(), ids.end(), name))
         report.faults.push_back(
-            {io::shown(parent + "/" + name), "belongs to no persona of personas.yaml",
+            {io::shown(fs::path(parent) / name), "belongs to no persona of personas.yaml",
              fmt::format("add it with 'reef-init --persona {}', or move the folder away", io::shown(name))});
     }
   }
