@@ -48,7 +48,7 @@ int main(int argc, char** argv) {
             ->type_name("ID")
             ->allow_extra_args(false);
         app.add_option("--layout", options->init.layout, "Drives that the tree is meant for")
-            ->check(CLI::IsMember({"minimal", "standard", "enterprise"}))
+            ->check(CLI::IsMember(tree::allowed_words("system", "storage.layout")))
             ->type_name("LAYOUT");
         app.add_option("--embedding", options->init.embedding, "Model that makes vectors (default: all-MiniLM-L6-v2)")
             ->type_name("NAME");

@@ -337,6 +337,8 @@ PY
   run reef-index ingest --text-only --prune mnt
   [ "$status" -eq 1 ]
   [[ "$output" == *"not mounted"*"--force"* ]]
+  run reef-index ingest --text-only --force mnt
+  [ "$status" -eq 2 ]
   run reef-index ingest --text-only --prune --force mnt
   [ "$status" -eq 0 ]
   [[ "$output" == *"1 removed"* ]]

@@ -94,6 +94,7 @@ void add_ingest(CLI::App& app, cli::Session& session) {
       ->allow_extra_args(false);
   verb->add_flag("--prune", options.prune, "Remove documents whose files vanished from the folders named");
   cli::add_force(*verb, options.force, "Prune below a folder that holds no file any more");
+  verb->get_option("--force")->needs("--prune");
   cli::add_dry_run(*verb, options.dry_run);
   cli::add_wait(*verb, options.wait);
   cli::add_threads(*verb, options.threads);

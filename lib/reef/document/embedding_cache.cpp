@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <cmath>
 #include <cstring>
 
 #include "reef/core/error.h"
@@ -28,15 +27,6 @@ std::uint64_t size_of(const std::filesystem::path& path) {
   std::error_code error;
   const auto size = std::filesystem::file_size(path, error);
   return error ? 0 : size;
-}
-
-/// As the vector store demands of its rows (vector/internal/store_files.h, kUnitTolerance); false for
-/// what is not finite.
-bool is_unit(std::span<const float> vector) {
-  constexpr double kTolerance = 1e-3;
-  double squares = 0;
-  for (const float x : vector) squares += static_cast<double>(x) * x;
-  return std::abs(std::sqrt(squares) - 1) <= kTolerance;
 }
 
 }  // namespace
@@ -101,7 +91,7 @@ std::vector<bool> EmbeddingCache::find(std::span<const PassageHash> passages, st
       const auto vector = vectors.subspan(i * dim_, dim_);
       if (select.step() && select.blob(0).size() == vector.size_bytes()) {
         std::memcpy(vector.data(), select.blob(0).data(), vector.size_bytes());
-        known[i] = is_unit(vector);
+        known[i] = vector::is_unit(vector);
         if (known[i] && select.integer(1) != today()) touch.bind(1, today()).bind_blob(2, passages[i]).run();
       }
       select.reset();

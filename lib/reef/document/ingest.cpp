@@ -135,15 +135,6 @@ class Ingest {
     }
   }
 
-  /// Whether the store still holds what the source gave, in the way that this run asks for. Lines
-  /// that could not be read, or ids that another file held, are tried again every time; so is a
-  /// pipe, whose documents a later pipe may have replaced.
-  bool is_settled(const Source& source, bool text_only, const std::vector<std::string>& tags) {
-    return source.state == SourceState::done && source.text_only == text_only && source.tags == tags &&
-           source.reason.empty() && !source.path.starts_with("stdin:") &&
-           store_.count_given(source.path) == source.documents;
-  }
-
   void take_file(const InputFile& file) {
     check_interrupt();
     auto old = registry_.find(options_.scope, file.source);
@@ -161,7 +152,8 @@ class Ingest {
     try {
       const FileStamp stamp = internal::reading_input([&] { return internal::stamp_of(file.file); });
       internal::require_fits(file, stamp, options_.extract, text_only);
-      const bool same_way = old && is_settled(*old, text_only, tags);
+      const bool same_way =
+          old && internal::is_settled(*old, text_only, tags) && store_.count_given(old->path) == old->documents;
       if (same_way && internal::is_untouched(*old, stamp)) return skip(file.bytes);
       const std::string sha256 = internal::reading_input(
           [&] { return io::to_hex(io::sha256_file(file.file, [](std::uint64_t) { check_interrupt(); })); });
@@ -186,14 +178,10 @@ class Ingest {
   }
 
   void take_content(const InputFile& file, Source& source, const std::string& sha256, const FileStamp& stamp) {
-    const auto format = internal::reading_input([&] { return text::detect_format(file.file, options_.extract); });
-    if (!format)
-      throw internal::InputError({Errc::failed,
-                                  fmt::format("{} is a binary file of no known kind", io::shown(source.path)),
-                                  "name a converter for it in system.yaml (ingest.converters), or leave it out"});
+    const text::Format format = internal::require_format(file, options_.extract);
     if (!source.text_only) need_embedder();
     const std::string old_sha256 = source.sha256, old_extension = source.extension, begun = source.next_sha256;
-    source.format = text::format_name(*format, file.file);
+    source.format = text::format_name(format, file.file);
     source.extension = internal::plain_extension(file.file);
     source.state = SourceState::pending;
     source.next_sha256 = sha256;
@@ -282,12 +270,8 @@ class Ingest {
   }
 
   void prune(const std::vector<std::string>& folders) {
-    for (Source& source : registry_.list(options_.scope)) {
-      const bool below = std::any_of(folders.begin(), folders.end(), [&](const std::string& folder) {
-        return internal::is_below(source.path, folder);
-      });
-      if (below && internal::is_gone(source.path)) remove_source(source);
-    }
+    for (Source& source : registry_.list(options_.scope))
+      if (internal::is_below(source.path, folders) && internal::is_gone(source.path)) remove_source(source);
   }
 
   void need_embedder() {

@@ -16,11 +16,20 @@ std::optional<Source> source_named(Registry& registry, const tree::Scope& scope,
   return registry.find(scope, std::filesystem::absolute(name).lexically_normal().string());
 }
 
+/// Each name once, in the order given.
+std::vector<std::string> distinct(const std::vector<std::string>& names) {
+  std::set<std::string> seen;
+  std::vector<std::string> result;
+  std::copy_if(names.begin(), names.end(), std::back_inserter(result),
+               [&](const std::string& name) { return seen.insert(name).second; });
+  return result;
+}
+
 /// One document of a file that holds many: the file stays known, and ingesting it again does not bring the document
 /// back unless its text changed. The last one takes the file along.
 void remove_one(Store& store, Registry& registry, Originals& originals, const DocumentRow& document) {
   auto source = registry.find(store.scope(), document.source);
-  if (source && store.of_source(document.source).size() == 1) {
+  if (source && store.is_alone(document)) {
     internal::remove_source(store, registry, originals, *source);
     return;
   }
@@ -29,27 +38,29 @@ void remove_one(Store& store, Registry& registry, Originals& originals, const Do
   transaction.commit();
 }
 
-/// Ids of documents that `name` stands for, by reading alone; empty: none.
-std::vector<std::string> documents_named(io::Database& metadata, const std::string& name) {
-  auto statement = metadata.prepare(
-      "SELECT name FROM documents WHERE finished AND name = ?1 UNION ALL "
-      "SELECT name FROM documents WHERE finished AND source IN (?1, ?2) AND NOT EXISTS "
-      "(SELECT 1 FROM documents WHERE finished AND name = ?1)");
-  statement.bind(1, name).bind(2, std::filesystem::absolute(name).lexically_normal().string());
-  std::vector<std::string> names;
-  while (statement.step()) names.emplace_back(statement.text(0));
-  return names;
-}
-
-void plan(const std::filesystem::path& folder, const RemoveOptions& options, RemoveReport& report) {
-  io::Database metadata(folder / "metadata.sqlite", io::OpenMode::read);
+/// What remove() would do, by reading alone.
+void plan(const tree::Tree& tree, const RemoveOptions& options, RemoveReport& report) {
+  io::Database metadata(tree.vectors(options.scope) / "metadata.sqlite", io::OpenMode::read);
   io::require_version(metadata, Store::kVersion);
+  std::optional<Registry> registry;
+  if (internal::file_exists(tree.registry())) registry.emplace(tree.registry());
+  auto by_name = metadata.prepare("SELECT name FROM documents WHERE finished AND name = ?");
+  auto by_source = metadata.prepare("SELECT name FROM documents WHERE finished AND source = ? ORDER BY id");
   std::set<std::string> planned;
-  for (const std::string& name : options.documents) {
-    const auto found = documents_named(metadata, name);
-    if (found.empty()) report.not_found.push_back(name);
-    for (const std::string& document : found)
-      if (planned.insert(document).second) report.removed.push_back(document);
+  const auto take_all = [&](io::Statement& statement, const std::string& name) {
+    std::size_t found = 0;
+    for (statement.bind(1, name); statement.step(); ++found)
+      if (planned.emplace(statement.text(0)).second) report.removed.emplace_back(statement.text(0));
+    statement.reset();
+    return found > 0;
+  };
+  for (const std::string& name : distinct(options.documents)) {
+    if (take_all(by_name, name)) continue;
+    const auto source = registry ? source_named(*registry, options.scope, name) : std::nullopt;
+    if (source)
+      take_all(by_source, source->path);
+    else
+      report.not_found.push_back(name);
   }
 }
 
@@ -63,7 +74,7 @@ RemoveReport remove(const tree::Tree& tree, const RemoveOptions& options) {
   if (!Snapshot::exists(folder))
     throw Error(Errc::not_found, fmt::format("nothing was ingested for {} yet", report.scope), "see 'reef-index stat'");
   if (options.dry_run) {
-    plan(folder, options, report);
+    plan(tree, options, report);
     return report;
   }
   Store store(folder, options.scope, options.wait);
@@ -72,9 +83,7 @@ RemoveReport remove(const tree::Tree& tree, const RemoveOptions& options) {
   Registry registry(tree.registry(), originals.staging() / "registry");
   for (Source& source : registry.unfinished(options.scope))
     if (source.state == SourceState::removing) internal::remove_source(store, registry, originals, source);
-  std::set<std::string> named;
-  for (const std::string& name : options.documents) {
-    if (!named.insert(name).second) continue;
+  for (const std::string& name : distinct(options.documents)) {
     if (const auto document = store.find(name)) {
       remove_one(store, registry, originals, *document);
       report.removed.push_back(document->name);

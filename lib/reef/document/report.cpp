@@ -30,7 +30,7 @@ std::string plan_text(const IngestReport& report) {
 std::string to_text(const IngestReport& report) {
   if (report.dry_run) return plan_text(report);
   if (!report.changed() && report.faults.empty())
-    return fmt::format("already so; {} unchanged\n", counted(report.unchanged, "file", "files"));
+    return fmt::format("already so; {} unchanged\n", counted(report.files, "file", "files"));
   std::string text = fmt::format("{}: {} added", report.scope, counted(report.added, "document", "documents"));
   if (report.replaced > 0) text += fmt::format(", {} replaced", format_count(report.replaced));
   if (report.removed > 0) text += fmt::format(", {} removed", format_count(report.removed));

@@ -18,16 +18,14 @@ constexpr const char* kDatabase = "metadata.sqlite";
 
 /// A new metadata.sqlite beside vectors that exist would make them unreachable for ever.
 void require_metadata(const std::filesystem::path& folder) {
-  std::error_code absent;
-  if (std::filesystem::file_size(folder / kDatabase, absent) > 0 && !absent) return;
+  std::error_code ignored;
+  if (std::filesystem::exists(folder / kDatabase, ignored)) return;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with(".")) continue;
-    throw Error(
-        Errc::corrupt,
-        fmt::format("{} is {}, and {} is there", io::shown(folder / kDatabase), absent ? "gone" : "empty", name),
-        fmt::format("restore it from a backup; to begin again, remove what is in {} and ingest the files",
-                    io::shown(folder)));
+    throw Error(Errc::corrupt, fmt::format("{} is gone, and {} is there", io::shown(folder / kDatabase), name),
+                fmt::format("restore it from a backup; to begin again, remove what is in {} and ingest the files",
+                            io::shown(folder)));
   }
 }
 
@@ -115,10 +113,13 @@ std::vector<DocumentRow> Store::of_source(const std::string& source) {
   return rows;
 }
 
+bool Store::is_alone(const DocumentRow& document) {
+  auto others = database_.prepare("SELECT 1 FROM documents WHERE source = ? AND finished AND id <> ? LIMIT 1");
+  return !others.bind(1, document.source).bind(2, document.id).step();
+}
+
 std::int64_t Store::count_given(const std::string& source) {
-  auto statement = database_.prepare(
-      "SELECT (SELECT count(*) FROM documents WHERE source = ?1 AND finished) + "
-      "(SELECT count(*) FROM removed_documents WHERE source = ?1)");
+  auto statement = database_.prepare(internal::kCountGiven);
   statement.bind(1, source).step();
   return statement.integer(0);
 }

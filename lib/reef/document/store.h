@@ -89,6 +89,8 @@ class Store {
 
   std::optional<DocumentRow> find(const std::string& name);
   std::vector<DocumentRow> of_source(const std::string& source);
+  /// Whether no other document of its source is here.
+  bool is_alone(const DocumentRow& document);
   /// Documents of the source that are here, and those that were removed out of it.
   std::int64_t count_given(const std::string& source);
   /// Digest of a document that was removed out of this source and is to stay away; "" otherwise.

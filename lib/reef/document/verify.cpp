@@ -11,6 +11,7 @@
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/core/log.h"
+#include "reef/document/internal/schema.h"
 #include "reef/document/internal/sources.h"
 #include "reef/document/originals.h"
 #include "reef/document/registry.h"
@@ -98,9 +99,7 @@ class ScopeCheck {
   }
 
   bool check_registry(io::Database& database, const Originals& originals, Progress& progress) {
-    auto given = database.prepare(
-        "SELECT (SELECT count(*) FROM documents WHERE source = ?1 AND finished) + "
-        "(SELECT count(*) FROM removed_documents WHERE source = ?1)");
+    auto given = database.prepare(internal::kCountGiven);
     std::set<std::string> known;
     for (const Source& source : registry_->list(scope_)) {
       check_interrupt();
@@ -277,41 +276,47 @@ std::uint64_t folder_bytes(const fs::path& folder) {
   return bytes;
 }
 
+void add_registry_fault(VerifyReport& report, std::string what) {
+  report.faults.push_back(
+      {"all", "documents.sqlite", std::move(what),
+       "restore it from a backup; without one, remove what is left of it and ingest every file again", false});
+}
+
+/// Null when it is not there, or damaged, which is a fault.
+std::unique_ptr<Registry> open_registry(const tree::Tree& tree, VerifyReport& report) {
+  if (!internal::file_exists(tree.registry())) return nullptr;
+  try {
+    return std::make_unique<Registry>(tree.registry());
+  } catch (const Error& error) {
+    if (error.code() != Errc::corrupt) throw;
+    add_registry_fault(report, error.what());
+    return nullptr;
+  }
+}
+
 }  // namespace
 
 std::vector<tree::Scope> scopes_of(const tree::Tree& tree, const std::vector<std::string>& personas) {
   std::vector<tree::Scope> scopes{tree::Scope::shared()};
   for (const std::string& id : personas) scopes.push_back(tree::Scope::persona(id));
   // A persona that was taken out of personas.yaml keeps its documents.
-  if (internal::file_exists(tree.registry()))
-    for (const tree::Scope& scope : Registry(tree.registry()).scopes())
+  VerifyReport not_asked_for;
+  if (const auto registry = open_registry(tree, not_asked_for))
+    for (const tree::Scope& scope : registry->scopes())
       if (std::find(scopes.begin(), scopes.end(), scope) == scopes.end()) scopes.push_back(scope);
   return scopes;
 }
 
-namespace {
-
-void add_registry_fault(VerifyReport& report, std::string what) {
-  report.faults.push_back(
-      {"all", "documents.sqlite", std::move(what), "restore it from a backup, or ingest every file again", false});
-}
-
-/// Null when it is not there or damaged.
-std::unique_ptr<Registry> open_registry(const tree::Tree& tree, VerifyReport& report) {
-  if (!internal::file_exists(tree.registry())) return nullptr;
-  auto registry = std::make_unique<Registry>(tree.registry());
-  const std::string broken = registry->database().integrity();
-  if (broken.empty()) return registry;
-  add_registry_fault(report, "SQLite: " + broken);
-  return nullptr;
-}
-
-}  // namespace
-
 VerifyReport verify(const tree::Tree& tree, const std::vector<tree::Scope>& scopes, std::chrono::milliseconds wait,
                     Progress& progress) {
   VerifyReport report;
-  const auto registry = open_registry(tree, report);
+  auto registry = open_registry(tree, report);
+  if (registry) {
+    if (const std::string broken = registry->database().integrity(); !broken.empty()) {
+      add_registry_fault(report, "SQLite: " + broken);
+      registry.reset();
+    }
+  }
   bool all_known = registry != nullptr;
   for (const tree::Scope& scope : scopes) {
     check_interrupt();
@@ -331,8 +336,8 @@ VerifyReport verify(const tree::Tree& tree, const std::vector<tree::Scope>& scop
 StatReport stat(const tree::Tree& tree, const std::vector<tree::Scope>& scopes) {
   StatReport report;
   report.root = tree.root().string();
-  std::optional<Registry> registry;
-  if (internal::file_exists(tree.registry())) registry.emplace(tree.registry());
+  VerifyReport not_asked_for;
+  const auto registry = open_registry(tree, not_asked_for);
   for (const tree::Scope& scope : scopes) {
     if (!Snapshot::exists(tree.vectors(scope))) continue;
     Snapshot snapshot(tree.vectors(scope), scope);

@@ -16,9 +16,7 @@ namespace {
 constexpr const char* kSpaceHint = "free some space, then run the command again; nothing was lost";
 
 Error corrupt(const std::string& path, const std::string& detail) {
-  return {Errc::corrupt, fmt::format("{} is damaged: {}", path, detail),
-          "see how far it goes with the store's verify ('reef-index verify', 'reef-session verify', "
-          "'reef-memory verify'), then bring it back with 'reef-restore files'"};
+  return {Errc::corrupt, fmt::format("{} is damaged: {}", path, detail), "restore it from a backup"};
 }
 
 }  // namespace

@@ -99,20 +99,28 @@ void make_whole(const fs::path& path, std::span<const char* const> migrations, c
 
 }  // namespace
 
+namespace {
+
+/// Files of ours are made whole: one without a version lost what it held, and must not be begun anew.
+[[noreturn]] void throw_emptied(const Database& database) {
+  throw Error(Errc::corrupt, fmt::format("{} is empty, or holds nothing of ours", shown(database.path())),
+              "restore it from a backup");
+}
+
+}  // namespace
+
 Database open_or_make(const fs::path& path, std::span<const char* const> migrations, const fs::path& staging) {
   std::error_code error;
   if (!fs::exists(path, error)) make_whole(path, migrations, staging);
   Database database(path, OpenMode::write);
+  if (version_of(database) == 0) throw_emptied(database);
   migrate(database, migrations);
   return database;
 }
 
 void require_version(Database& database, int version) {
   const std::int64_t found = version_of(database);
-  if (found == 0) {
-    throw Error(Errc::corrupt, fmt::format("{} holds nothing of ours", shown(database.path())),
-                "restore it from a backup");
-  }
+  if (found == 0) throw_emptied(database);
   if (found > version) throw_newer(database, found, version);
   if (found < version) {
     throw Error(

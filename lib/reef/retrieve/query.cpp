@@ -10,27 +10,27 @@
 #include "reef/core/error.h"
 #include "reef/core/text.h"
 #include "reef/retrieve/near_duplicates.h"
+#include "reef/text/chunk.h"
 #include "reef/tree/persona.h"
 
 namespace reef::retrieve {
 namespace {
-
-const std::vector<std::string> kLayerNames{"persona", "shared", "documents"};
 
 double milliseconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
 }
 
 std::vector<std::string> wanted_layers(const tree::Config& config, const QueryOptions& options) {
-  auto names = options.layers.empty() ? config.list("system", "retrieve.layers") : options.layers;
-  for (const std::string& name : names) {
-    if (std::find(kLayerNames.begin(), kLayerNames.end(), name) != kLayerNames.end()) continue;
-    const auto meant = nearest(name, kLayerNames);
+  if (options.layers.empty()) return config.list("system", "retrieve.layers");
+  const auto known = tree::allowed_words("system", "retrieve.layers");
+  for (const std::string& name : options.layers) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    const auto meant = nearest(name, known);
     throw Error(Errc::usage,
                 fmt::format("unknown layer '{}'{}", name, meant ? fmt::format(", did you mean '{}'?", *meant) : ""),
-                fmt::format("layers are {}", fmt::join(kLayerNames, ", ")));
+                fmt::format("layers are {}", fmt::join(known, ", ")));
   }
-  return names;
+  return options.layers;
 }
 
 /// The results of one answer: one for each document, unless passages are asked for, and none that
@@ -79,8 +79,8 @@ class Results {
   std::vector<Result> results_;
 };
 
-/// Candidates of one search that are asked for at most: where as many near-duplicates lie before
-/// all else, reading on would take a second and more.
+/// Candidates of one search that are asked for at most, so that a mass of near-duplicates cannot hold
+/// a question up.
 constexpr std::size_t kWidest = 25'600;
 
 }  // namespace
@@ -116,7 +116,7 @@ embed::Embedder& Searcher::embedder() {
 }
 
 std::size_t Searcher::count_tokens(std::string_view text) {
-  return embedder_ ? embedder_->count_tokens(text) : (text.size() + 3) / 4;
+  return embedder_ ? embedder_->count_tokens(text) : text::estimated_tokens(text);
 }
 
 Searcher::Layers Searcher::layers_of(const QueryOptions& options) {

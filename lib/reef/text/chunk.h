@@ -12,6 +12,9 @@ namespace reef::text {
 
 using TokenCounter = std::function<std::size_t(std::string_view)>;
 
+/// Tokens where no embedder counts: four bytes each, about what WordPiece makes of English.
+constexpr std::size_t estimated_tokens(std::string_view text) { return (text.size() + 3) / 4; }
+
 struct ChunkOptions {
   std::size_t max_tokens = 254;     ///< what an embedder reads of a passage, title and heading included
   std::size_t overlap_tokens = 32;  ///< whole sentences repeated from the end of the last chunk

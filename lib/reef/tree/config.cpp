@@ -192,6 +192,10 @@ class Reader {
 
 }  // namespace
 
+std::vector<std::string> allowed_words(std::string_view file, std::string_view path) {
+  return internal::words_of(key_of(config_keys(), file, path).limits);
+}
+
 Config Config::load(const Tree& tree) { return load(tree, {kFiles[0], kFiles[1], kFiles[2]}); }
 
 Config Config::load(const Tree& tree, std::initializer_list<std::string_view> files) {

@@ -37,6 +37,9 @@ struct ConfigKey {
 /// What a key takes, in words: "text", "number from 0 to 1", "minimal, standard or enterprise".
 std::string type_text(const ConfigKey& key);
 
+/// The only words that a key takes; empty where it takes others. The key must be among config_keys().
+std::vector<std::string> allowed_words(std::string_view file, std::string_view path);
+
 /// Every key of every file: one table feeds validation, defaults, the commented files and the manual.
 const std::vector<ConfigKey>& config_keys();
 

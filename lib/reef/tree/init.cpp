@@ -20,7 +20,6 @@ namespace reef::tree {
 namespace {
 
 constexpr const char* kLockFile = ".reef-init.lock";
-const std::vector<std::string> kLayouts{"minimal", "standard", "enterprise"};
 constexpr const char* kConfigFiles[] = {"system.yaml", "models.yaml", "personas.yaml"};
 
 std::optional<struct stat> stat_of(const fs::path& path) {
@@ -140,9 +139,10 @@ void apply(const Tree& tree, const InitStep& step) {
 
 InitPlan plan_init(const Tree& tree, const InitOptions& options) {
   for (const std::string& id : options.personas) require_persona_id(id);
-  if (options.layout && std::find(kLayouts.begin(), kLayouts.end(), *options.layout) == kLayouts.end())
+  const auto layouts = allowed_words("system", "storage.layout");
+  if (options.layout && std::find(layouts.begin(), layouts.end(), *options.layout) == layouts.end())
     throw Error(Errc::usage, fmt::format("unknown layout '{}'", *options.layout),
-                fmt::format("layouts are {}", fmt::join(kLayouts, ", ")));
+                fmt::format("layouts are {}", fmt::join(layouts, ", ")));
   if (options.embedding &&
       (options.embedding->empty() || options.embedding->find_first_of("/\n\"'#:") != std::string::npos))
     throw Error(Errc::usage, fmt::format("'{}' is no model name", *options.embedding),

@@ -97,6 +97,9 @@ class StoreReader {
   std::vector<std::uint64_t> dead_;
 };
 
+/// Whether a row counts as a unit vector: | ‖row‖ - 1 | < .001. False for one that is not finite.
+bool is_unit(std::span<const float> row);
+
 /// One finding of verify: what is wrong in which file, and whether the next run mends it.
 struct StoreFault {
   std::string file;

@@ -14,12 +14,11 @@ constexpr std::size_t kShownDigits = 12;
 
 void require_unit_rows(std::span<const float> rows, std::size_t dim, const std::string& model) {
   for (std::size_t at = 0; at < rows.size(); at += dim) {
-    const double length = internal::norm(rows.subspan(at, dim));
-    if (std::abs(length - 1) < internal::kUnitTolerance) continue;  // false for NaN
-    throw Error(
-        Errc::failed,
-        fmt::format("vector {} of this batch has length {:.4g}, not 1; the store was not changed", at / dim, length),
-        fmt::format("check the embedding model {}", model));
+    if (is_unit(rows.subspan(at, dim))) continue;
+    throw Error(Errc::failed,
+                fmt::format("vector {} of this batch has length {:.4g}, not 1; the store was not changed", at / dim,
+                            internal::norm(rows.subspan(at, dim))),
+                fmt::format("check the embedding model {}", model));
   }
 }
 

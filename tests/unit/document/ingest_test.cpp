@@ -499,3 +499,32 @@ TEST_CASE_FIXTURE(Fixture, "verify misses what is gone") {
   ingest({in()});
   require_sound();
 }
+
+TEST_CASE_FIXTURE(Fixture, "a damaged registry is a fault of its own and is never begun anew in silence") {
+  write("a.txt", "Some text.");
+  ingest({in()});
+  for (const std::string& content : {std::string(), std::string(9000, 'x')}) {
+    for (const char* suffix : {"-wal", "-shm"}) std::filesystem::remove(tree.registry().string() + suffix);
+    std::ofstream(tree.registry(), std::ios::trunc) << content;
+    const auto report = verify();
+    REQUIRE(report.faults.size() == 1);
+    CHECK(report.faults[0].file == "documents.sqlite");
+    CHECK(report.documents == 1);  // the store was looked at all the same
+    try {
+      ingest({in()});
+      FAIL("a damaged registry was taken for a new one");
+    } catch (const Error& error) {
+      CHECK(error.code() == Errc::corrupt);
+      CHECK_FALSE(error.hint().empty());
+    }
+  }
+}
+
+TEST_CASE_FIXTURE(Fixture, "a dry run looks again at what a run would try again") {
+  const auto path = write("set.jsonl", "{\"id\":\"a\",\"text\":\"First one.\"}\n{\"id\":\"b\",\"te\n");
+  ingest({path.string()});
+  auto dry = options({path.string()});
+  dry.dry_run = true;
+  CHECK(ingest(dry).unchanged == 0);
+  CHECK(ingest(dry).replace == std::vector<std::string>{path.string()});
+}

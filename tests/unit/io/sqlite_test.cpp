@@ -143,7 +143,7 @@ TEST_CASE("damage is told from other failures") {
     const Error error = error_of([&] { Database(dir / "text", mode); });
     CHECK(error.code() == Errc::corrupt);
     CHECK(std::string(error.what()).find("text is damaged") != std::string::npos);
-    CHECK(error.hint().find("reef-index verify") != std::string::npos);
+    CHECK(error.hint() == "restore it from a backup");  // not the command that may just have said so
   }
   CHECK(error_of([&] { Database(dir.path(), OpenMode::read); }).code() == Errc::failed);
 }

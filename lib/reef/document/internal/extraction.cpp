@@ -17,13 +17,6 @@
 #include "reef/text/chunk.h"
 
 namespace reef::document::internal {
-namespace {
-
-/// Bytes a token when no embedder counts: about what WordPiece makes of English.
-std::size_t estimated_tokens(std::string_view text) { return (text.size() + 3) / 4; }
-
-}  // namespace
-
 /// What tells whether a document changed: everything that decides its chunks and vectors.
 class Extraction::Digest {
  public:
@@ -153,7 +146,7 @@ std::vector<text::Chunk> Extraction::chunks_of(const text::Document& document) c
   text::ChunkOptions limits;
   if (embedder_) limits.max_tokens = embedder_->passage_tokens();
   limits.overlap_tokens = limits.max_tokens / 8;
-  if (!embedder_) return text::chunk(document, estimated_tokens, limits);
+  if (!embedder_) return text::chunk(document, text::estimated_tokens, limits);
   return text::chunk(
       document, [this](std::string_view text) { return embedder_->count_tokens(text); }, limits);
 }

@@ -59,6 +59,11 @@ CREATE INDEX removed_documents_source ON removed_documents(source);
 ALTER TABLE documents DROP COLUMN raw_sha256;
 )sql";
 
+/// Of a source (?1): documents that are here, and those that were removed out of it.
+inline constexpr const char* kCountGiven =
+    "SELECT (SELECT count(*) FROM documents WHERE source = ?1 AND finished) + "
+    "(SELECT count(*) FROM removed_documents WHERE source = ?1)";
+
 /// FTS5's %_docsize row: one SQLite varint for each column, the number of its words.
 std::uint32_t sum_of_varints(std::span<const std::uint8_t> bytes);
 

@@ -50,13 +50,27 @@ void require_fits(const InputFile& file, const FileStamp& stamp, const text::Ext
                     "raise ingest.max_file_bytes in system.yaml, or pass --text-only to stream it without vectors"});
 }
 
-bool is_below(const std::string& path, const std::string& folder) {
-  return path.starts_with(folder == "/" ? folder : folder + "/");
+bool is_settled(const Source& source, bool text_only, const std::vector<std::string>& tags) {
+  return source.state == SourceState::done && source.text_only == text_only && source.tags == tags &&
+         source.reason.empty() && !source.path.starts_with("stdin:");
+}
+
+text::Format require_format(const InputFile& file, const text::ExtractOptions& options) {
+  const auto format = reading_input([&] { return text::detect_format(file.file, options); });
+  if (format) return *format;
+  throw InputError({Errc::failed, fmt::format("{} is a binary file of no known kind", io::shown(file.source)),
+                    "name a converter for it in system.yaml (ingest.converters), or leave it out"});
+}
+
+bool is_below(const std::string& path, const std::vector<std::string>& folders) {
+  return std::any_of(folders.begin(), folders.end(), [&](const std::string& folder) {
+    return path.starts_with(folder == "/" ? folder : folder + "/");
+  });
 }
 
 void require_folders_there(const std::vector<Source>& sources, const InputFiles& input) {
   for (const std::string& folder : input.folders) {
-    const auto below = [&](const std::string& path) { return is_below(path, folder); };
+    const auto below = [&](const std::string& path) { return is_below(path, {folder}); };
     if (std::any_of(input.files.begin(), input.files.end(), [&](const auto& file) { return below(file.source); }))
       continue;
     const auto lost =
@@ -180,15 +194,14 @@ IngestReport plan_ingest(const tree::Tree& tree, const IngestOptions& options) {
     try {
       const FileStamp stamp = stamp_of(file.file);
       require_fits(file, stamp, options.extract, text_only);
-      const bool same = old && old->state == SourceState::done && old->text_only == text_only && old->tags == tags &&
+      const bool same = old && is_settled(*old, text_only, tags) &&
                         (is_untouched(*old, stamp) || old->sha256 == io::to_hex(io::sha256_file(file.file)));
       if (same) {
         ++report.unchanged;
       } else if (stamp.size == 0) {
         report.faults.push_back({io::shown(file.source), 0, "it is empty", ""});
-      } else if (!text::detect_format(file.file, options.extract)) {
-        report.faults.push_back({io::shown(file.source), 0, "a binary file of no known kind", ""});
       } else {
+        require_format(file, options.extract);
         (old && !old->sha256.empty() ? report.replace : report.add).push_back(file.source);
       }
     } catch (const Error& error) {
@@ -200,9 +213,7 @@ IngestReport plan_ingest(const tree::Tree& tree, const IngestOptions& options) {
     const auto sources = registry->list(options.scope);
     if (!options.force) require_folders_there(sources, input);
     for (const Source& source : sources) {
-      const bool below = std::any_of(input.folders.begin(), input.folders.end(),
-                                     [&](const std::string& folder) { return is_below(source.path, folder); });
-      if (below && is_gone(source.path)) report.remove.push_back(source.path);
+      if (is_below(source.path, input.folders) && is_gone(source.path)) report.remove.push_back(source.path);
     }
   }
   return report;

@@ -53,7 +53,13 @@ bool is_untouched(const Source& source, const FileStamp& stamp);
 /// Throws InputError for a file over the limit whose text is to get vectors.
 void require_fits(const InputFile& file, const FileStamp& stamp, const text::ExtractOptions& limits, bool text_only);
 
-bool is_below(const std::string& path, const std::string& folder);
+/// Whether the last run took the file in, in the way that this one asks for, and left nothing of it to try again:
+/// lines that could not be read, ids that another file held, a pipe, which a later one may have replaced.
+bool is_settled(const Source& source, bool text_only, const std::vector<std::string>& tags);
+/// Throws InputError for a binary file of no known kind.
+text::Format require_format(const InputFile& file, const text::ExtractOptions& options);
+
+bool is_below(const std::string& path, const std::vector<std::string>& folders);
 /// For --prune. Throws Error{failed} for a folder without a file, of which `sources` know files: a drive that is not
 /// mounted must not empty the store.
 void require_folders_there(const std::vector<Source>& sources, const InputFiles& input);

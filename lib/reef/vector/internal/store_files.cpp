@@ -74,3 +74,9 @@ double norm(std::span<const float> row) {
 }
 
 }  // namespace reef::vector::internal
+
+namespace reef::vector {
+
+bool is_unit(std::span<const float> row) { return std::abs(internal::norm(row) - 1) < internal::kUnitTolerance; }
+
+}  // namespace reef::vector
