@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "reef/core/error.h"
-#include "reef/embed/internal/crew.h"
+#include "reef/core/share_work.h"
 
 namespace reef::embed::internal {
 namespace {

@@ -1,4 +1,4 @@
-#include "reef/embed/internal/crew.h"
+#include "reef/core/share_work.h"
 
 #include <doctest/doctest.h>
 
@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-using reef::embed::internal::share_work;
+using reef::share_work;
 
 TEST_CASE("each item is done once, and the calling thread reports") {
   for (const unsigned threads : {0U, 1U, 2U, 5U}) {

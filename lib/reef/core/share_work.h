@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <functional>
 
-namespace reef::embed::internal {
+namespace reef {
 
 /// Runs work(worker, item) once for every item in [0, count) on `threads` threads, the calling one
 /// among them (worker 0). Each takes the next item when it is free, so they wait for one another
@@ -15,4 +15,4 @@ void share_work(unsigned threads, std::size_t count,
                 const std::function<void(std::size_t worker, std::size_t item)>& work,
                 const std::function<void()>& report);
 
-}  // namespace reef::embed::internal
+}  // namespace reef

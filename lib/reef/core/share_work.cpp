@@ -1,4 +1,4 @@
-#include "reef/embed/internal/crew.h"
+#include "reef/core/share_work.h"
 
 #include <algorithm>
 #include <atomic>
@@ -10,7 +10,7 @@
 
 #include "reef/core/cancel.h"
 
-namespace reef::embed::internal {
+namespace reef {
 namespace {
 
 class FirstError {
@@ -64,4 +64,4 @@ void share_work(unsigned threads, std::size_t count,
   report();
 }
 
-}  // namespace reef::embed::internal
+}  // namespace reef
