@@ -78,6 +78,28 @@ void dot_four_baseline(const std::int8_t* query, const std::int8_t* const rows[4
   }
 }
 
+void dot_four_unsigned_baseline(const std::int8_t* query, const std::uint8_t* const rows[4], std::size_t dim,
+                                std::int32_t out[4]) {
+  const __m128i zero = _mm_setzero_si128();
+  __m128i sum[4] = {zero, zero, zero, zero};
+  std::size_t i = 0;
+  for (; i + 16 <= dim; i += 16) {
+    const __m128i q = _mm_loadu_si128(reinterpret_cast<const __m128i*>(query + i));
+    const __m128i q_low = widen_low(q);
+    const __m128i q_high = widen_high(q);
+    for (int r = 0; r < 4; ++r) {
+      const __m128i c = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[r] + i));
+      const __m128i products = _mm_add_epi32(_mm_madd_epi16(q_low, _mm_unpacklo_epi8(c, zero)),
+                                             _mm_madd_epi16(q_high, _mm_unpackhi_epi8(c, zero)));
+      sum[r] = _mm_add_epi32(sum[r], products);
+    }
+  }
+  for (int r = 0; r < 4; ++r) {
+    out[r] = sum_lanes(sum[r]);
+    for (std::size_t j = i; j < dim; ++j) out[r] += query[j] * rows[r][j];
+  }
+}
+
 /// Folds four lanes, the last two steps of the tree that all sets share.
 float fold_four(__m128 v) {
   v = _mm_add_ps(v, _mm_movehl_ps(v, v));
@@ -123,6 +145,23 @@ REEF_TARGET_AVX2 void dot_four_avx2(const std::int8_t* query, const std::int8_t*
   _mm_storeu_si128(reinterpret_cast<__m128i*>(out), sum_four(sum[0], sum[1], sum[2], sum[3]));
   for (int r = 0; r < 4; ++r) {
     for (std::size_t j = i; j < dim; ++j) out[r] += query[j] * rows[r][j];
+  }
+}
+
+REEF_TARGET_AVX2 void dot_four_unsigned_avx2(const std::int8_t* query, const std::uint8_t* const rows[4],
+                                             std::size_t dim, std::int32_t out[4]) {
+  __m256i sum[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
+  std::size_t i = 0;
+  for (; i + 16 <= dim; i += 16) {
+    const __m256i q = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(query + i)));
+    for (int r = 0; r < 4; ++r) {
+      const __m256i c = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[r] + i)));
+      sum[r] = _mm256_add_epi32(sum[r], _mm256_madd_epi16(q, c));
+    }
+  }
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), sum_four(sum[0], sum[1], sum[2], sum[3]));
+  for (; i < dim; ++i) {
+    for (int r = 0; r < 4; ++r) out[r] += query[i] * rows[r][i];
   }
 }
 
@@ -186,6 +225,30 @@ REEF_TARGET_VNNI void dot_four_vnni(const std::int8_t* query, const std::int8_t*
   _mm_storeu_si128(reinterpret_cast<__m128i*>(out), sums);
 }
 
+REEF_TARGET_VNNI void dot_four_unsigned_vnni(const std::int8_t* query, const std::uint8_t* const rows[4],
+                                             std::size_t dim, std::int32_t out[4]) {
+  __m512i s0 = _mm512_setzero_si512(), s1 = s0, s2 = s0, s3 = s0;
+  const std::uint8_t *r0 = rows[0], *r1 = rows[1], *r2 = rows[2], *r3 = rows[3];
+  std::size_t i = 0;
+  for (; i + 64 <= dim; i += 64) {
+    const __m512i q = _mm512_loadu_si512(query + i);
+    s0 = _mm512_dpbusd_epi32(s0, _mm512_loadu_si512(r0 + i), q);
+    s1 = _mm512_dpbusd_epi32(s1, _mm512_loadu_si512(r1 + i), q);
+    s2 = _mm512_dpbusd_epi32(s2, _mm512_loadu_si512(r2 + i), q);
+    s3 = _mm512_dpbusd_epi32(s3, _mm512_loadu_si512(r3 + i), q);
+  }
+  if (i < dim) {
+    const __mmask64 tail = (__mmask64{1} << (dim - i)) - 1;
+    const __m512i q = _mm512_maskz_loadu_epi8(tail, query + i);
+    s0 = _mm512_dpbusd_epi32(s0, _mm512_maskz_loadu_epi8(tail, r0 + i), q);
+    s1 = _mm512_dpbusd_epi32(s1, _mm512_maskz_loadu_epi8(tail, r1 + i), q);
+    s2 = _mm512_dpbusd_epi32(s2, _mm512_maskz_loadu_epi8(tail, r2 + i), q);
+    s3 = _mm512_dpbusd_epi32(s3, _mm512_maskz_loadu_epi8(tail, r3 + i), q);
+  }
+  const __m128i sums = sum_four(add_halves(s0), add_halves(s1), add_halves(s2), add_halves(s3));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), sums);
+}
+
 REEF_TARGET_VNNI float inner_product_avx512(const float* a, const float* b, std::size_t dim) {
   __m512 sum = _mm512_setzero_ps();
   std::size_t i = 0;
@@ -199,9 +262,9 @@ REEF_TARGET_VNNI float inner_product_avx512(const float* a, const float* b, std:
   return fold_eight(_mm256_add_ps(_mm512_castps512_ps256(sum), _mm512_extractf32x8_ps(sum, 1)));
 }
 
-constexpr Kernels kVnni{dot_four_vnni, inner_product_avx512, "avx512-vnni"};
-constexpr Kernels kAvx2{dot_four_avx2, inner_product_avx2, "avx2"};
-constexpr Kernels kBaseline{dot_four_baseline, inner_product_baseline, "baseline"};
+constexpr Kernels kVnni{dot_four_vnni, dot_four_unsigned_vnni, inner_product_avx512, "avx512-vnni"};
+constexpr Kernels kAvx2{dot_four_avx2, dot_four_unsigned_avx2, inner_product_avx2, "avx2"};
+constexpr Kernels kBaseline{dot_four_baseline, dot_four_unsigned_baseline, inner_product_baseline, "baseline"};
 
 }  // namespace
 

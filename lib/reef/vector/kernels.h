@@ -11,6 +11,9 @@ struct Kernels {
   /// One signed 8-bit query against four rows of signed 8-bit codes of `dim` bytes; exact in
   /// int32 for dim <= 65,536, so every set gives the same integers.
   void (*dot_four)(const std::int8_t* query, const std::int8_t* const rows[4], std::size_t dim, std::int32_t out[4]);
+  /// The same over unsigned codes, as FAISS's QT_8bit and so index.bin has them: Σ q·u, not Σ q·(u - 128).
+  void (*dot_four_unsigned)(const std::int8_t* query, const std::uint8_t* const rows[4], std::size_t dim,
+                            std::int32_t out[4]);
   /// float32; the order of additions is the same in every set, so the bits are too.
   float (*inner_product)(const float* a, const float* b, std::size_t dim);
   const char* name;
