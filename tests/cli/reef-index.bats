@@ -436,3 +436,58 @@ PY
   [[ "$output" != *warning* ]]
   reef-index verify
 }
+
+@test "build makes a graph that questions are answered from, and purges what was removed" {
+  for i in $(seq 300); do printf '{"id":"d%d","text":"Text number %d about ropes and harbours."}\n' "$i" "$i"; done >many.jsonl
+  reef-index ingest many.jsonl -q
+  before=$(reef-index query 'number 17' --mode dense --json | jq -c '[.results[].document.id]')
+  reef-index remove d3 -q
+  run reef-index build --json
+  [ "$status" -eq 0 ]
+  [ "$(jq .rows <<<"$output")" -eq 299 ]
+  [ "$(jq .removed <<<"$output")" -eq 1 ]
+  [ -f root/vectors/shared/index.bin ]
+  reef-index verify
+  [ "$(reef-index query 'number 17' --mode dense --json | jq -c '[.results[].document.id]')" = "$before" ]
+  # What comes later is found beside the graph.
+  printf '{"id":"late","text":"A late text about whales."}\n' | reef-index ingest -q -
+  reef-index query 'whales' --json | jq -e '.results[0].document.id == "late"'
+  reef-index stat --json | jq -e '.scopes[0] | .indexed == 299 and .vectors == 300'
+  reef-index verify
+}
+
+@test "a damaged or missing graph costs time, not answers, and verify names it" {
+  reef-index ingest docs -q
+  reef-index build -q
+  printf x | dd of="$(readlink -f root/vectors/shared/index.bin)" bs=1 seek=200 conv=notrunc status=none
+  run reef-index verify
+  [ "$status" -eq 4 ]
+  [[ "$output" == *"index.2.bin"*"reef-index build"* ]]
+  rm root/vectors/shared/index.*
+  run reef-index query boat --json
+  [ "$status" -eq 0 ]
+  reef-index build -q
+  reef-index verify
+}
+
+@test "questions are answered while builds run and are killed" {
+  for i in $(seq 200); do printf '{"id":"d%d","text":"Text number %d about ropes and harbours."}\n' "$i" "$i"; done >many.jsonl
+  reef-index ingest many.jsonl -q
+  reef-index query 'ropes' --json -k 3 --mode dense | jq -c '[.results[].document.id]' >before
+  (for i in $(seq 12); do
+    reef-index build -q &
+    sleep ".0$((i % 7))"
+    ((i % 2)) || kill -KILL $! 2>/dev/null
+    wait $! || true
+  done) 2>/dev/null &
+  builds=$!
+  asked=0
+  while kill -0 "$builds" 2>/dev/null; do
+    reef-index query 'ropes' --json -k 3 --mode dense --no-touch | jq -c '[.results[].document.id]' | cmp - before
+    asked=$((asked + 1))
+  done
+  wait "$builds" || true
+  [ "$asked" -gt 3 ]
+  reef-index build -q
+  reef-index verify
+}

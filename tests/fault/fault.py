@@ -106,6 +106,10 @@ def workloads(bin_dir, model, inputs):
         with_model(reef)
         reef.run("reef-index", "ingest", inputs, "-q", "--threads", 1)
 
+    def with_documents_and_holes(reef):
+        with_documents(reef)
+        reef.run("reef-index", "remove", "line-0", "-q")
+
     def init_check(reef):
         done = reef.run("reef-init", "--check", "--json", expect=(0, 4, 5))
         if done.returncode == 5 and (reef.root / ".reef-tree").exists():
@@ -131,6 +135,15 @@ def workloads(bin_dir, model, inputs):
                 raise Failure(f"'{question}' does not find {document}")
         leftovers(reef.root)
 
+    def built_final(reef):
+        documents_final(reef)
+        stat = json.loads(reef.run("reef-index", "stat", "--json").stdout)["scopes"][0]
+        if stat["dead_rows"] != 0 or stat["indexed"] != stat["vectors"]:
+            raise Failure(f"not rebuilt: {stat}")
+        files = sorted(p.name for p in (reef.root / "vectors/shared").iterdir() if p.name.startswith(("vectors", "codes", "index")))
+        if len(files) != 6:
+            raise Failure(f"files of two generations: {files}")
+
     def removed_final(reef):
         clean_verify(reef)
         if found(reef, "leaks pier", "note.md") or not found(reef, "weather", "plain.txt"):
@@ -152,6 +165,7 @@ def workloads(bin_dir, model, inputs):
         Workload("init", empty, ("reef-init", "--persona", "alice", "--embedding", "tiny"), init_check, init_final),
         Workload("import", laid_out, ("reef-model", "import", model, "--name", "tiny"), model_check, model_final),
         Workload("ingest", with_model, ("reef-index", "ingest", inputs, "--threads", 1), tolerant_verify, documents_final),
+        Workload("build", with_documents_and_holes, ("reef-index", "build", "--threads", 1), tolerant_verify, built_final),
         Workload("remove", with_documents, ("reef-index", "remove", note), tolerant_verify, removed_final),
         Workload("remove-one", with_documents, ("reef-index", "remove", "line-1"), tolerant_verify, one_removed_final),
     ]

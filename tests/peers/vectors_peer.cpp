@@ -39,7 +39,7 @@ std::vector<float> make_rows(std::size_t first, std::size_t count) {
 void add_to_store(const std::filesystem::path& folder, std::size_t count) {
   const bool fresh = !std::filesystem::exists(folder / "metadata.sqlite");
   io::Database metadata(folder / "metadata.sqlite", io::OpenMode::create);
-  if (fresh) metadata.execute(kStoreSchema);
+  if (fresh) metadata.execute(std::string(kStoreSchema) + kIndexSchema);
   StoreWriter writer(folder, metadata);
   writer.use_model("peer", "0123456789abcdef", kDim);
   writer.append(make_rows(writer.state().rows_total, count));

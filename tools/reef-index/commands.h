@@ -16,6 +16,7 @@ void add_remove(CLI::App& app, cli::Session& session);
 void add_query(CLI::App& app, cli::Session& session);
 void add_show(CLI::App& app, cli::Session& session);
 void add_embed(CLI::App& app, cli::Session& session);
+void add_build(CLI::App& app, cli::Session& session);
 void add_verify(CLI::App& app, cli::Session& session);
 void add_stat(CLI::App& app, cli::Session& session);
 

@@ -35,6 +35,7 @@ int main(int argc, char** argv) {
                     tool::add_query(app, session);
                     tool::add_show(app, session);
                     tool::add_embed(app, session);
+                    tool::add_build(app, session);
                     tool::add_verify(app, session);
                     tool::add_stat(app, session);
                   });

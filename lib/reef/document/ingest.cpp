@@ -86,6 +86,7 @@ class Ingest {
     store_.finish_run();
     originals_.clean_up();
     progress_.end();
+    report_.rebuilt = internal::rebuild_if_due(store_, options_.threads, progress_);
     return std::move(report_);
   }
 

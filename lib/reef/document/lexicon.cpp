@@ -254,6 +254,17 @@ void ChunkMap::clear(std::int64_t chunk) {
   touch(chunk);
 }
 
+void ChunkMap::renumber(std::span<const std::uint64_t> kept) {
+  // Entries are sorted by row, those without one included; a removed row becomes the next that was kept.
+  std::uint32_t next = 0;
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    while (next < kept.size() && kept[next] < entries_[i].row()) ++next;
+    entries_[i].row_low = static_cast<std::uint16_t>(next);
+    entries_[i].row_high = static_cast<std::uint16_t>(next >> 16);
+    if (i % kPage == 0) touch(static_cast<std::int64_t>(i));
+  }
+}
+
 void ChunkMap::save(io::Database& database) {
   std::sort(changed_.begin(), changed_.end());
   changed_.erase(std::unique(changed_.begin(), changed_.end()), changed_.end());

@@ -49,6 +49,8 @@ class ChunkMap {
   /// into it.
   void set(std::int64_t chunk, std::uint32_t words, std::optional<std::uint64_t> row);
   void clear(std::int64_t chunk);
+  /// Rows were written anew without the removed ones: kept[i] is now row i. For every chunk there is.
+  void renumber(std::span<const std::uint64_t> kept);
   void save(io::Database& database);
 
  private:

@@ -96,6 +96,7 @@ RemoveReport remove(const tree::Tree& tree, const RemoveOptions& options) {
   }
   store.finish_run();
   originals.clean_up();
+  report.rebuilt = internal::rebuild_if_due(store, 1, no_progress());
   return report;
 }
 

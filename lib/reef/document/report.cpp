@@ -3,6 +3,7 @@
 #include "reef/core/json.h"
 #include "reef/core/table.h"
 #include "reef/core/units.h"
+#include "reef/document/build.h"
 #include "reef/document/ingest.h"
 #include "reef/document/verify.h"
 
@@ -47,7 +48,7 @@ std::string to_json(const IngestReport& report) {
            {"dry_run", report.dry_run},       {"files", report.files},       {"unchanged", report.unchanged},
            {"added", report.added},           {"replaced", report.replaced}, {"removed", report.removed},
            {"chunks", report.chunks},         {"embedded", report.embedded}, {"embed_seconds", report.embed_seconds},
-           {"seconds", report.seconds},       {"faults", std::move(faults)}};
+           {"seconds", report.seconds},       {"rebuilt", report.rebuilt},       {"faults", std::move(faults)}};
   if (report.dry_run) out["plan"] = {{"add", report.add}, {"replace", report.replace}, {"remove", report.remove}};
   return dump(out);
 }
@@ -65,8 +66,35 @@ std::string to_json(const RemoveReport& report) {
                {"scope", report.scope},
                {"changed", !report.dry_run && !report.removed.empty()},
                {"dry_run", report.dry_run},
+               {"rebuilt", report.rebuilt},
                {"removed", report.removed},
                {"not_found", report.not_found}});
+}
+
+std::string to_text(const BuildReport& report) {
+  std::string text = fmt::format("{}: generation {}, {} in the graph", report.scope, report.generation,
+                                 counted(report.rows, "vector", "vectors"));
+  if (report.removed > 0) text += fmt::format(", {} removed ones purged", format_count(report.removed));
+  text += fmt::format("; {} in {:.1f} s\n", format_size(report.bytes), report.seconds);
+  if (report.recall)
+    text += fmt::format("recall@10 of {} of its vectors: {:.3f} by the graph, {:.3f} by all codes\n",
+                        report.recall->questions, report.recall->graph, report.recall->codes);
+  return text;
+}
+
+std::string to_json(const BuildReport& report) {
+  Json recall = nullptr;
+  if (report.recall)
+    recall = {{"questions", report.recall->questions}, {"graph", report.recall->graph}, {"codes", report.recall->codes}};
+  return dump({{"schema", "reef.index.build/1"},
+               {"scope", report.scope},
+               {"changed", true},
+               {"generation", report.generation},
+               {"rows", report.rows},
+               {"removed", report.removed},
+               {"bytes", report.bytes},
+               {"recall_at_10", recall},
+               {"seconds", report.seconds}});
 }
 
 std::string to_text(const VerifyReport& report) {
@@ -104,12 +132,13 @@ std::string to_text(const StatReport& report) {
                {"CHUNKS", Align::right},
                {"VECTORS", Align::right},
                {"REMOVED", Align::right},
+               {"INDEXED", Align::right},
                {"DIM", Align::right},
                {"MODEL"},
                {"SIZE", Align::right}});
   for (const ScopeStat& scope : report.scopes)
     table.add({scope.scope, format_count(scope.files), format_count(scope.documents), format_count(scope.chunks),
-               format_count(scope.vectors), format_count(scope.dead_rows),
+               format_count(scope.vectors), format_count(scope.dead_rows), format_count(scope.indexed),
                scope.dim > 0 ? fmt::format("{}", scope.dim) : "-", scope.model.empty() ? "-" : scope.model,
                format_size(scope.bytes)});
   return table.to_text();
@@ -127,6 +156,7 @@ std::string to_json(const StatReport& report) {
                       {"text_only_chunks", scope.text_only},
                       {"vectors", scope.vectors},
                       {"dead_rows", scope.dead_rows},
+                      {"indexed", scope.indexed},
                       {"dim", scope.dim},
                       {"model", scope.model},
                       {"model_digest", scope.model_digest},

@@ -34,7 +34,7 @@ io::Database open_for_writing(const std::filesystem::path& folder) {
   io::remove_stale(folder);
   require_metadata(folder);
   const std::string first = std::string(vector::kStoreSchema) + internal::kDocumentSchema;
-  const char* const migrations[] = {first.c_str(), internal::kRemovedDocuments};
+  const char* const migrations[] = {first.c_str(), internal::kRemovedDocuments, vector::kIndexSchema};
   return io::open_or_make(folder / kDatabase, migrations, io::temporary_name(folder / kDatabase));
 }
 
@@ -230,6 +230,34 @@ std::int64_t Store::remove_unfinished() {
     transaction.commit();
   }
   return static_cast<std::int64_t>(ids.size());
+}
+
+vector::Rebuilt Store::rebuild(const vector::RebuildOptions& options, Progress& progress) {
+  vector::Rebuilt rebuilt = vector::rebuild(vectors_, options, progress);
+  io::Transaction transaction(database_);
+  if (rebuilt.removed > 0) {
+    // Ascending, so that the number that a row gets is free: it is at most its old one.
+    auto move = database_.prepare("UPDATE chunks SET vector_row = ?1 WHERE vector_row = ?2");
+    for (std::size_t row = 0; row < rebuilt.kept.size(); ++row)
+      if (rebuilt.kept[row] != row)
+        move.bind(1, static_cast<std::int64_t>(row)).bind(2, static_cast<std::int64_t>(rebuilt.kept[row])).run();
+    map_.renumber(rebuilt.kept);
+    map_.save(database_);
+  }
+  vectors_.adopt(rebuilt.state);
+  transaction.commit();
+  // What was removed leaves the full-text index with its segments.
+  if (rebuilt.removed > 0) database_.execute("INSERT INTO chunks_fts (chunks_fts) VALUES ('optimize')");
+  database_.checkpoint();
+  vectors_.publish();
+  vectors_.remove_unnamed();
+  return rebuilt;
+}
+
+bool Store::rebuild_is_due() {
+  auto dead = database_.prepare("SELECT count(*) FROM dead_rows");
+  dead.step();
+  return vector::rebuild_is_due(vectors_.state(), static_cast<std::uint64_t>(dead.integer(0)));
 }
 
 void Store::finish_run() {

@@ -76,7 +76,7 @@ ChunkId parse_chunk_id(std::string_view text);
 /// together in one transaction; vectors are appended before it (vector::StoreWriter).
 class Store {
  public:
-  static constexpr int kVersion = 2;
+  static constexpr int kVersion = 3;
 
   /// Makes the store when it is absent. Throws Error{locked} when another run holds it, Error{corrupt} when files of
   /// a store are there without their metadata.sqlite.
@@ -107,6 +107,12 @@ class Store {
   /// Removes what a killed run began and never finished. Returns how many.
   std::int64_t remove_unfinished();
 
+  /// Writes vectors, codes and graph anew without removed rows, then takes them over in one transaction. Readers go on
+  /// with the old generation. Throws what vector::rebuild() throws; the store is then as it was.
+  vector::Rebuilt rebuild(const vector::RebuildOptions& options, Progress& progress);
+  /// When a rebuild is due (vector::rebuild_is_due).
+  bool rebuild_is_due();
+
   /// After the last transaction of a run: merges the full-text index when much changed, publishes
   /// the plain names and id_mapping.json.
   void finish_run();
@@ -132,6 +138,7 @@ class Snapshot {
 
   const tree::Scope& scope() const { return scope_; }
   io::Database& database() { return database_; }
+  vector::StoreReader& vectors() { return vectors_; }
   const vector::StoreReader& vectors() const { return vectors_; }
   const ChunkMap& map() const { return map_; }
 

@@ -356,6 +356,7 @@ StatReport stat(const tree::Tree& tree, const std::vector<tree::Scope>& scopes) 
     stat.dead_rows = snapshot.vectors().dead().size();
     stat.vectors = state.rows_total - stat.dead_rows;
     stat.chunks = static_cast<std::uint64_t>(snapshot.map().rows(false)) + stat.text_only;
+    stat.indexed = state.rows_indexed;
     stat.dim = state.dim;
     stat.model = state.model;
     stat.model_digest = state.model_digest;

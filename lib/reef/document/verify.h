@@ -44,6 +44,7 @@ struct ScopeStat {
   std::uint64_t text_only = 0;
   std::uint64_t vectors = 0;
   std::uint64_t dead_rows = 0;
+  std::uint64_t indexed = 0;  ///< vectors that the graph knows, removed ones included; the others are scanned
   std::size_t dim = 0;
   std::string model;
   std::string model_digest;

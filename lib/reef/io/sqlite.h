@@ -104,6 +104,8 @@ class Transaction {
   Transaction& operator=(const Transaction&) = delete;
   ~Transaction();
   void commit();
+  /// Ends a read transaction and begins another one, which sees what was committed since.
+  void restart();
 
  private:
   Database* database_;

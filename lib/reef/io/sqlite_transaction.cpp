@@ -28,18 +28,32 @@ std::int64_t version_of(Database& database) {
 
 }  // namespace
 
-Transaction::Transaction(Database& database, Kind kind) : database_(&database) {
-  // BEGIN alone takes no snapshot before the first read: what a reader then finds would depend on
-  // when it looks. IMMEDIATE: a write that starts as a read cannot wait for another writer.
-  database.execute(kind == Kind::write ? "BEGIN IMMEDIATE" : "BEGIN");
-  if (kind == Kind::read) {
-    try {
-      database.execute("SELECT 1 FROM sqlite_schema LIMIT 1");
-    } catch (...) {
-      ::sqlite3_exec(database.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
-      throw;
-    }
+namespace {
+
+/// BEGIN alone takes no snapshot before the first read: what a reader then finds would depend on when it looks.
+void begin_reading(Database& database) {
+  database.execute("BEGIN");
+  try {
+    database.execute("SELECT 1 FROM sqlite_schema LIMIT 1");
+  } catch (...) {
+    ::sqlite3_exec(database.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+    throw;
   }
+}
+
+}  // namespace
+
+Transaction::Transaction(Database& database, Kind kind) : database_(&database) {
+  // IMMEDIATE: a write that starts as a read cannot wait for another writer.
+  if (kind == Kind::write)
+    database.execute("BEGIN IMMEDIATE");
+  else
+    begin_reading(database);
+}
+
+void Transaction::restart() {
+  database_->execute("COMMIT");
+  begin_reading(*database_);
 }
 
 Transaction::~Transaction() {

@@ -66,7 +66,7 @@ class DocumentLayer : public Layer {
       only = &others;
     }
     std::vector<Candidate> best;
-    for (const vector::Hit& hit : scope_->snapshot().vectors().search(question_->vector, count, only))
+    for (const vector::Hit& hit : scope_->snapshot().vectors().search(question_->vector, count, {.only = only}))
       if (const auto chunk = map().chunk_of_row(hit.row)) best.push_back({*chunk, 0, hit.score});
     return best;
   }

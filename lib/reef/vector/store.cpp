@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "reef/core/error.h"
-#include "reef/core/log.h"
 #include "reef/io/file.h"
 #include "reef/vector/internal/store_files.h"
 
@@ -11,16 +10,30 @@ namespace reef::vector {
 namespace {
 
 /// Codes only speed a search up: without them it runs over the floats.
-CodeMatrix open_codes(const std::filesystem::path& folder, const StoreState& state) {
+CodeMatrix open_codes(const std::filesystem::path& folder, const StoreState& state, std::vector<std::string>& missing) {
   try {
     CodeMatrix codes(folder / state.codes_file, state.dim);
-    if (codes.rows() < state.rows_total) {
-      log_warn("{}: holds {} of {} rows; the others are searched in {}, which takes longer, until something is added",
-               io::shown(folder / state.codes_file), codes.rows(), state.rows_total, state.vectors_file);
-    }
+    if (codes.rows() < state.rows_total)
+      missing.push_back(fmt::format(
+          "{}: holds {} of {} rows; the others are searched in {}, which takes longer, until something is added",
+          io::shown(folder / state.codes_file), codes.rows(), state.rows_total, state.vectors_file));
     return codes;
   } catch (const Error& e) {
-    log_warn("{}; searching {}, which takes longer, until something is added", e.what(), state.vectors_file);
+    missing.push_back(
+        fmt::format("{}; searching {}, which takes longer, until something is added", e.what(), state.vectors_file));
+    return {};
+  }
+}
+
+/// Nor does the graph.
+io::MappedFile open_index(const std::filesystem::path& folder, const StoreState& state,
+                          std::vector<std::string>& missing) {
+  if (state.index_file.empty()) return {};
+  try {
+    return io::MappedFile(folder / state.index_file);
+  } catch (const Error& e) {
+    missing.push_back(
+        fmt::format("{}; scanning all vectors, which takes longer, until 'reef-index build' runs", e.what()));
     return {};
   }
 }
@@ -42,9 +55,16 @@ INSERT INTO store VALUES (1, 0, '', '', 0, 0, '', '');
 CREATE TABLE dead_rows (row INTEGER PRIMARY KEY) STRICT;
 )sql";
 
+const char* const kIndexSchema = R"sql(
+ALTER TABLE store ADD COLUMN index_file TEXT NOT NULL DEFAULT '';
+ALTER TABLE store ADD COLUMN rows_indexed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE store ADD COLUMN index_sha256 TEXT NOT NULL DEFAULT '';
+)sql";
+
 StoreState read_state(io::Database& metadata) {
   auto query = metadata.prepare(
-      "SELECT generation, vectors_file, codes_file, rows_total, dim, model, model_digest FROM store WHERE id = 1");
+      "SELECT generation, vectors_file, codes_file, rows_total, dim, model, model_digest, index_file, rows_indexed, "
+      "index_sha256 FROM store WHERE id = 1");
   if (!query.step()) {
     throw Error(Errc::corrupt, fmt::format("{}: table store is empty", metadata.path()),
                 "restore the database from a backup");
@@ -57,6 +77,9 @@ StoreState read_state(io::Database& metadata) {
   state.dim = static_cast<std::size_t>(query.integer(4));
   state.model = query.text(5);
   state.model_digest = query.text(6);
+  state.index_file = query.text(7);
+  state.rows_indexed = static_cast<std::uint64_t>(query.integer(8));
+  state.index_sha256 = query.text(9);
   return state;
 }
 
@@ -64,21 +87,10 @@ StoreReader::StoreReader(std::filesystem::path folder, io::Database& metadata)
     : folder_(std::move(folder)), state_(read_state(metadata)) {
   if (empty()) return;
   vectors_ = internal::open_vectors(folder_, state_);
-  codes_ = open_codes(folder_, state_);
+  codes_ = open_codes(folder_, state_, missing_);
+  index_map_ = open_index(folder_, state_, missing_);
   auto query = metadata.prepare("SELECT row FROM dead_rows ORDER BY row");
   while (query.step()) dead_.push_back(static_cast<std::uint64_t>(query.integer(0)));
-}
-
-std::vector<Hit> StoreReader::search(std::span<const float> query, std::size_t k,
-                                     const std::vector<std::uint64_t>* only) const {
-  if (empty()) return {};
-  if (query.size() != state_.dim) {
-    throw Error(Errc::usage,
-                fmt::format("a question of {} values, but {} holds vectors of {} (model {})", query.size(),
-                            io::shown(folder_ / state_.vectors_file), state_.dim, state_.model),
-                fmt::format("embed the question with {}", state_.model));
-  }
-  return scan(vectors_, codes_, query, k, 0, state_.rows_total, RowFilter{only, dead_});
 }
 
 }  // namespace reef::vector

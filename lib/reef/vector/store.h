@@ -2,13 +2,17 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "reef/core/progress.h"
+#include "reef/io/mapped_file.h"
 #include "reef/io/sqlite.h"
 #include "reef/vector/codes.h"
+#include "reef/vector/hnsw_search.h"
 #include "reef/vector/npy.h"
 #include "reef/vector/scan.h"
 
@@ -24,11 +28,16 @@ struct StoreState {
   std::size_t dim = 0;
   std::string model;         ///< name of the embedding model
   std::string model_digest;  ///< embed::Identity::digest
+  std::string index_file;          ///< "index.3.bin"; empty while there is no graph
+  std::uint64_t rows_indexed = 0;  ///< the first rows, which the graph knows; those behind are scanned
+  std::string index_sha256;
 };
 
 /// SQL that makes the tables `store` and `dead_rows`; goes into the first migration of whoever
 /// owns a metadata.sqlite (document chunks, session messages).
 extern const char* const kStoreSchema;
+/// The migration that adds the graph to it.
+extern const char* const kIndexSchema;
 
 StoreState read_state(io::Database& metadata);
 
@@ -64,6 +73,14 @@ class StoreWriter {
   /// where the filesystem refuses) and config.json. Idempotent: repairs what a killed run left.
   void publish();
 
+  /// Takes over what rebuild() wrote: names and counts, no dead rows any more. Inside the transaction in which the
+  /// caller gives its rows their new numbers.
+  void adopt(const StoreState& rebuilt);
+  /// Removes files of generations that the commit point does not name.
+  void remove_unnamed();
+  const std::filesystem::path& folder() const { return folder_; }
+  io::Database& metadata() { return metadata_; }
+
  private:
   void open_files();
   std::uint64_t next_row() const { return vectors_ ? next_row_ : state_.rows_total; }
@@ -76,6 +93,43 @@ class StoreWriter {
   std::uint64_t next_row_ = 0;  ///< after the rows that both files hold
 };
 
+/// What a sample of a store's own rows says of its index, each asked for its 10 nearest; 1 is exact search.
+struct RecallSample {
+  std::size_t questions = 0;
+  double codes = 0;  ///< of all 8-bit codes, the best 40 scored anew in float: what the codes lose
+  double graph = 0;  ///< of the graph at its stored ef, scored anew in the same way
+};
+
+struct RebuildOptions {
+  unsigned threads = 1;
+  bool with_graph = true;
+};
+
+/// A generation that was written and is not committed yet.
+struct Rebuilt {
+  StoreState state;
+  /// Old numbers of the rows that were kept, ascending; empty when all were and no row was moved.
+  std::vector<std::uint64_t> kept;
+  std::uint64_t removed = 0;  ///< rows that are gone
+  std::optional<RecallSample> recall;
+};
+
+/// Writes the next generation of a store beside the present one, which readers go on reading: rows that were removed
+/// are left out, and the graph is built anew over all that are left. Durable on return; nothing refers to it before
+/// StoreWriter::adopt().
+Rebuilt rebuild(StoreWriter& store, const RebuildOptions& options, Progress& progress);
+
+/// Whether a graph finds a question's neighbours in less time than a scan.
+bool is_large_enough(const StoreState& state);
+
+/// Whether rebuild() is due: the tail is long or many rows are dead, and the store is large enough for a graph.
+bool rebuild_is_due(const StoreState& state, std::uint64_t dead_rows);
+
+struct SearchOptions {
+  const std::vector<std::uint64_t>* only = nullptr;  ///< rows that may be found, ascending; null: all
+  std::size_t ef = 0;                                ///< width of the graph's search; 0: what the index says
+};
+
 /// The committed rows of one store, for searching. Open it inside the read transaction that also
 /// reads the rows' texts.
 class StoreReader {
@@ -86,8 +140,13 @@ class StoreReader {
   bool empty() const { return state_.rows_total == 0; }
   std::span<const std::uint64_t> dead() const { return dead_; }
   std::span<const float> row(std::uint64_t i) const { return vectors_.row(i); }
-  std::vector<Hit> search(std::span<const float> query, std::size_t k,
-                          const std::vector<std::uint64_t>* only = nullptr) const;
+  /// The nearest `k` rows, best first, with exact scores. Rows of the graph are found by it, or by a scan where the
+  /// filter leaves so few that this costs less; rows behind it are scanned.
+  std::vector<Hit> search(std::span<const float> query, std::size_t k, const SearchOptions& options = {});
+  /// The graph; only where there is one.
+  const HnswFile& graph();
+  /// What could not be opened, so that searches take longer: one sentence each.
+  const std::vector<std::string>& missing() const { return missing_; }
 
  private:
   std::filesystem::path folder_;
@@ -95,6 +154,10 @@ class StoreReader {
   NpyMatrix vectors_;
   CodeMatrix codes_;
   std::vector<std::uint64_t> dead_;
+  std::vector<std::string> missing_;
+  io::MappedFile index_map_;  ///< opened with the others, read at the first search that wants it
+  std::unique_ptr<HnswFile> index_;
+  std::unique_ptr<HnswSearch> walk_;
 };
 
 /// Whether a row counts as a unit vector: | ‖row‖ - 1 | < .001. False for one that is not finite.

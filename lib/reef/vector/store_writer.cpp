@@ -31,6 +31,7 @@ std::span<const std::uint8_t> bytes_of(std::span<const float> values) {
 StoreWriter::StoreWriter(std::filesystem::path folder, io::Database& metadata)
     : folder_(std::move(folder)), metadata_(metadata), state_(read_state(metadata)) {
   io::remove_stale(folder_);
+  internal::remove_unnamed(folder_, state_);
   if (state_.rows_total > 0) open_files();
 }
 
@@ -42,6 +43,7 @@ void StoreWriter::open_files() {
 
 void StoreWriter::use_model(const std::string& name, const std::string& digest, std::size_t dim) {
   if (next_row() == 0) {
+    // Of another model: what stands in the store belongs to no row any more.
     vectors_.reset();
     codes_.reset();
     state_.generation = std::max<std::int64_t>(state_.generation, 1);
@@ -109,10 +111,27 @@ void StoreWriter::remove(std::span<const std::uint64_t> rows) {
   }
 }
 
+void StoreWriter::adopt(const StoreState& rebuilt) {
+  auto update = metadata_.prepare(
+      "UPDATE store SET generation = ?1, vectors_file = ?2, codes_file = ?3, rows_total = ?4, dim = ?5, model = ?6, "
+      "model_digest = ?7, index_file = ?8, rows_indexed = ?9, index_sha256 = ?10 WHERE id = 1");
+  update.bind(1, rebuilt.generation).bind(2, rebuilt.vectors_file).bind(3, rebuilt.codes_file);
+  update.bind(4, static_cast<std::int64_t>(rebuilt.rows_total)).bind(5, static_cast<std::int64_t>(rebuilt.dim));
+  update.bind(6, rebuilt.model).bind(7, rebuilt.model_digest).bind(8, rebuilt.index_file);
+  update.bind(9, static_cast<std::int64_t>(rebuilt.rows_indexed)).bind(10, rebuilt.index_sha256).run();
+  if (rebuilt.vectors_file != state_.vectors_file) metadata_.execute("DELETE FROM dead_rows");
+  state_ = rebuilt;
+  vectors_.reset();
+  codes_.reset();
+  next_row_ = state_.rows_total;
+}
+
+void StoreWriter::remove_unnamed() { internal::remove_unnamed(folder_, read_state(metadata_)); }
+
 void StoreWriter::publish() {
   // From the database, not from this object: what it counts may have been rolled back.
   const StoreState committed = read_state(metadata_);
-  if (committed.rows_total > 0) internal::publish(folder_, committed);
+  internal::publish(folder_, committed);
 }
 
 }  // namespace reef::vector

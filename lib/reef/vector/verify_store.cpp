@@ -6,6 +6,7 @@
 
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
+#include "reef/io/checksum.h"
 #include "reef/io/file.h"
 #include "reef/vector/internal/store_files.h"
 #include "reef/vector/store.h"
@@ -81,6 +82,51 @@ class Verifier {
       }
     }
     check_rows(*vectors, codes ? &*codes : nullptr);
+    if (!state_.index_file.empty()) check_index(*vectors);
+  }
+
+  void check_index(const NpyMatrix& vectors) {
+    const char* const build = "run 'reef-index build'";
+    try {
+      const std::string sha256 =
+          io::to_hex(io::sha256_file(folder_ / state_.index_file, [](std::uint64_t) { check_interrupt(); }));
+      if (sha256 != state_.index_sha256) {
+        add(state_.index_file, "its content is not what was built", false, build);
+        return;
+      }
+      const HnswFile index(folder_ / state_.index_file);
+      if (index.rows() != state_.rows_indexed || index.dim() != state_.dim) {
+        add(state_.index_file,
+            fmt::format("holds {} rows of {}, the store counts {} of {}", index.rows(), index.dim(),
+                        state_.rows_indexed, state_.dim),
+            false, build);
+        return;
+      }
+      check_index_codes(vectors, index);
+    } catch (const Error& e) {
+      if (e.code() == Errc::interrupted) throw;
+      add(state_.index_file, e.what(), false, build);
+    }
+  }
+
+  /// A sample of the graph's codes against the vectors that they stand for.
+  void check_index_codes(const NpyMatrix& vectors, const HnswFile& index) {
+    constexpr std::uint64_t kSample = 1'000;
+    RowFaults miscoded;
+    const std::uint64_t stride = std::max<std::uint64_t>(1, state_.rows_indexed / kSample);
+    for (std::uint64_t row = 0; row < state_.rows_indexed; row += stride) {
+      const std::uint8_t* const code = index.code(static_cast<std::uint32_t>(row));
+      for (std::size_t j = 0; j < state_.dim; ++j) {
+        const float step = index.range()[j] / 255;
+        const float decoded = index.minimum()[j] + (static_cast<float>(code[j]) + .5F) * step;
+        const bool cut = code[j] == 0 || code[j] == 255;
+        if (cut || std::abs(decoded - vectors.row(row)[j]) <= .51F * step) continue;
+        miscoded.add(row);
+        break;
+      }
+    }
+    if (miscoded.count > 0)
+      add(state_.index_file, miscoded.rows() + " does not match its vector", false, "run 'reef-index build'");
   }
 
   /// What foreign programs see: the header's count and nothing behind it.
@@ -146,9 +192,8 @@ class Verifier {
   }
 
   void check_published() {
-    for (const auto& [plain, target] :
-         {std::pair{internal::kPlainVectors, state_.vectors_file}, {internal::kPlainCodes, state_.codes_file}}) {
-      if (!internal::is_link_to(folder_, plain, target)) {
+    for (const auto& [plain, target] : internal::plain_names(state_)) {
+      if (!target.empty() && !internal::is_link_to(folder_, plain, target)) {
         add(plain, fmt::format("is no link to {}; {} makes it one", target, kNextAppend), true);
       }
     }

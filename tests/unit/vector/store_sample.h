@@ -19,7 +19,7 @@ class SampleStore {
   static constexpr std::size_t kDim = 24;
   static constexpr const char* kDigest = "aaaaaaaaaaaaaaaaaaaaaaaa";
 
-  SampleStore() : metadata_(dir_ / "metadata.sqlite", io::OpenMode::create) { metadata_.execute(vector::kStoreSchema); }
+  SampleStore() : metadata_(dir_ / "metadata.sqlite", io::OpenMode::create) { metadata_.execute(std::string(vector::kStoreSchema) + vector::kIndexSchema); }
 
   const std::filesystem::path& folder() const { return dir_.path(); }
   std::filesystem::path operator/(const std::string& name) const { return dir_ / name; }
@@ -51,7 +51,7 @@ class SampleStore {
 
   /// Fails the test unless each of the first `rows` rows is found by asking for itself.
   bool answers(std::uint64_t rows) {
-    const vector::StoreReader store = reader();
+    vector::StoreReader store = reader();
     if (store.state().rows_total != rows) return false;
     for (std::uint64_t i = 0; i < rows; ++i) {
       const auto hits = store.search(row_of(values_, kDim, i), 1);

@@ -83,12 +83,12 @@ TEST_CASE("removed rows and rows outside of a filter are never found") {
     transaction.commit();
     CHECK_THROWS_AS(writer.remove(std::vector<std::uint64_t>{50}), Error);
   }
-  const StoreReader reader = store.reader();
+  StoreReader reader = store.reader();
   CHECK(std::vector<std::uint64_t>(reader.dead().begin(), reader.dead().end()) == std::vector<std::uint64_t>{7, 9});
   for (const Hit& hit : reader.search(row_of(store.values(), kDim, 7), 50)) CHECK((hit.row != 7 && hit.row != 9));
   CHECK(reader.search(row_of(store.values(), kDim, 7), 50).size() == 48);
   const std::vector<std::uint64_t> only = {3, 7, 30};
-  CHECK(reader.search(row_of(store.values(), kDim, 7), 50, &only).size() == 2);
+  CHECK(reader.search(row_of(store.values(), kDim, 7), 50, {.only = &only}).size() == 2);
 }
 
 TEST_CASE("vectors of another model are refused with both names") {
@@ -179,7 +179,7 @@ TEST_CASE("readers see whole commits while a writer appends") {
     std::uint64_t last = 0;
     while (!done) {
       io::Transaction transaction(metadata, io::Transaction::Kind::read);
-      const StoreReader reader(store.folder(), metadata);
+      StoreReader reader(store.folder(), metadata);
       const std::uint64_t rows = reader.state().rows_total;
       if (rows < last) ++wrong;
       if (rows > last) ++grown;

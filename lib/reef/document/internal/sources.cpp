@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "reef/core/cancel.h"
+#include "reef/core/log.h"
 #include "reef/core/time.h"
 #include "reef/io/checksum.h"
 #include "reef/io/file.h"
@@ -162,6 +163,14 @@ std::vector<std::string> remove_source(Store& store, Registry& registry, Origina
   registry.erase(source.id);
   transaction.commit();
   return removed;
+}
+
+bool rebuild_if_due(Store& store, unsigned threads, Progress& progress) {
+  if (!store.rebuild_is_due()) return false;
+  log_step("building the graph of {} anew", store.scope().name());
+  store.rebuild({.threads = threads, .with_graph = vector::is_large_enough(store.vectors().state())}, progress);
+  store.finish_run();
+  return true;
 }
 
 IngestReport plan_ingest(const tree::Tree& tree, const IngestOptions& options) {

@@ -81,6 +81,9 @@ bool is_alive(Registry& registry, const tree::Scope& scope, const std::string& p
 /// killed in the middle is finished by the next. Returns the ids of the documents.
 std::vector<std::string> remove_source(Store& store, Registry& registry, Originals& originals, Source& source);
 
+/// At the end of a run that changed the store; true when it was due.
+bool rebuild_if_due(Store& store, unsigned threads, Progress& progress);
+
 /// What ingest would do, from names and digests alone.
 IngestReport plan_ingest(const tree::Tree& tree, const IngestOptions& options);
 

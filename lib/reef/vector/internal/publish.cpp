@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "reef/core/error.h"
 #include "reef/io/file.h"
@@ -36,7 +37,34 @@ bool has_content(const fs::path& path, const std::string& text) {
   return io::read_file(path) == text;
 }
 
+nlohmann::ordered_json index_config(const StoreState& state) {
+  if (state.index_file.empty()) return nullptr;
+  return {{"file", state.index_file},          {"kind", "HNSW32,SQ8"},
+          {"m", HnswGraph::kM},                {"ef_construction", HnswOptions{}.ef_construction},
+          {"rows", state.rows_indexed},        {"sha256", state.index_sha256}};
+}
+
+/// "vectors", 3 and ".npy" of "vectors.3.npy".
+bool is_generation(const std::string& name, std::string_view begin, std::string_view end) {
+  if (!name.starts_with(begin) || !name.ends_with(end) || name.size() <= begin.size() + end.size()) return false;
+  const std::string_view number = std::string_view(name).substr(begin.size(), name.size() - begin.size() - end.size());
+  return number.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
 }  // namespace
+
+void remove_unnamed(const fs::path& folder, const StoreState& state) {
+  std::vector<fs::path> old;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    const bool ours = is_generation(name, "vectors.", ".npy") || is_generation(name, "codes.", ".npy") ||
+                      is_generation(name, "index.", ".bin");
+    if (ours && name != state.vectors_file && name != state.codes_file && name != state.index_file)
+      old.push_back(entry.path());
+  }
+  for (const fs::path& path : old)
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw_errno("remove", io::shown(path));
+}
 
 std::string config_text(const StoreState& state) {
   const nlohmann::ordered_json config = {{"schema", "reef.vectors.config/1"},
@@ -46,7 +74,8 @@ std::string config_text(const StoreState& state) {
                                          {"dim", state.dim},
                                          {"metric", "cosine"},
                                          {"rows", state.rows_total},
-                                         {"files", {{"vectors", state.vectors_file}, {"codes", state.codes_file}}}};
+                                         {"files", {{"vectors", state.vectors_file}, {"codes", state.codes_file}}},
+                                         {"index", index_config(state)}};
   return config.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
@@ -59,15 +88,29 @@ bool is_link_to(const fs::path& folder, const std::string& plain, const std::str
 }
 
 void publish(const fs::path& folder, const StoreState& state) {
-  bool linked = false;
-  for (const auto& [plain, target] : {std::pair{kPlainVectors, state.vectors_file}, {kPlainCodes, state.codes_file}}) {
+  bool changed = false;
+  for (const auto& [plain, target] : plain_names(state)) {
+    if (target.empty()) {
+      // Nothing of that kind is in the store: neither must its plain name be.
+      if (::unlink((folder / plain).c_str()) == 0) changed = true;
+      else if (errno != ENOENT) throw_errno("remove", io::shown(folder / plain));
+      continue;
+    }
     if (is_link_to(folder, plain, target)) continue;
     link_plain_name(folder, plain, target);
-    linked = true;
+    changed = true;
   }
-  if (linked) io::sync_directory(folder);
+  if (changed) io::sync_directory(folder);
+  if (state.generation == 0) return;  // never held a vector
   const std::string config = config_text(state);
   if (!has_content(folder / kConfig, config)) io::replace_file(folder / kConfig, config);
+}
+
+std::array<std::pair<std::string, std::string>, 3> plain_names(const StoreState& state) {
+  const bool any = state.rows_total > 0;
+  return {{{kPlainVectors, any ? state.vectors_file : ""},
+           {kPlainCodes, any ? state.codes_file : ""},
+           {kPlainIndex, state.index_file}}};
 }
 
 }  // namespace reef::vector::internal

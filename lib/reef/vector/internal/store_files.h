@@ -1,8 +1,10 @@
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "reef/vector/codes.h"
 #include "reef/vector/internal/small_file.h"
@@ -13,6 +15,7 @@ namespace reef::vector::internal {
 
 inline constexpr const char* kPlainVectors = "vectors.npy";
 inline constexpr const char* kPlainCodes = "codes.npy";
+inline constexpr const char* kPlainIndex = "index.bin";
 inline constexpr const char* kConfig = "config.json";
 
 /// Largest |‖row‖ - 1| of a row that counts as a unit vector.
@@ -32,8 +35,15 @@ double norm(std::span<const float> row);
 /// What config.json says of `state`.
 std::string config_text(const StoreState& state);
 
+/// Each plain name with the file that it stands for; "" when there is none.
+std::array<std::pair<std::string, std::string>, 3> plain_names(const StoreState& state);
+
 /// Whether folder/plain is a hard or symbolic link to folder/target.
 bool is_link_to(const std::filesystem::path& folder, const std::string& plain, const std::string& target);
+
+/// Removes vectors.<g>.npy, codes.<g>.npy and index.<g>.bin that `state` does not name: of an older generation, or of
+/// one that was never committed. A reader that has them open keeps them.
+void remove_unnamed(const std::filesystem::path& folder, const StoreState& state);
 
 /// Brings the plain names and config.json into line with `state`; touches nothing that is.
 void publish(const std::filesystem::path& folder, const StoreState& state);

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "reef/core/progress.h"
+#include "reef/tree/tree.h"
+#include "reef/vector/store.h"
+
+namespace reef::document {
+
+struct BuildOptions {
+  tree::Scope scope = tree::Scope::shared();
+  unsigned threads = 1;
+  std::chrono::milliseconds wait{0};
+};
+
+struct BuildReport {
+  std::string scope;
+  std::int64_t generation = 0;
+  std::uint64_t rows = 0;     ///< in the graph
+  std::uint64_t removed = 0;  ///< rows that were purged
+  std::uint64_t bytes = 0;    ///< of index.bin
+  std::optional<vector::RecallSample> recall;
+  double seconds = 0;
+};
+
+/// Rebuilds a scope's graph over all of its vectors, without those that were removed. Queries go on with the old
+/// generation until the new one is whole. Throws Error{not_found} when the scope has no store, Error{locked} when
+/// another run writes it.
+BuildReport build(const tree::Tree& tree, const BuildOptions& options, Progress& progress);
+
+std::string to_text(const BuildReport& report);
+std::string to_json(const BuildReport& report);
+
+}  // namespace reef::document
