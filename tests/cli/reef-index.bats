@@ -491,3 +491,30 @@ PY
   reef-index build -q
   reef-index verify
 }
+
+@test "bench compares searches with exact ones" {
+  for i in $(seq 300); do printf '{"id":"d%d","text":"Text number %d about ropes and harbours."}\n' "$i" "$i"; done >many.jsonl
+  run reef-index bench
+  [ "$status" -eq 5 ]
+  reef-index ingest many.jsonl -q
+  run reef-index bench --questions 50
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"every search is a scan"* ]]
+  reef-index build -q
+  reef-index bench --questions 50 --recall .9 --json | jq -e '(.widths | length) == 10 and .widths[9].recall_at_10 >= .9 and .ef != null'
+  run reef-index bench --recall 2
+  [ "$status" -eq 2 ]
+}
+
+@test "export copies files of one generation, whole or not at all" {
+  reef-index ingest docs -q
+  reef-index build -q
+  reef-index export --to out/../copy -q
+  [ "$(ls copy | wc -l)" -eq 6 ]
+  cmp copy/index.bin root/vectors/shared/index.bin
+  cmp copy/vectors.npy root/vectors/shared/vectors.npy
+  [ "$(sqlite3 copy/metadata.sqlite 'SELECT count(*) FROM chunks')" -eq "$(sqlite3 root/vectors/shared/metadata.sqlite 'SELECT count(*) FROM chunks')" ]
+  run reef-index export --to copy
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"not empty"* ]]
+}

@@ -17,6 +17,8 @@ void add_query(CLI::App& app, cli::Session& session);
 void add_show(CLI::App& app, cli::Session& session);
 void add_embed(CLI::App& app, cli::Session& session);
 void add_build(CLI::App& app, cli::Session& session);
+void add_bench(CLI::App& app, cli::Session& session);
+void add_export(CLI::App& app, cli::Session& session);
 void add_verify(CLI::App& app, cli::Session& session);
 void add_stat(CLI::App& app, cli::Session& session);
 

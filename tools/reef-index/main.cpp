@@ -38,5 +38,7 @@ int main(int argc, char** argv) {
                     tool::add_build(app, session);
                     tool::add_verify(app, session);
                     tool::add_stat(app, session);
+                    tool::add_bench(app, session);
+                    tool::add_export(app, session);
                   });
 }

@@ -3,7 +3,9 @@
 #include "reef/core/json.h"
 #include "reef/core/table.h"
 #include "reef/core/units.h"
+#include "reef/document/bench.h"
 #include "reef/document/build.h"
+#include "reef/document/export.h"
 #include "reef/document/ingest.h"
 #include "reef/document/verify.h"
 
@@ -95,6 +97,56 @@ std::string to_json(const BuildReport& report) {
                {"bytes", report.bytes},
                {"recall_at_10", recall},
                {"seconds", report.seconds}});
+}
+
+std::string to_text(const BenchReport& report) {
+  Table table({{"EF", Align::right},
+               {"RECALL@10", Align::right},
+               {"P50 MS", Align::right},
+               {"P99 MS", Align::right},
+               {"PER SECOND", Align::right}});
+  for (const BenchRow& row : report.widths)
+    table.add({row.ef == 0 ? "scan" : fmt::format("{}", row.ef), fmt::format("{:.4f}", row.recall),
+               fmt::format("{:.3f}", row.p50_ms), fmt::format("{:.3f}", row.p99_ms),
+               format_count(static_cast<std::uint64_t>(row.questions_per_second))});
+  std::string text = fmt::format("{}: {} of {}, {} questions\n", report.scope,
+                                 counted(report.rows, "vector", "vectors"), report.dim, report.questions);
+  text += table.to_text();
+  if (report.widths.size() == 1) return text + "there is no graph: every search is a scan\n";
+  return text + (report.ef ? fmt::format("ef {} reaches {:.2f}\n", *report.ef, report.recall)
+                           : fmt::format("no width reaches {:.2f}\n", report.recall));
+}
+
+std::string to_json(const BenchReport& report) {
+  Json widths = Json::array();
+  for (const BenchRow& row : report.widths)
+    widths.push_back({{"ef", row.ef == 0 ? Json(nullptr) : Json(row.ef)},
+                      {"recall_at_10", row.recall},
+                      {"p50_ms", row.p50_ms},
+                      {"p99_ms", row.p99_ms},
+                      {"questions_per_second", row.questions_per_second}});
+  return dump({{"schema", "reef.index.bench/1"},
+               {"scope", report.scope},
+               {"vectors", report.rows},
+               {"dim", report.dim},
+               {"questions", report.questions},
+               {"widths", widths},
+               {"recall", report.recall},
+               {"ef", report.ef ? Json(*report.ef) : Json(nullptr)}});
+}
+
+std::string to_text(const ExportReport& report) {
+  return fmt::format("{}: {} in {}, {}\n", report.scope, counted(report.files.size(), "file", "files"),
+                     printable(report.folder), format_size(report.bytes));
+}
+
+std::string to_json(const ExportReport& report) {
+  return dump({{"schema", "reef.index.export/1"},
+               {"scope", report.scope},
+               {"folder", report.folder},
+               {"generation", report.generation},
+               {"files", report.files},
+               {"bytes", report.bytes}});
 }
 
 std::string to_text(const VerifyReport& report) {

@@ -128,6 +128,7 @@ bool rebuild_is_due(const StoreState& state, std::uint64_t dead_rows);
 struct SearchOptions {
   const std::vector<std::uint64_t>* only = nullptr;  ///< rows that may be found, ascending; null: all
   std::size_t ef = 0;                                ///< width of the graph's search; 0: what the index says
+  bool without_graph = false;                        ///< scan everything
 };
 
 /// The committed rows of one store, for searching. Open it inside the read transaction that also
@@ -143,6 +144,8 @@ class StoreReader {
   /// The nearest `k` rows, best first, with exact scores. Rows of the graph are found by it, or by a scan where the
   /// filter leaves so few that this costs less; rows behind it are scanned.
   std::vector<Hit> search(std::span<const float> query, std::size_t k, const SearchOptions& options = {});
+  /// The same in float over all rows: what search() is measured against.
+  std::vector<Hit> search_exactly(std::span<const float> query, std::size_t k) const;
   /// The graph; only where there is one.
   const HnswFile& graph();
   /// What could not be opened, so that searches take longer: one sentence each.

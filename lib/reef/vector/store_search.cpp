@@ -58,6 +58,10 @@ const HnswFile& StoreReader::graph() {
   return *index_;
 }
 
+std::vector<Hit> StoreReader::search_exactly(std::span<const float> query, std::size_t k) const {
+  return scan_exact(vectors_, query, k, 0, state_.rows_total, RowFilter{nullptr, dead_});
+}
+
 std::vector<Hit> StoreReader::search(std::span<const float> query, std::size_t k, const SearchOptions& options) {
   if (empty() || k == 0) return {};
   if (query.size() != state_.dim) {
@@ -68,7 +72,7 @@ std::vector<Hit> StoreReader::search(std::span<const float> query, std::size_t k
   }
   const RowFilter filter{options.only, dead_};
   const bool has_graph = state_.rows_indexed > 0 && (index_ || index_map_.size() > 0);
-  if (!has_graph) return scan(vectors_, codes_, query, k, 0, state_.rows_total, filter);
+  if (!has_graph || options.without_graph) return scan(vectors_, codes_, query, k, 0, state_.rows_total, filter);
   const std::uint64_t indexed = state_.rows_indexed;
   const auto dead = below(dead_, indexed);
   std::uint64_t findable = indexed - dead.size();

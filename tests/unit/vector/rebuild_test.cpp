@@ -1,0 +1,136 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "reef/vector/store.h"
+#include "unit/vector/store_sample.h"
+
+using namespace reef;
+using namespace reef::vector;
+using test::SampleStore;
+
+namespace {
+
+/// As a document store does it: files first, then one transaction.
+Rebuilt rebuild_store(SampleStore& store, const RebuildOptions& options = {}) {
+  StoreWriter writer(store.folder(), store.metadata());
+  Rebuilt rebuilt = rebuild(writer, options, no_progress());
+  io::Transaction transaction(store.metadata());
+  writer.adopt(rebuilt.state);
+  transaction.commit();
+  writer.publish();
+  writer.remove_unnamed();
+  return rebuilt;
+}
+
+void remove_rows(SampleStore& store, const std::vector<std::uint64_t>& rows) {
+  StoreWriter writer(store.folder(), store.metadata());
+  io::Transaction transaction(store.metadata());
+  writer.remove(rows);
+  transaction.commit();
+}
+
+}  // namespace
+
+TEST_CASE("a graph over all rows answers as the scan does, and so does the tail behind it") {
+  SampleStore store;
+  store.add(300);
+  const auto rebuilt = rebuild_store(store);
+  CHECK(rebuilt.kept.empty());
+  CHECK(rebuilt.state.rows_indexed == 300);
+  CHECK(rebuilt.state.vectors_file == "vectors.1.npy");  // no row moved
+  REQUIRE(rebuilt.recall);
+  CHECK(rebuilt.recall->graph >= .95);
+  CHECK(store.answers(300));
+  store.add(50);
+  CHECK(store.reader().state().rows_indexed == 300);
+  CHECK(store.answers(350));
+  CHECK(store.faults().empty());
+}
+
+TEST_CASE("removed rows are purged, and the rows that are kept get the next numbers") {
+  SampleStore store;
+  store.add(100);
+  remove_rows(store, {0, 5, 99});
+  const auto rebuilt = rebuild_store(store);
+  CHECK(rebuilt.removed == 3);
+  REQUIRE(rebuilt.kept.size() == 97);
+  CHECK(rebuilt.kept[0] == 1);
+  CHECK(rebuilt.kept[4] == 6);
+  CHECK(store.files() == std::set<std::string>{"vectors.2.npy", "vectors.npy", "codes.2.npy", "codes.npy",
+                                               "index.2.bin", "index.bin", "config.json"});
+  auto reader = store.reader();
+  CHECK(reader.dead().empty());
+  for (std::size_t row = 0; row < rebuilt.kept.size(); ++row) {
+    const auto hits = reader.search(test::row_of(store.values(), SampleStore::kDim, rebuilt.kept[row]), 1);
+    REQUIRE(hits.size() == 1);
+    CHECK(hits.front().row == row);
+  }
+  CHECK(store.faults().empty());
+}
+
+TEST_CASE("a store that lost all its rows takes another model") {
+  SampleStore store;
+  store.add(10);
+  remove_rows(store, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
+  CHECK(rebuild_is_due(store.reader().state(), 10));
+  CHECK(rebuild_store(store).state.rows_total == 0);
+  CHECK(store.reader().empty());
+  StoreWriter writer(store.folder(), store.metadata());
+  CHECK_NOTHROW(writer.use_model("another", "bbbb", 8));
+}
+
+TEST_CASE("a rebuild that is never adopted leaves nothing that the next writer keeps") {
+  SampleStore store;
+  store.add(60);
+  remove_rows(store, {1, 2});
+  {
+    StoreWriter writer(store.folder(), store.metadata());
+    rebuild(writer, {}, no_progress());
+    CHECK(store.files().contains("index.2.bin"));
+  }
+  CHECK(store.reader().dead().size() == 2);
+  StoreWriter next(store.folder(), store.metadata());
+  CHECK_FALSE(store.files().contains("index.2.bin"));
+  CHECK_FALSE(store.files().contains("vectors.2.npy"));
+}
+
+TEST_CASE("filters find what they allow, by a scan where little is allowed and by the graph elsewhere") {
+  SampleStore store;
+  store.add(2000);
+  rebuild_store(store);
+  auto reader = store.reader();
+  for (const std::uint64_t step : {2, 10, 100, 1000}) {
+    std::vector<std::uint64_t> only;
+    for (std::uint64_t row = 0; row < 2000; row += step) only.push_back(row);
+    std::size_t common = 0, all = 0;
+    for (std::size_t q = 0; q < 50; ++q) {
+      const auto query = test::row_of(store.values(), SampleStore::kDim, q * 37);
+      const NpyMatrix vectors(store.folder() / "vectors.npy");
+      const auto truth = scan_exact(vectors, query, 10, 0, 2000, {&only, {}});
+      const auto found = reader.search(query, 10, {.only = &only});
+      REQUIRE(found.size() == truth.size());
+      all += truth.size();
+      for (const Hit& hit : truth)
+        common += static_cast<std::size_t>(
+            std::count_if(found.begin(), found.end(), [&](const Hit& other) { return other.row == hit.row; }));
+    }
+    CAPTURE(step);
+    CHECK(static_cast<double>(common) >= .95 * static_cast<double>(all));
+  }
+}
+
+TEST_CASE("when a rebuild is due") {
+  StoreState state;
+  CHECK_FALSE(rebuild_is_due(state, 0));
+  state.rows_total = 19'999;
+  CHECK_FALSE(rebuild_is_due(state, 0));  // small: scanned
+  CHECK_FALSE(rebuild_is_due(state, 900));
+  CHECK(rebuild_is_due(state, 4'100));  // more than a fifth are dead
+  state.rows_total = 20'000;
+  CHECK(rebuild_is_due(state, 0));
+  state.rows_indexed = 18'000;
+  CHECK_FALSE(rebuild_is_due(state, 0));
+  state.rows_indexed = 17'999;
+  CHECK(rebuild_is_due(state, 0));  // more than a tenth is tail
+}
