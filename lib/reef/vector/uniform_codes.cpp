@@ -19,8 +19,10 @@ float step_for(const NpyMatrix& vectors) {
   constexpr double kShare = .9999;
   constexpr float kMargin = 1.05F;
   const std::span<const float> values(vectors.row(0).data(), vectors.rows() * vectors.dim());
-  // An odd stride, so that every column has its turn.
-  const std::size_t stride = std::max<std::size_t>(values.size() / kLargestSample, 96) | 1;
+  // What fits into the sample is taken whole: of a hundred values the percentile is the second largest, and a part of
+  // every row would be cut. Else an odd stride, so that every column has its turn.
+  const std::size_t stride =
+      values.size() <= kLargestSample ? 1 : std::max<std::size_t>(values.size() / kLargestSample, 96) | 1;
   std::vector<float> sample;
   for (std::size_t i = 0; i < values.size(); i += stride) sample.push_back(std::abs(values[i]));
   const auto at = sample.begin() + static_cast<std::ptrdiff_t>(static_cast<double>(sample.size() - 1) * kShare);

@@ -36,7 +36,8 @@ float inner_product_by_hand(const std::vector<float>& a, const std::vector<float
   return lanes[0];
 }
 
-std::int64_t dot_by_hand(const std::int8_t* a, const std::int8_t* b, std::size_t dim) {
+template <typename Code>
+std::int64_t dot_by_hand(const std::int8_t* a, const Code* b, std::size_t dim) {
   std::int64_t sum = 0;
   for (std::size_t i = 0; i < dim; ++i) sum += a[i] * b[i];
   return sum;
@@ -48,6 +49,16 @@ void check_dot(const std::vector<std::int8_t>& query, const std::vector<std::int
     CAPTURE(set.name);
     std::int32_t out[4];
     set.dot_four(query.data(), pointers, query.size(), out);
+    for (std::size_t r = 0; r < 4; ++r) REQUIRE(out[r] == dot_by_hand(query.data(), rows[r].data(), query.size()));
+  }
+}
+
+void check_unsigned_dot(const std::vector<std::int8_t>& query, const std::vector<std::uint8_t> (&rows)[4]) {
+  const std::uint8_t* const pointers[4] = {rows[0].data(), rows[1].data(), rows[2].data(), rows[3].data()};
+  for (const Kernels& set : internal::supported_kernels()) {
+    CAPTURE(set.name);
+    std::int32_t out[4];
+    set.dot_four_unsigned(query.data(), pointers, query.size(), out);
     for (std::size_t r = 0; r < 4; ++r) REQUIRE(out[r] == dot_by_hand(query.data(), rows[r].data(), query.size()));
   }
 }
@@ -76,6 +87,36 @@ TEST_CASE("the largest sums do not overflow or saturate") {
       const std::vector<std::int8_t> rows[4] = {std::vector<std::int8_t>(dim, 127), std::vector<std::int8_t>(dim, -127),
                                                 std::vector<std::int8_t>(dim, 0), std::vector<std::int8_t>(dim, -128)};
       check_dot(query, rows);
+    }
+  }
+}
+
+TEST_CASE("every set multiplies unsigned codes exactly, in every dimension") {
+  std::mt19937 generator(3);
+  for (std::size_t dim = 1; dim <= 200; ++dim) {
+    CAPTURE(dim);
+    // Blocks of exactly dim bytes: the address sanitizer sees every byte read past one.
+    std::vector<std::int8_t> query(dim);
+    std::vector<std::uint8_t> rows[4];
+    for (std::int8_t& c : query) c = static_cast<std::int8_t>(generator());
+    for (auto& row : rows) {
+      row.resize(dim);
+      for (std::uint8_t& c : row) c = static_cast<std::uint8_t>(generator());
+    }
+    check_unsigned_dot(query, rows);
+  }
+}
+
+TEST_CASE("the largest sums of unsigned codes do not overflow or saturate") {
+  // 65,536 x 255 x 127 is 2,122,383,360, and with -128 -2,139,095,040: both fit int32.
+  for (const std::size_t dim : {1u, 63u, 64u, 65u, 200u, 65'536u}) {
+    CAPTURE(dim);
+    for (const int sign : {-128, -127, 127}) {
+      const std::vector<std::int8_t> query(dim, static_cast<std::int8_t>(sign));
+      const std::vector<std::uint8_t> rows[4] = {
+          std::vector<std::uint8_t>(dim, 255), std::vector<std::uint8_t>(dim, 128), std::vector<std::uint8_t>(dim, 127),
+          std::vector<std::uint8_t>(dim, 0)};
+      check_unsigned_dot(query, rows);
     }
   }
 }
