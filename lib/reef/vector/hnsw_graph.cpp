@@ -4,6 +4,8 @@
 #include <cmath>
 #include <compare>
 #include <cstring>
+#include <functional>
+#include <string_view>
 
 #include "reef/core/share_work.h"
 #include "reef/vector/internal/beam.h"
@@ -58,18 +60,23 @@ struct Scratch {
 /// Prefix doubling (after ParlayANN, Manohar et al., PPoPP 2024): every row of a batch searches the graph as it was
 /// before the batch and writes its own lists only; the links back are collected, sorted and applied by target
 /// afterwards. No step depends on timing, so there are no locks, and any number of threads gives the same graph.
+///
+/// Rows with equal codes fill one another's lists, and from 64 of them on no link leads away any more: a page footer
+/// that half of all chunks repeat hid every other row. So only the first of equal rows is inserted; the others hang on
+/// it as a chain, each with a link back.
 class HnswBuilder {
  public:
   HnswBuilder(const UniformCodes& codes, const HnswOptions& options)
       : codes_(codes), options_(options), graph_(codes.rows()), sums_(codes.rows()) {}
 
   HnswGraph build(const std::function<void(std::uint64_t)>& on_rows) {
+    find_copies();
     prepare_rows();
     const std::vector<std::uint32_t> order = insertion_order();
     const std::size_t rows = order.size();
     graph_.entry_ = order[0];
     const std::size_t threads = std::max(1U, options_.threads);
-    scratch_.assign(threads, Scratch(rows, codes_.dim(), options_.ef_construction));
+    scratch_.assign(threads, Scratch(codes_.rows(), codes_.dim(), options_.ef_construction));
     on_rows(1);
     // Batches grow with the graph, or early rows would not see each other at all.
     for (std::size_t begin = 1; begin < rows;) {
@@ -79,6 +86,8 @@ class HnswBuilder {
       begin += count;
       on_rows(count);
     }
+    hang_copies();
+    on_rows(codes_.rows() - rows);
     return std::move(graph_);
   }
 
@@ -93,12 +102,49 @@ class HnswBuilder {
     share_work(static_cast<unsigned>(scratch_.size()), (count + kRun - 1) / kRun, run, [] {});
   }
 
+  void find_copies() {
+    struct Keyed {
+      std::size_t hash;
+      std::uint32_t row;
+    };
+    std::vector<Keyed> rows(codes_.rows());
+    for (std::uint32_t i = 0; i < rows.size(); ++i)
+      rows[i] = {std::hash<std::string_view>()({reinterpret_cast<const char*>(codes_.row(i)), codes_.dim()}), i};
+    const auto compare = [&](const Keyed& a, const Keyed& b) {
+      return a.hash != b.hash ? (a.hash < b.hash ? -1 : 1)
+                              : std::memcmp(codes_.row(a.row), codes_.row(b.row), codes_.dim());
+    };
+    std::sort(rows.begin(), rows.end(), [&](const Keyed& a, const Keyed& b) {
+      const int order = compare(a, b);
+      return order != 0 ? order < 0 : a.row < b.row;
+    });
+    first_.resize(rows.size());
+    next_.assign(rows.size(), kNone);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const std::uint32_t row = rows[i].row;
+      const bool copy = i > 0 && compare(rows[i - 1], rows[i]) == 0;
+      first_[row] = copy ? first_[rows[i - 1].row] : row;
+      if (copy) next_[rows[i - 1].row] = row;
+    }
+  }
+
+  bool is_copy(std::uint32_t row) const { return first_[row] != row; }
+
+  void hang_copies() {
+    for (std::uint32_t row = 0; row < next_.size(); ++row) {
+      std::uint32_t* ids = graph_.base_ids_.data() + row * HnswGraph::kBaseLinks;
+      std::uint8_t& count = graph_.base_count_[row];
+      if (is_copy(row)) ids[count++] = first_[row];
+      if (next_[row] != kNone) ids[count++] = next_[row];  // limit() kept the place
+    }
+  }
+
   void prepare_rows() {
     for (std::size_t i = 0; i < codes_.rows(); ++i) {
       std::int32_t sum = 0;
       for (std::size_t j = 0; j < codes_.dim(); ++j) sum += codes_.row(i)[j] - 128;
       sums_[i] = 128 * sum;  // s·u = s·(u - 128) + 128 Σs: taken off in distances()
-      const int level = level_of(i);
+      const int level = is_copy(static_cast<std::uint32_t>(i)) ? 0 : level_of(i);
       graph_.top_level_[i] = static_cast<std::uint8_t>(level);
       graph_.upper_[i].resize(static_cast<std::size_t>(level));
     }
@@ -106,8 +152,9 @@ class HnswBuilder {
 
   /// High levels first, random within a level: the descent to level 0 then always ends well.
   std::vector<std::uint32_t> insertion_order() const {
-    std::vector<std::uint32_t> order(codes_.rows());
-    for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::uint32_t>(i);
+    std::vector<std::uint32_t> order;
+    for (std::uint32_t i = 0; i < codes_.rows(); ++i)
+      if (!is_copy(i)) order.push_back(i);
     std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
       const int level_a = graph_.top_level(a), level_b = graph_.top_level(b);
       return level_a != level_b ? level_a > level_b : mix(~std::uint64_t{a}) < mix(~std::uint64_t{b});
@@ -133,15 +180,18 @@ class HnswBuilder {
       const int level = all_[starts_[group]].level;
       read_links(target, level, s.list);
       for (std::size_t i = starts_[group]; i < starts_[group + 1]; ++i) s.list.push_back(all_[i].link);
-      if (s.list.size() > limit(level)) {
+      if (s.list.size() > limit(target, level)) {
         std::sort(s.list.begin(), s.list.end());
-        select(s.list, limit(level), s);
+        select(s.list, limit(target, level), s);
       }
       write_links(target, level, s.list);
     });
   }
 
-  static std::size_t limit(int level) { return level == 0 ? HnswGraph::kBaseLinks : HnswGraph::kUpperLinks; }
+  std::size_t limit(std::uint32_t row, int level) const {
+    if (level > 0) return HnswGraph::kUpperLinks;
+    return HnswGraph::kBaseLinks - (next_[row] != kNone ? 1 : 0);
+  }
 
   void read_links(std::uint32_t row, int level, std::vector<Link>& list) const {
     const auto ids = graph_.links(row, level);
@@ -263,15 +313,19 @@ class HnswBuilder {
       s.list.clear();
       for (const auto& entry : s.beam.entries()) s.list.push_back({entry.distance, entry.id()});
       best = s.list.front();
-      select(s.list, limit(level), s);
+      select(s.list, limit(row, level), s);
       write_links(row, level, s.list);
       for (const Link& link : s.list) s.reverse.push_back({link.id, level, {link.distance, row}});
     }
   }
 
+  static constexpr std::uint32_t kNone = UINT32_MAX;
+
   const UniformCodes& codes_;
   const HnswOptions& options_;
   HnswGraph graph_;
+  std::vector<std::uint32_t> first_;  ///< of the rows equal to each, the lowest; itself where there is no other
+  std::vector<std::uint32_t> next_;   ///< and the next one, or kNone
   std::vector<std::int32_t> sums_;
   std::vector<Scratch> scratch_;
   std::vector<ReverseLink> all_;
