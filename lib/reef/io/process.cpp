@@ -2,247 +2,39 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 
-#include <algorithm>
-#include <array>
-#include <cerrno>
-#include <csignal>
 #include <cstdlib>
-#include <optional>
-#include <string_view>
 
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/io/file.h"
-#include "reef/io/unique_handle.h"
+#include "reef/io/internal/spawn.h"
 
 namespace reef::io {
-namespace {
-
-using std::chrono::milliseconds;
-using std::chrono::steady_clock;
-
-constexpr std::size_t kErrorTextBytes = 4096;
-constexpr unsigned kCloseRangeCloexec = 1U << 2;  // CLOSE_RANGE_CLOEXEC of linux/close_range.h
-
-/// Moves a descriptor above 2, where the child's dup2() calls cannot overwrite it.
-UniqueFd above_standard(UniqueFd fd, const std::string& what) {
-  if (fd.get() > STDERR_FILENO) return fd;
-  UniqueFd moved(::fcntl(fd.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
-  if (!moved) throw_errno("open", what);
-  return moved;
-}
-
-struct Pipe {
-  UniqueFd read;
-  UniqueFd write;
-};
-
-Pipe make_pipe() {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw_errno("create", "a pipe");
-  Pipe pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
-  pipe.read = above_standard(std::move(pipe.read), "a pipe");
-  pipe.write = above_standard(std::move(pipe.write), "a pipe");
-  return pipe;
-}
-
-bool is_program(const fs::path& path) {
-  std::error_code ignored;
-  return fs::is_regular_file(path, ignored) && ::access(path.c_str(), X_OK) == 0;
-}
-
-/// Looked up here because the child of a threaded process may call next to nothing before exec.
-fs::path find_program(const std::string& name) {
-  if (name.find('/') != std::string::npos) {
-    if (::access(name.c_str(), X_OK) != 0) throw_errno("run", shown(name));
-    return name;
-  }
-  const char* variable = std::getenv("PATH");
-  std::string_view folders = variable != nullptr ? variable : "/usr/local/bin:/usr/bin:/bin";
-  while (!folders.empty()) {
-    const std::size_t end = std::min(folders.find(':'), folders.size());
-    fs::path candidate = fs::path(folders.substr(0, end)) / name;
-    if (end > 0 && is_program(candidate)) return candidate;
-    folders.remove_prefix(std::min(end + 1, folders.size()));
-  }
-  throw Error(Errc::not_found, fmt::format("run {}: there is no such program in PATH", shown(name)),
-              "install the package that brings it");
-}
-
-/// Everything the child needs, made before fork(): between fork and exec of a process that has
-/// threads only async-signal-safe calls are allowed, and memory cannot be allocated.
-struct Launch {
-  fs::path program;
-  std::vector<char*> argv;
-  UniqueFd input;
-  UniqueFd output;
-  UniqueFd errors;
-  UniqueFd report;  ///< closed by a successful exec, else carries its errno
-  pid_t parent = 0;
-  ProcessLimits limits;
-};
-
-bool limit(int resource, rlim_t soft, rlim_t hard) {
-  const rlimit value{soft, hard};
-  return ::setrlimit(static_cast<__rlimit_resource_t>(resource), &value) == 0;
-}
-
-bool apply(const ProcessLimits& limits) {
-  // Soft one second before hard: SIGXCPU first, for programs that clean up.
-  const auto cpu = static_cast<rlim_t>(limits.cpu.count());
-  return limit(RLIMIT_CORE, 0, 0) && (cpu == 0 || limit(RLIMIT_CPU, cpu, cpu + 1)) &&
-         (limits.memory_bytes == 0 || limit(RLIMIT_AS, limits.memory_bytes, limits.memory_bytes)) &&
-         (limits.output_bytes == 0 || limit(RLIMIT_FSIZE, limits.output_bytes, limits.output_bytes));
-}
-
-bool prepare_child(const Launch& launch) {
-  ::setpgid(0, 0);
-  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return false;
-  if (::getppid() != launch.parent) ::_exit(127);  // it died before the line above
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  ::signal(SIGPIPE, SIG_DFL);  // exec keeps what is ignored
-  // What this process inherited or a library opened without O_CLOEXEC. Linux 5.11; best effort.
-  ::syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, kCloseRangeCloexec);
-  return ::dup2(launch.input.get(), STDIN_FILENO) >= 0 && ::dup2(launch.output.get(), STDOUT_FILENO) >= 0 &&
-         ::dup2(launch.errors.get(), STDERR_FILENO) >= 0 && apply(launch.limits);
-}
-
-[[noreturn]] void run_child(const Launch& launch) {
-  if (prepare_child(launch)) ::execv(launch.program.c_str(), launch.argv.data());
-  const int error = errno;
-  [[maybe_unused]] const ssize_t written = ::write(launch.report.get(), &error, sizeof error);
-  ::_exit(127);
-}
-
-/// A running child, which does not outlive this object, nor do its own children.
-class Child {
- public:
-  explicit Child(pid_t pid) : pid_(pid) {
-    ::setpgid(pid, pid);  // the child does the same: whoever is first
-    // By number: the header of glibc 2.36 declares the function for C only.
-    handle_.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  }
-  Child(const Child&) = delete;
-  Child& operator=(const Child&) = delete;
-  ~Child() {
-    if (pid_ > 0) reap();
-  }
-
-  /// Becomes readable when the child ends.
-  int handle() const { return handle_.get(); }
-
-  /// Ends the whole group and collects the child: its status as a shell shows it.
-  int reap() {
-    // Before waitpid: until then the number of the group cannot belong to anybody else.
-    ::kill(-pid_, SIGKILL);
-    ::kill(pid_, SIGKILL);  // in case it was not in its group yet
-    int status = 0;
-    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-    }
-    pid_ = 0;
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-  }
-
- private:
-  pid_t pid_;
-  UniqueFd handle_;
-};
-
-/// Reads what is there; keeps the first 4 KiB, so that a child that complains without end neither
-/// blocks nor fills memory. False at the end of the pipe.
-bool drain(int fd, std::string& text) {
-  std::array<char, 4096> piece;
-  while (true) {
-    const ssize_t count = ::read(fd, piece.data(), piece.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return errno == EAGAIN;
-    if (count == 0) return false;
-    text.append(piece.data(), std::min(static_cast<std::size_t>(count), kErrorTextBytes - text.size()));
-  }
-}
-
-/// Waits for the child, the wall limit or a signal. True when the limit was passed.
-bool wait_for_end(const Child& child, int errors, milliseconds wall, std::string& text) {
-  // Short enough that a signal that came just before poll() is seen soon.
-  constexpr milliseconds kLongestWait{100};
-  const auto start = steady_clock::now();
-  std::array<pollfd, 2> watched{{{child.handle(), POLLIN, 0}, {errors, POLLIN, 0}}};
-  while (true) {
-    check_interrupt();
-    milliseconds pause = kLongestWait;
-    if (wall.count() > 0) {
-      const auto passed = std::chrono::duration_cast<milliseconds>(steady_clock::now() - start);
-      if (passed >= wall) return true;
-      pause = std::min(pause, wall - passed);
-    }
-    const int ready = ::poll(watched.data(), watched.size(), static_cast<int>(pause.count()));
-    if (ready < 0 && errno != EINTR) throw_errno("wait for", "a child process");
-    if (ready <= 0) continue;
-    // A negative descriptor is skipped: closed by the child while it runs on.
-    if (watched[1].revents != 0 && !drain(errors, text)) watched[1].fd = -1;
-    if (watched[0].revents != 0) return false;
-  }
-}
-
-/// The errno of a child that did not come as far as its program; nullopt when it did.
-std::optional<int> launch_error(int report) {
-  int error = 0;
-  ssize_t count = 0;
-  do {
-    count = ::read(report, &error, sizeof error);
-  } while (count < 0 && errno == EINTR);
-  if (count != static_cast<ssize_t>(sizeof error)) return std::nullopt;
-  return error;
-}
-
-}  // namespace
 
 ProcessResult run_process(const std::vector<std::string>& argv, const fs::path& output, const ProcessLimits& limits) {
   if (argv.empty()) throw Error(Errc::usage, "run: no program given");
   check_interrupt();
-  Launch launch;
-  launch.program = find_program(argv.front());
-  for (const std::string& argument : argv) launch.argv.push_back(const_cast<char*>(argument.c_str()));
-  launch.argv.push_back(nullptr);
-  launch.input = above_standard(open_file("/dev/null", O_RDONLY), "/dev/null");
+  internal::Launch launch;
+  launch.program = internal::find_program(argv.front());
+  launch.input = internal::above_standard(open_file("/dev/null", O_RDONLY), "/dev/null");
   const fs::path target = output.empty() ? fs::path("/dev/null") : output;
-  launch.output = above_standard(open_file(target, O_WRONLY | O_CREAT | O_TRUNC), shown(target));
-  launch.parent = ::getpid();
+  launch.output = internal::above_standard(open_file(target, O_WRONLY | O_CREAT | O_TRUNC), shown(target));
   launch.limits = limits;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   // Helpers of this build carry the sanitizer as well, whose own map is larger than any limit.
   if (launch.program.filename().native().starts_with("reef-")) launch.limits.memory_bytes = 0;
 #endif
-  Pipe errors = make_pipe();
-  Pipe report = make_pipe();
+  internal::Pipe errors = internal::make_pipe();
   launch.errors = std::move(errors.write);
-  launch.report = std::move(report.write);
-  if (::fcntl(errors.read.get(), F_SETFL, O_NONBLOCK) != 0) throw_errno("set up", "a pipe");
-
-  const pid_t pid = ::fork();
-  if (pid < 0) throw_errno("start", shown(launch.program));
-  if (pid == 0) run_child(launch);
-  Child child(pid);
-  launch.errors.reset();
-  launch.report.reset();
-  if (const auto error = launch_error(report.read.get())) {
-    errno = *error;
-    throw_errno("run", shown(launch.program));
-  }
-  if (child.handle() < 0) throw_errno("watch", shown(launch.program));
+  internal::make_nonblocking(errors.read.get());
+  internal::ChildProcess child = internal::spawn(argv, std::move(launch));
 
   ProcessResult result;
-  result.timed_out = wait_for_end(child, errors.read.get(), limits.wall, result.error_text);
+  constexpr auto kKeep = internal::Keep::first;
+  result.timed_out = internal::wait_for_end(child, errors.read.get(), limits.wall, result.error_text, kKeep);
   result.status = child.reap();
-  drain(errors.read.get(), result.error_text);
+  internal::drain(errors.read.get(), result.error_text, kKeep);
   return result;
 }
 
@@ -257,7 +49,7 @@ fs::path helper_path(const std::string& name) {
     folder = self.parent_path().parent_path() / "libexec" / "reef";
   }
   fs::path path = folder / name;
-  if (!is_program(path)) {
+  if (!internal::is_program(path)) {
     throw Error(Errc::not_found, fmt::format("the helper {} is missing", shown(path)),
                 "install the whole package: its commands and libexec/reef belong together");
   }

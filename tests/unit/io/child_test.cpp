@@ -1,0 +1,155 @@
+#include "reef/io/child.h"
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "reef/core/cancel.h"
+#include "reef/core/error.h"
+#include "reef/io/file.h"
+#include "support/temp_dir.h"
+#include "unit/io/child.h"
+#include "unit/io/signal_soon.h"
+
+namespace reef::io {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr milliseconds kLimit{60'000};
+
+std::vector<std::string> shell(const std::string& script) { return {"sh", "-c", script}; }
+
+std::string ask(Child& child, std::string_view question, std::size_t bytes, milliseconds limit = kLimit) {
+  std::string answer(bytes, '\0');
+  answer.resize(child.exchange(question, answer, limit));
+  return answer;
+}
+
+/// Waits until the process of the pid in `file` runs no more; false when it stays.
+bool gone(const fs::path& file) {
+  const int pid = std::stoi(read_file(file));
+  for (int i = 0; i < 500; ++i) {
+    if (::kill(pid, 0) != 0) return true;
+    if (read_file("/proc/" + std::to_string(pid) + "/stat").find(") Z ") != std::string::npos) return true;
+    std::this_thread::sleep_for(milliseconds(10));
+  }
+  return false;
+}
+
+TEST_CASE("a child answers question after question") {
+  Child child({"cat"});
+  for (const std::string question : {"one", "", "another"}) CHECK(ask(child, question, question.size()) == question);
+  CHECK(child.finish(kLimit) == 0);
+  CHECK(child.error_text().empty());
+}
+
+TEST_CASE("questions and answers larger than the pipes do not block each other") {
+  Child child({"cat"});
+  std::string question(8 << 20, '\0');
+  for (std::size_t i = 0; i < question.size(); ++i) question[i] = static_cast<char>(i * 2654435761u >> 13);
+  CHECK(ask(child, question, question.size()) == question);
+  CHECK(child.finish(kLimit) == 0);
+}
+
+TEST_CASE("read_some gives what is there, then the end") {
+  Child child(shell("echo one; read line; echo two; exit 7"));
+  std::array<char, 100> bytes{};
+  CHECK(std::string(bytes.data(), child.read_some(bytes, kLimit)) == "one\n");
+  CHECK(child.exchange("go\n", {}, kLimit) == 0);
+  CHECK(std::string(bytes.data(), child.read_some(bytes, kLimit)) == "two\n");
+  CHECK(child.read_some(bytes, kLimit) == 0);
+  CHECK(child.read_some(bytes, kLimit) == 0);
+  CHECK(child.finish(kLimit) == 7);
+}
+
+TEST_CASE("a child that ends gives a short answer, its status and its last words, and no SIGPIPE") {
+  struct sigaction before {};
+  ::sigaction(SIGPIPE, nullptr, &before);
+  REQUIRE((before.sa_handler == SIG_DFL));  // or the test would prove nothing
+  Child child(shell("exec <&-; yes complaint | head -c 100000 >&2; printf abc; echo 'last words' >&2; kill -SEGV $$"));
+  CHECK(ask(child, std::string(1 << 20, 'x'), 10) == "abc");
+  CHECK(ask(child, "more", 10).empty());
+  CHECK(child.finish(kLimit) == 128 + SIGSEGV);
+  CHECK(child.error_text().size() == 4096);
+  CHECK(child.error_text().ends_with("complaint\nlast words\n"));
+}
+
+TEST_CASE("a child that says nothing is given up at the limit, and ended with all that it started") {
+  const test::TempDir dir;
+  const auto start = steady_clock::now();
+  {
+    Child child(shell("sleep 60 & echo $! > " + (dir / "pid").string() + "; echo ready; wait"));
+    CHECK(ask(child, "", 6) == "ready\n");
+    CHECK_THROWS_WITH_AS(ask(child, "?", 1, milliseconds(50)), "sh did not answer within 50 ms", Error);
+  }
+  CHECK(gone(dir / "pid"));
+  {
+    Child child(shell("trap '' TERM; sleep 60 & echo $! > " + (dir / "pid").string() + "; echo ready; wait"));
+    CHECK(ask(child, "", 6) == "ready\n");
+    CHECK(child.finish(milliseconds(50)) == 128 + SIGKILL);
+  }
+  CHECK(gone(dir / "pid"));
+  CHECK(steady_clock::now() - start < milliseconds(30'000));
+}
+
+TEST_CASE("an interrupt ends a wait at once") {
+  const auto start = steady_clock::now();
+  const test::SignalSoon handler(milliseconds(50));
+  Child child({"sleep", "60"});
+  CHECK_THROWS_WITH_AS(ask(child, "", 1, milliseconds(0)), "interrupted", Error);
+  CHECK_THROWS_AS(Child({"cat"}), Error);  // nothing is begun while a signal is pending
+  CHECK(steady_clock::now() - start < milliseconds(30'000));
+}
+
+TEST_CASE("a child gets its three descriptors and no other, so the end of one is not kept open by the next") {
+  const UniqueFd leaked(::dup(0));  // as a library may have opened it
+  Child first({"cat"});
+  Child second({"ls", "/proc/self/fd"});
+  CHECK(ask(second, "", 100) == "0\n1\n2\n3\n");  // 3 is the folder that ls reads
+  Child third({"cat"});
+  CHECK(first.finish(kLimit) == 0);  // though the third is running
+  CHECK(ask(third, "still there", 11) == "still there");
+}
+
+TEST_CASE("a child may outlive the thread that started it") {
+  std::unique_ptr<Child> child;
+  std::thread([&] { child = std::make_unique<Child>(shell("exec cat"), ChildOptions{{}, false}); }).join();
+  std::this_thread::sleep_for(milliseconds(20));
+  CHECK(ask(*child, "here", 4) == "here");
+  CHECK(child->finish(kLimit) == 0);
+  std::thread([&] { child = std::make_unique<Child>(shell("exec cat")); }).join();
+  CHECK(ask(*child, "here", 4).empty());
+  CHECK(child->finish(kLimit) == 128 + SIGKILL);
+}
+
+TEST_CASE("a child ends with the process, even one that its threads share") {
+  const test::TempDir dir;
+  const pid_t parent = test::start_child([&] {
+    Child child(shell("echo $$ > " + (dir / "new").string() + "; mv " + (dir / "new").string() + " " +
+                      (dir / "pid").string() + "; exec cat"),
+                ChildOptions{{}, false});
+    ask(child, "", 1, milliseconds(0));
+    return 0;
+  });
+  while (!fs::exists(dir / "pid")) std::this_thread::sleep_for(milliseconds(5));
+  ::kill(parent, SIGKILL);
+  test::wait_child(parent);
+  CHECK(gone(dir / "pid"));
+}
+
+TEST_CASE("programs that are not there") {
+  const test::TempDir dir;
+  CHECK_THROWS_WITH_AS(Child({"reef-no-such-program"}), doctest::Contains("no such program"), Error);
+  CHECK_THROWS_AS(Child({(dir / "absent").string()}), Error);
+  CHECK_THROWS_AS(Child({}), Error);
+}
+
+}  // namespace
+}  // namespace reef::io
