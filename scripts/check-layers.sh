@@ -25,6 +25,7 @@ declare -A allowed=(
 declare -A vendors=(
   ['sqlite3\.h']='io document' ['yaml-cpp/']='tree' ['CLI/']='cli tools' ['curl/']='libexec'
   ['libxml/']='libexec' ['archive(_entry)?\.h']='libexec' ['utf8proc\.h']='core text embed'
+  ['faiss/']='libexec' ['omp\.h']='libexec'
 )
 # cli/app.h is what the tools bind their options to.
 readonly vendor_in_header='lib/reef/cli/app.h'
