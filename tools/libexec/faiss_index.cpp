@@ -53,6 +53,18 @@ std::unique_ptr<faiss::Index> read(const fs::path& path) {
   return std::unique_ptr<faiss::Index>(faiss::read_index(path.c_str(), faiss::IO_FLAG_MMAP));
 }
 
+/// FAISS maps inverted lists without looking whether the file has them: reading past its end would be SIGBUS, or zeros.
+bool lists_fit(faiss::Index* inner, std::uint64_t file_bytes) {
+  const auto* lists = dynamic_cast<faiss::IndexIVF*>(inner);
+  const auto* mapped = lists ? dynamic_cast<faiss::OnDiskInvertedLists*>(lists->invlists) : nullptr;
+  if (!mapped) return true;
+  const std::uint64_t entry_bytes = mapped->code_size + sizeof(faiss::Index::idx_t);
+  return std::all_of(mapped->lists.begin(), mapped->lists.end(), [&](const faiss::OnDiskOneList& list) {
+    return list.size <= list.capacity && list.offset <= file_bytes &&
+           list.capacity <= (file_bytes - list.offset) / entry_bytes;
+  });
+}
+
 }  // namespace
 
 std::string plain_message(const std::exception& error) {
@@ -104,6 +116,9 @@ std::unique_ptr<faiss::Index> open_index(const fs::path& path) {
   if (index->d <= 0 || index->ntotal < 0 || !index->is_trained || !scored || !innermost(index.get())) {
     throw Error(Errc::corrupt, fmt::format("{}: no index over vectors that reef could have built", io::shown(path)),
                 next_step);
+  }
+  if (!lists_fit(innermost(index.get()), fs::file_size(path))) {
+    throw Error(Errc::corrupt, fmt::format("{}: the file ends within its lists", io::shown(path)), next_step);
   }
   return index;
 }
