@@ -47,9 +47,10 @@ int build(const std::string& prefix, unsigned threads) {
   const double built_cpu = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
   const double built_wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - wall).count();
   write_hnsw_file(prefix + ".index.bin", codes, graph);
-  fmt::print("{{\"what\":\"build\",\"rows\":{},\"dim\":{},\"threads\":{},\"cpu_seconds\":{:.2f},\"seconds\":{:.2f},"
-             "\"peak_kib\":{},\"kernels\":\"{}\"}}\n",
-             vectors.rows(), vectors.dim(), threads, built_cpu, built_wall, peak_kib(), kernels().name);
+  fmt::print(
+      "{{\"what\":\"build\",\"rows\":{},\"dim\":{},\"threads\":{},\"cpu_seconds\":{:.2f},\"seconds\":{:.2f},"
+      "\"peak_kib\":{},\"kernels\":\"{}\"}}\n",
+      vectors.rows(), vectors.dim(), threads, built_cpu, built_wall, peak_kib(), kernels().name);
   return 0;
 }
 
@@ -57,8 +58,7 @@ int build(const std::string& prefix, unsigned threads) {
 std::vector<Hit> ten_nearest(std::vector<Hit> hits, std::span<const float> query, const NpyMatrix* vectors) {
   if (vectors != nullptr) {
     if (hits.size() > kScoredAnew) hits.resize(kScoredAnew);
-    for (Hit& hit : hits)
-      hit.score = kernels().inner_product(query.data(), vectors->row(hit.row).data(), query.size());
+    for (Hit& hit : hits) hit.score = kernels().inner_product(query.data(), vectors->row(hit.row).data(), query.size());
     std::sort(hits.begin(), hits.end(), [](const Hit& a, const Hit& b) { return a.score > b.score; });
   }
   if (hits.size() > kNearest) hits.resize(kNearest);
@@ -85,9 +85,10 @@ int search(const std::string& prefix) {
               std::count_if(found.begin(), found.end(), [&](const Hit& other) { return other.row == hit.row; }));
       }
       std::sort(times.begin(), times.end());
-      fmt::print("{{\"what\":\"search\",\"ef\":{},\"in_float\":{},\"recall\":{:.4f},\"p50_ms\":{:.4f},\"p99_ms\":{:.4f}}}\n",
-                 ef, anew != nullptr, static_cast<double>(common) / static_cast<double>(kNearest * queries.rows()),
-                 times[times.size() / 2], times[times.size() * 99 / 100]);
+      fmt::print(
+          "{{\"what\":\"search\",\"ef\":{},\"in_float\":{},\"recall\":{:.4f},\"p50_ms\":{:.4f},\"p99_ms\":{:.4f}}}\n",
+          ef, anew != nullptr, static_cast<double>(common) / static_cast<double>(kNearest * queries.rows()),
+          times[times.size() / 2], times[times.size() * 99 / 100]);
     }
   }
   return 0;

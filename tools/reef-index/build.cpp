@@ -40,8 +40,9 @@ int build(cli::Session& session, BuildArguments& arguments) {
 
 void add_build(CLI::App& app, cli::Session& session) {
   auto arguments = std::make_shared<BuildArguments>();
-  CLI::App* verb = cli::add_verb(app, "build", "Build the graph anew and purge removed vectors; queries go on meanwhile",
-                                 "reef-index build --persona alice");
+  CLI::App* verb =
+      cli::add_verb(app, "build", "Build the graph anew and purge removed vectors; queries go on meanwhile",
+                    "reef-index build --persona alice");
   add_scope(*verb, arguments->scope);
   verb->add_flag("--all", arguments->all, "Every scope that has a store")->excludes("--persona")->excludes("--shared");
   cli::add_wait(*verb, arguments->options.wait);

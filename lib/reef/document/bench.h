@@ -31,8 +31,8 @@ struct BenchReport {
   std::size_t dim = 0;
   std::size_t questions = 0;
   std::vector<BenchRow> widths;
-  double recall = 0;                ///< as asked for
-  std::optional<std::size_t> ef;    ///< the least width that reaches it
+  double recall = 0;              ///< as asked for
+  std::optional<std::size_t> ef;  ///< the least width that reaches it
 };
 
 /// Searches a store for neighbours of a sample of its own vectors, each left out of its own answer, and compares with

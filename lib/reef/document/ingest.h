@@ -48,7 +48,7 @@ struct IngestReport {
   std::uint64_t chunks = 0;                       ///< new ones
   std::uint64_t embedded = 0;                     ///< of them computed; the rest came from the cache
   std::vector<std::string> add, replace, remove;  ///< files of a dry run's plan
-  bool rebuilt = false;  ///< the graph, because much had changed
+  bool rebuilt = false;                           ///< the graph, because much had changed
   double embed_seconds = 0;
   double seconds = 0;
   std::vector<IngestFault> faults;
@@ -72,7 +72,7 @@ struct RemoveOptions {
 struct RemoveReport {
   std::string scope;
   bool dry_run = false;
-  bool rebuilt = false;  ///< because many vectors were removed ones
+  bool rebuilt = false;                ///< because many vectors were removed ones
   std::vector<std::string> removed;    ///< document ids
   std::vector<std::string> not_found;  ///< as named
 };

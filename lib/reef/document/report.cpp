@@ -50,7 +50,7 @@ std::string to_json(const IngestReport& report) {
            {"dry_run", report.dry_run},       {"files", report.files},       {"unchanged", report.unchanged},
            {"added", report.added},           {"replaced", report.replaced}, {"removed", report.removed},
            {"chunks", report.chunks},         {"embedded", report.embedded}, {"embed_seconds", report.embed_seconds},
-           {"seconds", report.seconds},       {"rebuilt", report.rebuilt},       {"faults", std::move(faults)}};
+           {"seconds", report.seconds},       {"rebuilt", report.rebuilt},   {"faults", std::move(faults)}};
   if (report.dry_run) out["plan"] = {{"add", report.add}, {"replace", report.replace}, {"remove", report.remove}};
   return dump(out);
 }
@@ -87,7 +87,8 @@ std::string to_text(const BuildReport& report) {
 std::string to_json(const BuildReport& report) {
   Json recall = nullptr;
   if (report.recall)
-    recall = {{"questions", report.recall->questions}, {"graph", report.recall->graph}, {"codes", report.recall->codes}};
+    recall = {
+        {"questions", report.recall->questions}, {"graph", report.recall->graph}, {"codes", report.recall->codes}};
   return dump({{"schema", "reef.index.build/1"},
                {"scope", report.scope},
                {"changed", true},

@@ -89,8 +89,8 @@ double overlap(std::vector<std::vector<Hit>>& found, const std::vector<std::vect
   for (std::size_t q = 0; q < truth.size(); ++q) {
     all += truth[q].size();
     for (const Hit& hit : truth[q])
-      common += static_cast<std::size_t>(std::count_if(found[q].begin(), found[q].end(),
-                                                       [&](const Hit& other) { return other.row == hit.row; }));
+      common += static_cast<std::size_t>(
+          std::count_if(found[q].begin(), found[q].end(), [&](const Hit& other) { return other.row == hit.row; }));
   }
   return all > 0 ? static_cast<double>(common) / static_cast<double>(all) : 1;
 }
@@ -116,13 +116,12 @@ RecallSample sample_recall(const NpyMatrix& vectors, const UniformCodes& codes, 
   std::vector<std::vector<std::int8_t>> coded(sample.questions, std::vector<std::int8_t>(vectors.dim()));
   for (std::size_t q = 0; q < sample.questions; ++q)
     to_signed(codes.row(question_row(q)), codes.dim(), coded[q].data());
-  auto by_codes =
-      nearest_of_all(sample.questions, rows, kScoredAnew, threads, [&](std::size_t q, std::uint64_t row) {
-        const std::uint8_t* const four[4] = {codes.row(row), codes.row(row), codes.row(row), codes.row(row)};
-        std::int32_t products[4];
-        kernels().dot_four_unsigned(coded[q].data(), four, codes.dim(), products);
-        return static_cast<float>(products[0]);
-      });
+  auto by_codes = nearest_of_all(sample.questions, rows, kScoredAnew, threads, [&](std::size_t q, std::uint64_t row) {
+    const std::uint8_t* const four[4] = {codes.row(row), codes.row(row), codes.row(row), codes.row(row)};
+    std::int32_t products[4];
+    kernels().dot_four_unsigned(coded[q].data(), four, codes.dim(), products);
+    return static_cast<float>(products[0]);
+  });
   const HnswFile file(index);
   HnswSearch walk(file);
   std::vector<std::vector<Hit>> by_graph(sample.questions);

@@ -26,8 +26,8 @@ struct StoreState {
   std::string codes_file;        ///< "codes.1.npy"
   std::uint64_t rows_total = 0;  ///< committed rows
   std::size_t dim = 0;
-  std::string model;         ///< name of the embedding model
-  std::string model_digest;  ///< embed::Identity::digest
+  std::string model;               ///< name of the embedding model
+  std::string model_digest;        ///< embed::Identity::digest
   std::string index_file;          ///< "index.3.bin"; empty while there is no graph
   std::uint64_t rows_indexed = 0;  ///< the first rows, which the graph knows; those behind are scanned
   std::string index_sha256;

@@ -48,11 +48,11 @@ const HnswFile& StoreReader::graph() {
   if (!index_) {
     index_ = std::make_unique<HnswFile>(std::move(index_map_));
     if (index_->rows() != state_.rows_indexed || index_->dim() != state_.dim)
-      throw Error(Errc::corrupt,
-                  fmt::format("{}: holds {} rows of {}, the store counts {} of {}",
-                              io::shown(folder_ / state_.index_file), index_->rows(), index_->dim(),
-                              state_.rows_indexed, state_.dim),
-                  "run 'reef-index build'");
+      throw Error(
+          Errc::corrupt,
+          fmt::format("{}: holds {} rows of {}, the store counts {} of {}", io::shown(folder_ / state_.index_file),
+                      index_->rows(), index_->dim(), state_.rows_indexed, state_.dim),
+          "run 'reef-index build'");
     walk_ = std::make_unique<HnswSearch>(*index_);
   }
   return *index_;
@@ -91,9 +91,8 @@ std::vector<Hit> StoreReader::search(std::span<const float> query, std::size_t k
   if (findable < indexed) {
     const RowSet gone(dead, indexed);
     const RowSet allowed(options.only ? below(*options.only, indexed) : std::span<const std::uint64_t>(), indexed);
-    std::erase_if(hits, [&](const Hit& hit) {
-      return gone.contains(hit.row) || (options.only && !allowed.contains(hit.row));
-    });
+    std::erase_if(
+        hits, [&](const Hit& hit) { return gone.contains(hit.row) || (options.only && !allowed.contains(hit.row)); });
     // Rows that may be found can lie apart from all that are near: then only a scan finds them.
     if (hits.size() < wanted) return scan(vectors_, codes_, query, k, 0, state_.rows_total, filter);
   }

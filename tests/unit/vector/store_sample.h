@@ -19,7 +19,9 @@ class SampleStore {
   static constexpr std::size_t kDim = 24;
   static constexpr const char* kDigest = "aaaaaaaaaaaaaaaaaaaaaaaa";
 
-  SampleStore() : metadata_(dir_ / "metadata.sqlite", io::OpenMode::create) { metadata_.execute(std::string(vector::kStoreSchema) + vector::kIndexSchema); }
+  SampleStore() : metadata_(dir_ / "metadata.sqlite", io::OpenMode::create) {
+    metadata_.execute(std::string(vector::kStoreSchema) + vector::kIndexSchema);
+  }
 
   const std::filesystem::path& folder() const { return dir_.path(); }
   std::filesystem::path operator/(const std::string& name) const { return dir_ / name; }

@@ -39,9 +39,9 @@ bool has_content(const fs::path& path, const std::string& text) {
 
 nlohmann::ordered_json index_config(const StoreState& state) {
   if (state.index_file.empty()) return nullptr;
-  return {{"file", state.index_file},          {"kind", "HNSW32,SQ8"},
-          {"m", HnswGraph::kM},                {"ef_construction", HnswOptions{}.ef_construction},
-          {"rows", state.rows_indexed},        {"sha256", state.index_sha256}};
+  return {{"file", state.index_file},   {"kind", "HNSW32,SQ8"},
+          {"m", HnswGraph::kM},         {"ef_construction", HnswOptions{}.ef_construction},
+          {"rows", state.rows_indexed}, {"sha256", state.index_sha256}};
 }
 
 /// "vectors", 3 and ".npy" of "vectors.3.npy".
@@ -90,10 +90,13 @@ bool is_link_to(const fs::path& folder, const std::string& plain, const std::str
 void publish(const fs::path& folder, const StoreState& state) {
   bool changed = false;
   for (const auto& [plain, target] : plain_names(state)) {
-    if (target.empty()) {
+    // A graph that is gone is built again; until then its name is, too.
+    if (target.empty() || (target == state.index_file && !fs::exists(folder / target))) {
       // Nothing of that kind is in the store: neither must its plain name be.
-      if (::unlink((folder / plain).c_str()) == 0) changed = true;
-      else if (errno != ENOENT) throw_errno("remove", io::shown(folder / plain));
+      if (::unlink((folder / plain).c_str()) == 0)
+        changed = true;
+      else if (errno != ENOENT)
+        throw_errno("remove", io::shown(folder / plain));
       continue;
     }
     if (is_link_to(folder, plain, target)) continue;
