@@ -1,12 +1,12 @@
 #include "reef/vector/faiss_helper.h"
 
 #include <fmt/format.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <csignal>
 
 #include "reef/core/error.h"
 #include "reef/core/table.h"
