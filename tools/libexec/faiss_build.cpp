@@ -137,7 +137,7 @@ void build(const BuildRequest& request) {
   if (vectors.rows() == 0) throw Error(Errc::usage, fmt::format("{}: no rows to index", io::shown(request.vectors)));
   const std::unique_ptr<faiss::Index> index = make_index(request.factory, vectors.dim());
   if (auto* graph = dynamic_cast<faiss::IndexHNSW*>(innermost(index.get()))) {
-    // As in reef's own graphs; no factory string sets them, and FAISS's 40 and 16 find too little.
+    // As in reef's own graphs; no factory string sets them, and FAISS begins with 40 and 16.
     graph->hnsw.efConstruction = 200;
     graph->hnsw.efSearch = 64;
   }
