@@ -5,7 +5,7 @@ _reef_index() {
   # bash splits "--mode=dense" into three words.
   if [[ $cur == '=' ]]; then cur=''; elif [[ $prev == '=' ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; fi
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in ingest|remove|query|show|embed|verify|stat) verb=$word; break ;; esac
+    case $word in ingest|remove|query|show|embed|build|verify|stat|bench|export) verb=$word; break ;; esac
   done
   case $verb:$prev in
     ingest:--persona) ;;
@@ -27,9 +27,18 @@ _reef_index() {
     embed:--batch) kind=-f ;;
     embed:--output|embed:-o) kind=-f ;;
     embed:--threads) ;;
+    build:--persona) ;;
+    build:--wait) ;;
+    build:--threads) ;;
     verify:--persona) ;;
     verify:--wait) ;;
     stat:--persona) ;;
+    bench:--persona) ;;
+    bench:--questions) ;;
+    bench:--recall) ;;
+    export:--persona) ;;
+    export:--to) kind=-d ;;
+    export:--wait) ;;
     *:--root) kind=-d ;;
     *:--color) words='auto always never' ;;
     *) case $verb:$cur in
@@ -38,12 +47,15 @@ _reef_index() {
       query:-*) words='--persona --layers -k --mode --since --until --tag --chunks --context --budget --batch --vector --no-touch --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       show:-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       embed:-*) words='--batch --output -o --as-query --force -f --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      build:-*) words='--persona --shared --all --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       verify:-*) words='--persona --shared --wait --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       stat:-*) words='--persona --shared --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      bench:-*) words='--persona --shared --questions --recall --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      export:-*) words='--persona --shared --to --wait --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       :-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       ingest:*) kind=-f ;;
       remove:*) kind=-f ;;
-      :*) words='ingest remove query show embed verify stat' ;;
+      :*) words='ingest remove query show embed build verify stat bench export' ;;
     esac ;;
   esac
   if [[ $kind ]]; then
