@@ -4,20 +4,27 @@
 //
 //   bench_index build PREFIX THREADS     CPU and wall seconds
 //   bench_index search PREFIX            recall@10 and time per question over widths of the search
-//   bench_index one PREFIX               the ids of the first question's neighbours
+//   bench_index filter PREFIX            recall@10 and time per question where only some rows may be found; makes a
+//                                        store in PREFIX.store
+//   bench_index one PREFIX               ten neighbours of one question, and the peak of memory
 #include <fmt/format.h>
-#include <sys/resource.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <ctime>
+#include <filesystem>
+#include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "reef/vector/hnsw_search.h"
 #include "reef/vector/kernels.h"
 #include "reef/vector/scan.h"
+#include "reef/vector/store.h"
+#include "support/peak_memory.h"
 
 namespace {
 
@@ -32,12 +39,6 @@ double cpu_seconds(clockid_t clock) {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-long peak_kib() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss;
-}
-
 int build(const std::string& prefix, unsigned threads) {
   const NpyMatrix vectors(prefix + ".vectors.npy");
   const double cpu = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID);
@@ -50,16 +51,16 @@ int build(const std::string& prefix, unsigned threads) {
   fmt::print(
       "{{\"what\":\"build\",\"rows\":{},\"dim\":{},\"threads\":{},\"cpu_seconds\":{:.2f},\"seconds\":{:.2f},"
       "\"peak_kib\":{},\"kernels\":\"{}\"}}\n",
-      vectors.rows(), vectors.dim(), threads, built_cpu, built_wall, peak_kib(), kernels().name);
+      vectors.rows(), vectors.dim(), threads, built_cpu, built_wall, reef::test::peak_memory_kib(), kernels().name);
   return 0;
 }
 
 /// The best ten: of the first candidates by exact score when `vectors` is given.
-std::vector<Hit> ten_nearest(std::vector<Hit> hits, std::span<const float> query, const NpyMatrix* vectors) {
+std::vector<Hit> ten_nearest(std::vector<Hit> hits, std::span<const float> query, const NpyMatrix* vectors,
+                             bool read_rows) {
   if (vectors != nullptr) {
     if (hits.size() > kScoredAnew) hits.resize(kScoredAnew);
-    for (Hit& hit : hits) hit.score = kernels().inner_product(query.data(), vectors->row(hit.row).data(), query.size());
-    std::sort(hits.begin(), hits.end(), [](const Hit& a, const Hit& b) { return a.score > b.score; });
+    score_exactly(*vectors, query, hits, read_rows);
   }
   if (hits.size() > kNearest) hits.resize(kNearest);
   return hits;
@@ -78,7 +79,7 @@ int search(const std::string& prefix) {
       std::size_t common = 0;
       for (std::size_t q = 0; q < queries.rows(); ++q) {
         const double begin = cpu_seconds(CLOCK_THREAD_CPUTIME_ID);
-        const auto found = ten_nearest(walk.search(queries.row(q), ef), queries.row(q), anew);
+        const auto found = ten_nearest(walk.search(queries.row(q), ef), queries.row(q), anew, false);
         times.push_back(1e3 * (cpu_seconds(CLOCK_THREAD_CPUTIME_ID) - begin));
         for (const Hit& hit : truth[q])
           common += static_cast<std::size_t>(
@@ -94,14 +95,84 @@ int search(const std::string& prefix) {
   return 0;
 }
 
+/// A store of the vectors with its graph; the one of an earlier run where there is one.
+StoreReader open_store(const std::filesystem::path& folder, const NpyMatrix& vectors, reef::io::Database& metadata) {
+  StoreReader made(folder, metadata);
+  if (made.state().rows_indexed == vectors.rows()) return made;
+  StoreWriter writer(folder, metadata);
+  writer.use_model("bench", "bench", vectors.dim());
+  writer.append({vectors.row(0).data(), vectors.rows() * vectors.dim()});
+  const auto in_transaction = [&](const auto& work) {
+    reef::io::Transaction transaction(metadata);
+    work();
+    transaction.commit();
+  };
+  in_transaction([&] { writer.commit(); });
+  const Rebuilt rebuilt = rebuild(writer, {.threads = std::thread::hardware_concurrency()}, reef::no_progress());
+  in_transaction([&] { writer.adopt(rebuilt.state); });
+  return {folder, metadata};
+}
+
+/// Rows that one question may find. "random": no matter where they are. "near", "far": those most and least like the
+/// question, as a persona's own documents and an unrelated tag would be.
+std::vector<std::uint64_t> allowed_rows(const std::string& kind, const NpyMatrix& vectors, std::span<const float> query,
+                                        std::size_t count) {
+  std::mt19937 generator(7);
+  std::vector<std::pair<float, std::uint64_t>> order(vectors.rows());
+  for (std::uint64_t row = 0; row < order.size(); ++row) {
+    const float score = kernels().inner_product(query.data(), vectors.row(row).data(), query.size());
+    order[row] = {kind == "far" ? score : kind == "near" ? -score : static_cast<float>(generator()), row};
+  }
+  std::nth_element(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count), order.end());
+  std::vector<std::uint64_t> rows;
+  for (std::size_t i = 0; i < count; ++i) rows.push_back(order[i].second);
+  std::sort(rows.begin(), rows.end());
+  return rows;
+}
+
+int filter(const std::string& prefix) {
+  constexpr std::size_t kQueries = 100;
+  const NpyMatrix vectors(prefix + ".vectors.npy"), queries(prefix + ".queries.npy");
+  const std::filesystem::path folder = prefix + ".store";
+  std::filesystem::create_directories(folder);
+  const std::string schema = std::string(kStoreSchema) + kIndexSchema;
+  const char* const migrations[] = {schema.c_str()};
+  reef::io::Database metadata = reef::io::open_or_make(folder / "metadata.sqlite", migrations, folder / "new.sqlite");
+  StoreReader store = open_store(folder, vectors, metadata);
+  for (const std::string kind : {"random", "near", "far"}) {
+    for (const double rate : {.5, .1, .01, .001}) {
+      const auto count = static_cast<std::size_t>(rate * static_cast<double>(vectors.rows()));
+      std::vector<double> times;
+      std::size_t common = 0;
+      for (std::size_t q = 0; q < std::min<std::size_t>(kQueries, queries.rows()); ++q) {
+        const auto query = queries.row(q);
+        const auto only = allowed_rows(kind, vectors, query, count);
+        const auto truth = scan_exact(vectors, query, kNearest, 0, vectors.rows(), {&only, {}});
+        const double begin = cpu_seconds(CLOCK_THREAD_CPUTIME_ID);
+        const auto found = store.search(query, kNearest, {.only = &only});
+        times.push_back(1e3 * (cpu_seconds(CLOCK_THREAD_CPUTIME_ID) - begin));
+        for (const Hit& hit : truth)
+          common += static_cast<std::size_t>(
+              std::count_if(found.begin(), found.end(), [&](const Hit& other) { return other.row == hit.row; }));
+      }
+      std::sort(times.begin(), times.end());
+      fmt::print("{{\"what\":\"filter\",\"rows\":\"{}\",\"pass_rate\":{},\"recall\":{:.4f},\"p50_ms\":{:.3f}}}\n", kind,
+                 rate, static_cast<double>(common) / static_cast<double>(kNearest * times.size()),
+                 times[times.size() / 2]);
+    }
+  }
+  return 0;
+}
+
 int one(const std::string& prefix) {
   const NpyMatrix vectors(prefix + ".vectors.npy"), queries(prefix + ".queries.npy");
-  vectors.file().advise_random(0, vectors.file().size());
   const HnswFile file(prefix + ".index.bin");
   HnswSearch walk(file);
   const auto query = queries.row(5);
-  for (const Hit& hit : ten_nearest(walk.search(query, file.ef_search()), query, &vectors)) fmt::print("{} ", hit.row);
-  fmt::print("\n");
+  std::vector<std::uint64_t> rows;
+  for (const Hit& hit : ten_nearest(walk.search(query, file.ef_search()), query, &vectors, true))
+    rows.push_back(hit.row);
+  fmt::print("{{\"what\":\"one\",\"ids\":{},\"peak_kib\":{}}}\n", rows, reef::test::peak_memory_kib());
   return 0;
 }
 
@@ -111,7 +182,8 @@ int main(int argc, char** argv) {
   const std::string what = argc > 2 ? argv[1] : "";
   if (what == "build" && argc == 4) return build(argv[2], static_cast<unsigned>(std::atoi(argv[3])));
   if (what == "search") return search(argv[2]);
+  if (what == "filter") return filter(argv[2]);
   if (what == "one") return one(argv[2]);
-  fmt::print(stderr, "usage: bench_index build PREFIX THREADS | search PREFIX | one PREFIX\n");
+  fmt::print(stderr, "usage: bench_index build PREFIX THREADS | search PREFIX | filter PREFIX | one PREFIX\n");
   return 2;
 }

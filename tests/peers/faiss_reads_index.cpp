@@ -86,7 +86,7 @@ void compare(std::size_t dim) {
   const double faiss_recall = static_cast<double>(theirs) / kAll;
   fmt::print("{} x {}: {:.2f} % of ids equal, recall@10 {:.4f}, FAISS {:.4f}\n", kRows, dim, 100 * agreement, recall,
              faiss_recall);
-  check(agreement >= .97, "97 % of ids equal");
+  check(agreement >= .999, "all ids equal, but where scores tie");
   check(std::abs(recall - faiss_recall) <= .01, "recall within .01");
 }
 

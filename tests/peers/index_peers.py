@@ -1,6 +1,7 @@
 """reef's graph beside hnswlib and FAISS (both from Python's registry) on the same vectors, in one run.
 
     index_peers.py BENCH_INDEX FOLDER [--rows 125000] [--dim 384] [--shape manifold|clusters] [--queries 1000]
+                   [--faiss-bench FAISS_BENCH [--faiss-build]]
 
 Makes the vectors in FOLDER (kept for the next run), builds and searches with every side in a process of its own, and
 prints one JSON line a measurement, then the ratios. M = 32, efConstruction = 200, one thread a query.
@@ -10,7 +11,6 @@ import argparse
 import json
 import os
 import pathlib
-import resource
 import subprocess
 import sys
 import time
@@ -93,25 +93,14 @@ def run_peer(name, prefix, threads):
     searched(name, queries, truth, search, set_width)
 
 
-ONE = """
-import sys, numpy as np, faiss
-faiss.omp_set_num_threads(1)
-q = np.load(sys.argv[2], mmap_mode="r")[5:6]
-print(faiss.read_index(sys.argv[1]).search(np.ascontiguousarray(q), 10)[1][0])
-"""
-
-
-def process(argv, runs=15):
-    """Median wall milliseconds and peak KiB of fresh processes."""
+def process(argv, runs=21):
+    """Median wall milliseconds of fresh processes that answer one question, and the peak of memory that they tell."""
     times, peak = [], 0
     for _ in range(runs):
         begin = time.perf_counter()
-        child = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(child.pid, 0)
+        out = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
         times.append(1e3 * (time.perf_counter() - begin))
-        peak = max(peak, usage.ru_maxrss)
-        if status != 0:
-            sys.exit(f"{argv[0]} failed")
+        peak = max(peak, json.loads(out)["peak_kib"])
     times.sort()
     return {"median_ms": round(times[len(times) // 2], 2), "peak_kib": peak}
 
@@ -138,6 +127,8 @@ def main():
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--recall", type=float, default=.98)
+    parser.add_argument("--faiss-bench", help="tests/peers/faiss_bench, which is Debian's FAISS; without it that is left out")
+    parser.add_argument("--faiss-build", action="store_true", help="let it build, too: minutes for 20,000 rows")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     prefix = str(arguments.folder / f"{arguments.shape}-{arguments.rows}-{arguments.dim}")
@@ -154,7 +145,8 @@ def main():
                              "--dim", str(arguments.dim), "--shape", arguments.shape, "--threads", str(arguments.threads),
                              "--peer", name]) for name in ("hnswlib", "faiss")}
     mine = process([arguments.bench, "one", prefix])
-    theirs = process([sys.executable, "-c", ONE, prefix + ".faiss.bin", prefix + ".queries.npy"], runs=5)
+    debian = process([arguments.faiss_bench, "one", prefix]) if arguments.faiss_bench else None
+    debian_build = lines_of([arguments.faiss_bench, "build", prefix])[0] if arguments.faiss_build else None
     best = {name: at_recall(rows, arguments.recall) for name, rows in peers.items()}
     known = [ms for ms in best.values() if ms]
     reached = at_recall([r for r in own if r.get("in_float")], arguments.recall)
@@ -164,7 +156,10 @@ def main():
         "build_cpu_to_faiss_float": round(own[0]["cpu_seconds"] / peers["faiss"][0]["cpu_seconds"], 3),
         f"p50_at_{arguments.recall}_ms": reached, "peers_ms": best,
         "p50_to_better_peer": round(reached / min(known), 3) if reached and known else None,
-        "process": mine, "faiss_python_process": theirs,
+        "process": mine, "faiss_process": debian,
+        "process_to_faiss": round(mine["median_ms"] / debian["median_ms"], 4) if debian else None,
+        "memory_to_faiss": round(mine["peak_kib"] / debian["peak_kib"], 3) if debian else None,
+        "build_cpu_to_faiss_codes": round(own[0]["cpu_seconds"] / debian_build["cpu_seconds"], 4) if debian_build else None,
         "file_to_faiss_float": round(os.path.getsize(prefix + ".index.bin") / os.path.getsize(prefix + ".faiss.bin"), 3)}))
     return 0
 

@@ -1,6 +1,7 @@
 #include "reef/vector/hnsw_file.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "reef/core/error.h"
 #include "reef/io/file.h"
@@ -142,6 +143,12 @@ std::size_t HnswFile::links(std::uint32_t row, int level, std::uint32_t* out) co
     out[count] = static_cast<std::uint32_t>(id);
   }
   return count;
+}
+
+void HnswFile::read_code(std::uint32_t row, std::uint8_t* out) const {
+  const auto offset = code(row) - file_.data();
+  if (::pread(file_.fd(), out, dim_, offset) == static_cast<ssize_t>(dim_)) return;
+  io::pread_exact(file_.fd(), out, dim_, static_cast<std::uint64_t>(offset), file_.path());  // goes on, or says why not
 }
 
 const std::uint8_t* HnswFile::base_links(std::uint32_t row) const {

@@ -41,6 +41,8 @@ class HnswFile {
   /// Where links of level 0 lie, to fetch them ahead of use; null for a place outside the file.
   const std::uint8_t* base_links(std::uint32_t row) const;
   const std::uint8_t* code(std::uint32_t row) const { return codes_ + std::size_t{row} * dim_; }
+  /// The same, copied to `out` (dim() bytes) by a read, which maps nothing of the file.
+  void read_code(std::uint32_t row, std::uint8_t* out) const;
   /// FAISS decodes value j of a code c as minimum[j] + (c + .5) / 255 * range[j].
   std::span<const float> minimum() const { return {trained_.data(), dim_}; }
   std::span<const float> range() const { return {trained_.data() + dim_, dim_}; }

@@ -5,8 +5,10 @@
 #include <compare>
 #include <cstring>
 #include <functional>
+#include <iterator>
 #include <string_view>
 
+#include "reef/core/error.h"
 #include "reef/core/share_work.h"
 #include "reef/vector/internal/beam.h"
 #include "reef/vector/kernels.h"
@@ -86,6 +88,7 @@ class HnswBuilder {
       begin += count;
       on_rows(count);
     }
+    link_unreached(order);
     hang_copies();
     on_rows(codes_.rows() - rows);
     return std::move(graph_);
@@ -129,6 +132,53 @@ class HnswBuilder {
   }
 
   bool is_copy(std::uint32_t row) const { return first_[row] != row; }
+
+  /// Rows that differ by less than the links' heuristic can tell apart are dropped from every list of their
+  /// neighbours: of 2,500 near-copies four in five could not be reached. Each such row gets a link from the nearest row
+  /// that is reached and has a place free.
+  void link_unreached(const std::vector<std::uint32_t>& order) {
+    constexpr std::size_t kAtOnce = 256;
+    std::vector<bool> reached(codes_.rows());
+    std::vector<std::uint32_t> open;
+    const auto reach_from = [&](std::uint32_t row) {
+      reached[row] = true;
+      for (open.push_back(row); !open.empty();) {
+        const std::uint32_t next = open.back();
+        open.pop_back();
+        for (const std::uint32_t id : graph_.links(next, 0)) {
+          if (reached[id]) continue;
+          reached[id] = true;
+          open.push_back(id);
+        }
+      }
+    };
+    reach_from(graph_.entry_);
+    std::vector<std::uint32_t> lost;
+    std::copy_if(order.begin(), order.end(), std::back_inserter(lost),
+                 [&](std::uint32_t row) { return !reached[row]; });
+    std::vector<std::vector<Link>> near(kAtOnce);
+    for (std::size_t begin = 0; begin < lost.size(); begin += kAtOnce) {
+      const std::size_t count = std::min(kAtOnce, lost.size() - begin);
+      in_parallel(count, [&](std::size_t worker, std::size_t i) {
+        Scratch& s = scratch_[worker];
+        const std::uint32_t row = lost[begin + i];
+        to_signed(codes_.row(row), codes_.dim(), s.question.data());
+        search_level(row, descend(row, s), 0, s);
+        near[i].clear();
+        for (const auto& entry : s.beam.entries()) near[i].push_back({entry.distance, entry.id()});
+      });
+      for (std::size_t i = 0; i < count; ++i) {
+        const std::uint32_t row = lost[begin + i];
+        if (reached[row]) continue;
+        const auto from = std::find_if(near[i].begin(), near[i].end(), [&](const Link& link) {
+          return reached[link.id] && graph_.base_count_[link.id] < limit(link.id, 0);
+        });
+        if (from == near[i].end()) continue;
+        graph_.base_ids_[from->id * HnswGraph::kBaseLinks + graph_.base_count_[from->id]++] = row;
+        reach_from(row);
+      }
+    }
+  }
 
   void hang_copies() {
     for (std::uint32_t row = 0; row < next_.size(); ++row) {
@@ -334,6 +384,7 @@ class HnswBuilder {
 
 HnswGraph build_hnsw(const UniformCodes& codes, const HnswOptions& options,
                      const std::function<void(std::uint64_t)>& on_rows) {
+  if (codes.rows() == 0) throw Error(Errc::usage, "there are no rows to link");
   return HnswBuilder(codes, options).build(on_rows);
 }
 

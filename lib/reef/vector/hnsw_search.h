@@ -15,18 +15,24 @@ class HnswSearch {
  public:
   explicit HnswSearch(const HnswFile& file);
 
-  /// The rows that best-first search of width `ef` meets nearest to `query`, best first. Their scores come from 8-bit
-  /// codes of both: fit to choose candidates, not to be shown. Throws Error{corrupt} for a damaged file.
+  /// The rows that best-first search of width `ef` (at least 1) meets nearest to `query` (dim() values), best first.
+  /// Their scores come from the rows' codes: fit to choose candidates, not to be shown. Throws Error{corrupt} for a
+  /// damaged file.
   std::vector<Hit> search(std::span<const float> query, std::size_t ef);
 
  private:
   void fold(std::span<const float> query);
-  void score(const std::uint32_t* ids, std::size_t count, std::int32_t* products) const;
-  std::uint32_t descend() const;
+  void score(const std::uint32_t* ids, std::size_t count, std::int32_t* products);
+  const std::uint8_t* code(std::uint32_t id, std::size_t slot);
+  std::uint32_t descend();
 
   const HnswFile& file_;
   std::vector<std::uint64_t> visited_;
-  std::vector<std::int8_t> weights_;
+  std::vector<std::int16_t> weights_;
+  std::vector<std::int8_t> high_, low_;  ///< of the weights, as WideQuery has them
+  std::vector<std::uint8_t> copies_;     ///< of four codes, while they are read and not mapped
+  bool first_ = true;
+  bool maps_codes_ = true;
   float scale_ = 1;
   float bias_ = 0;
 };

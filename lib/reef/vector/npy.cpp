@@ -57,6 +57,11 @@ NpyMatrix::NpyMatrix(const std::filesystem::path& path, std::optional<std::uint6
 
 std::span<const float> NpyMatrix::row(std::uint64_t i) const { return {data_ + i * dim_, dim_}; }
 
+void NpyMatrix::read_row(std::uint64_t i, std::span<float> out) const {
+  const auto offset = reinterpret_cast<const std::uint8_t*>(row(i).data()) - file_.data();
+  io::pread_exact(file_.fd(), out.data(), dim_ * sizeof(float), static_cast<std::uint64_t>(offset), file_.path());
+}
+
 void write_npy(const std::filesystem::path& path, std::span<const float> values, std::size_t dim) {
   if (dim == 0 || values.size() % dim != 0) {
     throw Error(Errc::failed, fmt::format("{}: {} values are no rows of {}", io::shown(path), values.size(), dim));

@@ -41,6 +41,8 @@ class NpyMatrix {
   std::uint64_t rows() const { return rows_; }
   std::size_t dim() const { return dim_; }
   std::span<const float> row(std::uint64_t i) const;
+  /// A copy of a row (dim() values), by a read that maps nothing of the file.
+  void read_row(std::uint64_t i, std::span<float> out) const;
   const io::MappedFile& file() const { return file_; }
 
  private:

@@ -147,6 +147,19 @@ std::vector<Hit> scan(const NpyMatrix& vectors, const CodeMatrix& codes, std::sp
   return sorted(best);
 }
 
+void score_exactly(const NpyMatrix& vectors, std::span<const float> query, std::vector<Hit>& hits, bool read_rows) {
+  std::vector<float> copy(read_rows ? query.size() : 0);
+  for (Hit& hit : hits) {
+    const float* row = copy.data();
+    if (read_rows)
+      vectors.read_row(hit.row, copy);
+    else
+      row = vectors.row(hit.row).data();
+    hit.score = kernels().inner_product(query.data(), row, query.size());
+  }
+  std::sort(hits.begin(), hits.end(), better);
+}
+
 std::vector<Hit> scan_exact(const NpyMatrix& vectors, std::span<const float> query, std::size_t k, std::uint64_t begin,
                             std::uint64_t end, const RowFilter& filter) {
   end = std::min(end, vectors.rows());

@@ -4,6 +4,7 @@
 #include <deque>
 
 #include "hnsw_sample.h"
+#include "reef/core/error.h"
 #include "reef/vector/hnsw_file.h"
 #include "reef/vector/hnsw_graph.h"
 #include "reef/vector/hnsw_search.h"
@@ -170,4 +171,26 @@ TEST_CASE("many equal rows do not hide the others") {
     CHECK(reachable(sample.graph) == 1500);
     CHECK(recall_at_10(sample, unit_rows(50, kDim, 40)) >= .99);
   }
+}
+
+TEST_CASE("near-copies are reached, and do not hide the others") {
+  // Rows that differ in a few steps of their codes, as versions of one text do.
+  std::vector<float> values = unit_rows(1500, kDim, 41);
+  const std::vector<float> noise = random_rows(750, kDim, 42);
+  for (std::size_t i = 0; i < 750; ++i)
+    for (std::size_t j = 0; j < kDim; ++j) values[2 * i * kDim + j] = values[j] + .003F * noise[i * kDim + j];
+  const GraphSample sample(values, kDim, {.ef_construction = 200, .threads = 2});
+  check_links(sample.graph);
+  CHECK(reachable(sample.graph) == 1500);
+  CHECK(same_links(sample.graph, GraphSample(values, kDim, {.ef_construction = 200, .threads = 5}).graph));
+  CHECK(recall_at_10(sample, unit_rows(50, kDim, 43)) >= .99);
+}
+
+TEST_CASE("a question of another dimension is refused, and a width of nothing finds the nearest row") {
+  const GraphSample sample(random_rows(20, 8, 44), 8, {.ef_construction = 10, .threads = 1});
+  write_hnsw_file(sample.dir / "index.bin", sample.codes, sample.graph);
+  const HnswFile file(sample.dir / "index.bin");
+  HnswSearch search(file);
+  CHECK_THROWS_AS(search.search(random_rows(1, 9, 45), 10), Error);
+  CHECK(search.search(random_rows(1, 8, 46), 0).size() == 1);
 }

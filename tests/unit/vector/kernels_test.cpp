@@ -121,6 +121,41 @@ TEST_CASE("the largest sums of unsigned codes do not overflow or saturate") {
   }
 }
 
+TEST_CASE("every set multiplies questions of 15 bits exactly, in every dimension") {
+  std::mt19937 generator(4);
+  for (const std::size_t dim : {1U, 2U, 15U, 16U, 17U, 63U, 64U, 65U, 100U, 384U, 500U}) {
+    for (const bool extreme : {false, true}) {
+      CAPTURE(dim);
+      CAPTURE(extreme);
+      std::vector<std::int16_t> value(dim);
+      std::vector<std::int8_t> high(dim), low(dim);
+      std::vector<std::uint8_t> rows[4];
+      for (std::size_t j = 0; j < dim; ++j) {
+        value[j] = static_cast<std::int16_t>(static_cast<int>(generator() % (2 * WideQuery::kLargest + 1)) -
+                                             WideQuery::kLargest);
+        if (extreme) value[j] = WideQuery::kLargest;
+        high[j] = static_cast<std::int8_t>((value[j] + 64) >> 7);
+        low[j] = static_cast<std::int8_t>(value[j] - 128 * high[j]);
+      }
+      for (auto& row : rows) {
+        row.resize(dim);
+        for (std::uint8_t& c : row) c = extreme ? 255 : static_cast<std::uint8_t>(generator());
+      }
+      const std::uint8_t* const pointers[4] = {rows[0].data(), rows[1].data(), rows[2].data(), rows[3].data()};
+      for (const Kernels& set : internal::supported_kernels()) {
+        CAPTURE(set.name);
+        std::int32_t out[4];
+        set.dot_four_wide({value.data(), high.data(), low.data()}, pointers, dim, out);
+        for (std::size_t r = 0; r < 4; ++r) {
+          std::int64_t sum = 0;
+          for (std::size_t j = 0; j < dim; ++j) sum += value[j] * rows[r][j];
+          REQUIRE(out[r] == sum);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("every set adds floats in one order, to the last bit") {
   std::mt19937 generator(2);
   std::normal_distribution<float> normal;
