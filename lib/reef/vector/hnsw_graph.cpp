@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <compare>
 #include <cstring>
 #include <functional>
 #include <iterator>
 #include <string_view>
+#include <tuple>
 
 #include "reef/core/error.h"
 #include "reef/core/share_work.h"
@@ -36,14 +36,17 @@ int level_of(std::uint64_t row) {
 struct Link {
   std::int32_t distance = 0;  ///< minus the product of the signed codes
   std::uint32_t id = 0;
-  auto operator<=>(const Link&) const = default;  // never a tie: sorting has one result
+  /// Never a tie between two links: sorting has one result.
+  bool operator<(const Link& other) const { return std::tie(distance, id) < std::tie(other.distance, other.id); }
 };
 
 struct ReverseLink {
   std::uint32_t target = 0;
   std::int32_t level = 0;
   Link link;
-  auto operator<=>(const ReverseLink&) const = default;
+  bool operator<(const ReverseLink& other) const {
+    return std::tie(target, level, link) < std::tie(other.target, other.level, other.link);
+  }
 };
 
 /// What one thread works with.
