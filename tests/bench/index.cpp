@@ -113,15 +113,14 @@ StoreReader open_store(const std::filesystem::path& folder, const NpyMatrix& vec
   return {folder, metadata};
 }
 
-/// Rows that one question may find. "random": no matter where they are. "near", "far": those most and least like the
-/// question, as a persona's own documents and an unrelated tag would be.
-std::vector<std::uint64_t> allowed_rows(const std::string& kind, const NpyMatrix& vectors, std::span<const float> query,
-                                        std::size_t count) {
+/// Rows that one question may find: the `count` most like `centre`, or any where that is empty.
+std::vector<std::uint64_t> allowed_rows(const NpyMatrix& vectors, std::span<const float> centre, std::size_t count) {
   std::mt19937 generator(7);
   std::vector<std::pair<float, std::uint64_t>> order(vectors.rows());
   for (std::uint64_t row = 0; row < order.size(); ++row) {
-    const float score = kernels().inner_product(query.data(), vectors.row(row).data(), query.size());
-    order[row] = {kind == "far" ? score : kind == "near" ? -score : static_cast<float>(generator()), row};
+    order[row] = {centre.empty() ? static_cast<float>(generator())
+                                 : -kernels().inner_product(centre.data(), vectors.row(row).data(), centre.size()),
+                  row};
   }
   std::nth_element(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count), order.end());
   std::vector<std::uint64_t> rows;
@@ -139,14 +138,18 @@ int filter(const std::string& prefix) {
   const char* const migrations[] = {schema.c_str()};
   reef::io::Database metadata = reef::io::open_or_make(folder / "metadata.sqlite", migrations, folder / "new.sqlite");
   StoreReader store = open_store(folder, vectors, metadata);
-  for (const std::string kind : {"random", "near", "far"}) {
+  // A tag or a persona is rows at random, or those about one subject: the question's or another.
+  for (const std::string kind : {"anywhere", "around the question", "around another row"}) {
     for (const double rate : {.5, .1, .01, .001}) {
       const auto count = static_cast<std::size_t>(rate * static_cast<double>(vectors.rows()));
       std::vector<double> times;
       std::size_t common = 0;
       for (std::size_t q = 0; q < std::min<std::size_t>(kQueries, queries.rows()); ++q) {
         const auto query = queries.row(q);
-        const auto only = allowed_rows(kind, vectors, query, count);
+        const auto centre = kind == "anywhere"              ? std::span<const float>()
+                            : kind == "around the question" ? query
+                                                            : vectors.row(q * 7919 % vectors.rows());
+        const auto only = allowed_rows(vectors, centre, count);
         const auto truth = scan_exact(vectors, query, kNearest, 0, vectors.rows(), {&only, {}});
         const double begin = cpu_seconds(CLOCK_THREAD_CPUTIME_ID);
         const auto found = store.search(query, kNearest, {.only = &only});
