@@ -21,6 +21,7 @@ _reef_index() {
     query:--since) ;;
     query:--until) ;;
     query:--tag) ;;
+    query:--document) kind=-f ;;
     query:--budget) ;;
     query:--batch) kind=-f ;;
     query:--vector) kind=-f ;;
@@ -44,7 +45,7 @@ _reef_index() {
     *) case $verb:$cur in
       ingest:-*) words='--persona --shared --text-only --tag --prune --force -f --dry-run -n --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       remove:-*) words='--persona --shared --dry-run -n --wait --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
-      query:-*) words='--persona --layers -k --mode --since --until --tag --chunks --context --budget --batch --vector --no-touch --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      query:-*) words='--persona --layers -k --mode --since --until --tag --document --chunks --context --budget --batch --vector --no-touch --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       show:-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       embed:-*) words='--batch --output -o --as-query --force -f --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       build:-*) words='--persona --shared --all --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;

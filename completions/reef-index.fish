@@ -32,6 +32,7 @@ complete -c reef-index -n '__fish_seen_subcommand_from query' -l mode -x -a 'hyb
 complete -c reef-index -n '__fish_seen_subcommand_from query' -l since -x -d 'Documents of this day or later'
 complete -c reef-index -n '__fish_seen_subcommand_from query' -l until -x -d 'Documents before this day'
 complete -c reef-index -n '__fish_seen_subcommand_from query' -l tag -x -d 'Documents with this tag (may be repeated: any of them)'
+complete -c reef-index -n '__fish_seen_subcommand_from query' -l document -r -F -d 'This document, by id or path of its file (may be repeated: any of them)'
 complete -c reef-index -n '__fish_seen_subcommand_from query' -l chunks -d 'Several passages of one document'
 complete -c reef-index -n '__fish_seen_subcommand_from query' -l context -d 'Text for a language model, every passage under its citation'
 complete -c reef-index -n '__fish_seen_subcommand_from query' -l budget -x -d 'Tokens that --context may use (default: 2000)'

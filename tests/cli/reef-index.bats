@@ -64,6 +64,15 @@ field() { python3 -c 'import json, sys; o = json.load(sys.stdin); print(eval(sys
   reef-index verify
 }
 
+@test "query --document: one document alone, by its id or its file" {
+  reef-index ingest docs -q
+  source=$(reef-index query boat --json | field 'o["results"][0]["document"]["source"]')
+  [ "$(reef-index query boat --document "$source" --json | field '{r["document"]["source"] for r in o["results"]}')" = "{'$source'}" ]
+  run reef-index query boat --document nothing.md
+  [ "$status" -eq 5 ]
+  [[ "${lines[0]}" == "reef-index: error: no document 'nothing.md'"* ]]
+}
+
 @test "a persona's documents stay its own" {
   reef-index ingest docs --persona alice -q
   [ "$(reef-index query 'boat' --persona alice --json | field 'len(o["results"]) > 0')" = True ]

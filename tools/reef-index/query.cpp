@@ -186,6 +186,10 @@ void add_query(CLI::App& app, cli::Session& session) {
   verb->add_option("--tag", options.filter.tags, "Documents with this tag (may be repeated: any of them)")
       ->type_name("TAG")
       ->allow_extra_args(false);
+  verb->add_option("--document", options.filter.documents,
+                   "This document, by id or path of its file (may be repeated: any of them)")
+      ->type_name("DOC")
+      ->allow_extra_args(false);
   verb->add_flag("--chunks", options.chunks, "Several passages of one document");
   verb->add_flag("--context", arguments->context, "Text for a language model, every passage under its citation");
   cli::add_count(*verb, "--budget", arguments->budget, "Tokens that --context may use (default: 2000)");

@@ -74,12 +74,33 @@ std::optional<ChunkRow> Snapshot::chunk(std::int64_t id) {
   return row;
 }
 
+namespace {
+
+/// "(?,?,?)"
+std::string parameters(std::size_t count) {
+  std::string list = "(";
+  for (std::size_t i = 0; i < count; ++i) list += i == 0 ? "?" : ",?";
+  return list + ")";
+}
+
+/// What a document may be called: as given, or by the path that this is from here.
+std::vector<std::string> with_absolute(const std::vector<std::string>& names) {
+  std::vector<std::string> all = names;
+  for (const std::string& name : names) all.push_back(std::filesystem::absolute(name).lexically_normal().string());
+  return all;
+}
+
+}  // namespace
+
 Snapshot::Allowed Snapshot::allowed(const Filter& filter) {
   std::string sql = "SELECT c.id, c.vector_row FROM chunks c JOIN documents d ON d.id = c.document WHERE d.finished";
-  if (!filter.tags.empty()) {
-    sql += " AND d.id IN (SELECT document FROM document_tags WHERE tag IN (";
-    for (std::size_t i = 0; i < filter.tags.size(); ++i) sql += i == 0 ? "?" : ",?";
-    sql += "))";
+  if (!filter.tags.empty())
+    sql += " AND d.id IN (SELECT document FROM document_tags WHERE tag IN " + parameters(filter.tags.size()) + ")";
+  const auto names = with_absolute(filter.documents);
+  if (!names.empty()) {
+    const std::string list = parameters(names.size());
+    sql += " AND d.id IN (SELECT id FROM documents WHERE finished AND name IN " + list +
+           " UNION SELECT id FROM documents WHERE source IN " + list + ")";
   }
   // A document without a date of its own counts from the day it was taken in.
   if (!filter.since.empty()) sql += " AND coalesce(nullif(d.created, ''), d.added) >= ?";
@@ -87,6 +108,8 @@ Snapshot::Allowed Snapshot::allowed(const Filter& filter) {
   auto statement = database_.prepare(sql + " ORDER BY c.id");
   int index = 0;
   for (const std::string& tag : filter.tags) statement.bind(++index, tag);
+  for (int list = 0; list < 2; ++list)
+    for (const std::string& name : names) statement.bind(++index, name);
   if (!filter.since.empty()) statement.bind(++index, filter.since);
   if (!filter.until.empty()) statement.bind(++index, filter.until);
   Allowed allowed;
@@ -96,6 +119,13 @@ Snapshot::Allowed Snapshot::allowed(const Filter& filter) {
   }
   std::sort(allowed.vector_rows.begin(), allowed.vector_rows.end());
   return allowed;
+}
+
+bool Snapshot::holds_document(const std::string& name) {
+  auto statement =
+      database_.prepare("SELECT 1 FROM documents WHERE finished AND (name IN (?1, ?2) OR source IN (?1, ?2))");
+  const auto names = with_absolute({name});
+  return statement.bind(1, names[0]).bind(2, names[1]).step();
 }
 
 std::int64_t Snapshot::documents() {

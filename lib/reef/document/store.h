@@ -145,18 +145,21 @@ class Snapshot {
   std::vector<Postings> postings(std::span<const std::string> terms) { return finder_.find(terms); }
   /// nullopt when there is no such chunk, or its document is not finished.
   std::optional<ChunkRow> chunk(std::int64_t id);
-  /// Chunks of documents with one of the tags and created in [since, until); nullopt: no filter.
+  /// Chunks of documents with one of the tags, created in [since, until), and named.
   struct Filter {
     std::vector<std::string> tags;
     std::string since;  ///< RFC 3339, empty: open
     std::string until;
-    bool empty() const { return tags.empty() && since.empty() && until.empty(); }
+    std::vector<std::string> documents;  ///< by id or path of their file, as remove() takes them
+    bool empty() const { return tags.empty() && since.empty() && until.empty() && documents.empty(); }
   };
   struct Allowed {
     std::vector<std::int64_t> chunks;        ///< ascending
     std::vector<std::uint64_t> vector_rows;  ///< ascending
   };
   Allowed allowed(const Filter& filter);
+  /// Whether a document has this id, or comes from the file of this path.
+  bool holds_document(const std::string& name);
   std::int64_t documents();
 
  private:

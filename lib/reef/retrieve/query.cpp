@@ -79,6 +79,16 @@ class Results {
   std::vector<Result> results_;
 };
 
+/// A document that a filter names and nobody has would give an answer without results, and no reason for it.
+void require_documents(const std::vector<std::shared_ptr<ScopeSearch>>& scopes, const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    if (std::any_of(scopes.begin(), scopes.end(), [&](const auto& s) { return s->snapshot().holds_document(name); }))
+      continue;
+    throw Error(Errc::not_found, fmt::format("no document '{}' in what is searched", name),
+                "--document takes the id or the path that a result shows; 'reef-index show ID' prints them");
+  }
+}
+
 /// Candidates of one search that are asked for at most, so that a mass of near-duplicates cannot hold
 /// a question up.
 constexpr std::size_t kWidest = 25'600;
@@ -148,6 +158,7 @@ Searcher::Layers Searcher::layers_of(const QueryOptions& options) {
       if (name == "documents") add(open(scope), "documents", true);
     }
   }
+  require_documents(result.scopes, options.filter.documents);
   if (result.layers.empty())
     throw Error(Errc::not_found,
                 fmt::format("nothing to search: no documents were ingested for {}",

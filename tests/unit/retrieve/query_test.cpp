@@ -159,6 +159,27 @@ TEST_CASE_FIXTURE(Fixture, "filters by tag and by date hold for both searches") 
   CHECK(ids("harbour", options) == std::vector<std::string>{"old"});
 }
 
+TEST_CASE_FIXTURE(Fixture, "a filter by document takes its id or its file, and refuses what nobody has") {
+  ingest("{\"id\":\"a\",\"text\":\"Harbour report.\"}\n{\"id\":\"b\",\"text\":\"Harbour songs and charts.\"}\n",
+         kShared);
+  retrieve::QueryOptions options;
+  options.filter.documents = {"b"};
+  for (const auto mode : {retrieve::Mode::hybrid, retrieve::Mode::dense, retrieve::Mode::bm25}) {
+    options.mode = mode;
+    CHECK(ids("harbour", options) == std::vector<std::string>{"b"});
+  }
+  options.filter.documents = {searcher.query("harbour", {}).results[0].passage.source};
+  CHECK(ids("harbour", options).size() == 2);
+  options.filter.documents = {"b", "nobody's"};
+  try {
+    ids("harbour", options);
+    FAIL("an unknown document was accepted");
+  } catch (const Error& error) {
+    CHECK(error.code() == Errc::not_found);
+    CHECK(std::string(error.what()).find("nobody's") != std::string::npos);
+  }
+}
+
 TEST_CASE_FIXTURE(Fixture, "vectors of another model are refused with both names") {
   ingest("{\"id\":\"a\",\"text\":\"Some text.\"}\n", kShared);
   retrieve::Searcher other(tree, config, [] { return std::make_unique<test::FakeEmbedder>("another"); });
