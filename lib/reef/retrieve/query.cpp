@@ -248,7 +248,9 @@ Answer Searcher::query_vector(std::vector<float> vector, const QueryOptions& opt
 Answer Searcher::answer(const Question& question, Layers& layers, const QueryOptions& options) {
   FuseOptions fuse;
   fuse.mode = options.mode;
-  fuse.candidates = std::max<std::size_t>(fuse.candidates, options.count);
+  // Cosines alone need no scale: the first round gives few, a second what long documents and near-duplicates took.
+  fuse.candidates = options.mode == Mode::dense ? std::max<std::size_t>(3 * options.count, 30)
+                                                : std::max<std::size_t>(fuse.candidates, options.count);
   if (embedder_) {
     const std::string key = fmt::format("models.{}.fusion_weight", embedder_->identity().name);
     fuse.dense_weight = config_.number("models", key);
