@@ -19,6 +19,8 @@ class HnswSearch {
   /// Their scores come from the rows' codes: fit to choose candidates, not to be shown. Throws Error{corrupt} for a
   /// damaged file.
   std::vector<Hit> search(std::span<const float> query, std::size_t ef);
+  /// Whether the last search used the mapping; false after a first, narrow one, which copied what it looked at.
+  bool maps_codes() const { return maps_codes_; }
 
  private:
   void fold(std::span<const float> query);

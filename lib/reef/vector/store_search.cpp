@@ -3,17 +3,16 @@
 #include <algorithm>
 
 #include "reef/core/error.h"
-#include "reef/core/log.h"
 #include "reef/io/file.h"
 #include "reef/vector/internal/top_k.h"
-#include "reef/vector/kernels.h"
 #include "reef/vector/store.h"
 
 namespace reef::vector {
 namespace {
 
-/// Of the candidates that codes choose, this many are scored in float: as scan() does it.
-std::size_t candidates_for(std::size_t k) { return std::max(2 * k, k + 30); }
+/// Of the candidates that codes choose, this many are scored in float. Codes misplace a row by few ranks, however many
+/// are asked for; a wider search would cost time that no result is worth.
+std::size_t candidates_for(std::size_t k) { return k + std::max<std::size_t>(30, k / 4); }
 
 /// What a search of width `ef` looks at, in rows of a scan: an expansion meets about 22 new rows, and a row at a random
 /// place takes three times as long as the next one.
@@ -34,13 +33,6 @@ class RowSet {
  private:
   std::vector<std::uint64_t> bits_;
 };
-
-/// Exact scores in the place of those that codes gave.
-void score_exactly(const NpyMatrix& vectors, std::span<const float> query, std::vector<Hit>& hits) {
-  const auto inner_product = kernels().inner_product;
-  for (Hit& hit : hits) hit.score = inner_product(query.data(), vectors.row(hit.row).data(), query.size());
-  std::sort(hits.begin(), hits.end(), internal::better);
-}
 
 }  // namespace
 
@@ -97,7 +89,7 @@ std::vector<Hit> StoreReader::search(std::span<const float> query, std::size_t k
     if (hits.size() < wanted) return scan(vectors_, codes_, query, k, 0, state_.rows_total, filter);
   }
   if (hits.size() > wanted) hits.resize(wanted);
-  score_exactly(vectors_, query, hits);
+  score_exactly(vectors_, query, hits, !walk_->maps_codes());
   if (indexed < state_.rows_total) {
     const auto tail = scan(vectors_, codes_, query, k, indexed, state_.rows_total, filter);
     hits.insert(hits.end(), tail.begin(), tail.end());

@@ -48,6 +48,24 @@ TEST_CASE("a graph over all rows answers as the scan does, and so does the tail 
   CHECK(store.faults().empty());
 }
 
+TEST_CASE("a reader's first question, which copies what it looks at, has the answer of the later ones") {
+  SampleStore store;
+  store.add(5000);
+  rebuild_store(store);
+  auto reader = store.reader();
+  const NpyMatrix vectors(store.folder() / "vectors.npy");
+  for (const std::size_t k : {10, 10, 40}) {
+    const auto query = test::row_of(store.values(), SampleStore::kDim, 77);
+    const auto hits = reader.search(query, k);
+    const auto truth = scan_exact(vectors, query, k, 0, 5000, {});
+    REQUIRE(hits.size() == k);
+    for (std::size_t i = 0; i < k; ++i) {
+      CHECK(hits[i].row == truth[i].row);
+      CHECK(hits[i].score == truth[i].score);
+    }
+  }
+}
+
 TEST_CASE("removed rows are purged, and the rows that are kept get the next numbers") {
   SampleStore store;
   store.add(100);

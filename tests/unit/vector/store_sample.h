@@ -85,7 +85,7 @@ class SampleStore {
  private:
   TempDir dir_;
   io::Database metadata_;
-  std::vector<float> values_ = unit_rows(2000, kDim, 1);
+  std::vector<float> values_ = unit_rows(5000, kDim, 1);
 };
 
 }  // namespace reef::test
