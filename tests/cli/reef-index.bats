@@ -465,6 +465,36 @@ PY
   reef-index verify
 }
 
+# has_faiss: skips the test where reef-faiss was not built.
+has_faiss() { [ -x "$REEF_BIN/../libexec/reef/reef-faiss" ] || skip 'reef-faiss is not built'; }
+
+@test "where codes lose too much the graph is built over floats, or a warning says why not" {
+  for i in $(seq 300); do printf '{"id":"d%d","text":"Text number %d about ropes and harbours."}\n' "$i" "$i"; done >many.jsonl
+  reef-index ingest many.jsonl -q
+  reef-index build --recall .5 --json | jq -e '.index == "graph" and .reason == null and .recall_at_10.reached'
+  # Of these vectors codes find nearly all, which is less than all.
+  REEF_LIBEXEC="$PWD" run reef-index build --recall 1
+  [ "$status" -eq 4 ]
+  [[ "$output" == *"warning: shared: 8-bit codes"*"under the 1 asked for; "*"reef-faiss is missing"* ]]
+  [[ "$output" == *"warning: shared: recall@10 is 0.99"* ]]
+  REEF_LIBEXEC="$PWD" run --separate-stderr reef-index build --recall 1 --json
+  jq -e '.index == "graph" and (.reason | contains("reef-faiss is missing")) and (.recall_at_10.reached | not)' <<<"$output"
+  reef-index verify
+  has_faiss
+  run reef-index build --recall 1
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"under the 1 asked for; the graph was built over floats"* ]]
+  jq -e '.index.built_over == "floats"' root/vectors/shared/config.json
+  [ "$(reef-index query 'number 17' --mode dense --json | jq '.results | length')" -eq 10 ]
+  reef-index verify
+  reef-index build --json | jq -e '.index == "graph"'
+  for share in 2 -1 nan many; do
+    run reef-index build --recall "$share"
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"no number from 0 to 1"* ]]
+  done
+}
+
 @test "a damaged or missing graph costs time, not answers, and verify names it" {
   reef-index ingest docs -q
   reef-index build -q

@@ -130,17 +130,45 @@ void write(const faiss::Index& index, const fs::path& out) {
   file.commit();
 }
 
+/// As in reef's own graphs; no factory string sets them, and FAISS begins with 40 and 16.
+void set_widths(faiss::HNSW& graph) {
+  graph.efConstruction = 200;
+  graph.efSearch = 64;
+}
+
+NpyMatrix open_vectors(const BuildRequest& request) {
+  NpyMatrix vectors(request.vectors, request.rows);
+  if (vectors.rows() == 0) throw Error(Errc::usage, fmt::format("{}: no rows to index", io::shown(request.vectors)));
+  return vectors;
+}
+
 }  // namespace
 
-void build(const BuildRequest& request) {
-  const NpyMatrix vectors(request.vectors, request.rows);
-  if (vectors.rows() == 0) throw Error(Errc::usage, fmt::format("{}: no rows to index", io::shown(request.vectors)));
-  const std::unique_ptr<faiss::Index> index = make_index(request.factory, vectors.dim());
-  if (auto* graph = dynamic_cast<faiss::IndexHNSW*>(innermost(index.get()))) {
-    // As in reef's own graphs; no factory string sets them, and FAISS begins with 40 and 16.
-    graph->hnsw.efConstruction = 200;
-    graph->hnsw.efSearch = 64;
+void build_float_graph(const BuildRequest& request) {
+  constexpr int kM = 32;
+  const NpyMatrix vectors = open_vectors(request);
+  const int dim = static_cast<int>(vectors.dim());
+  faiss::IndexHNSWSQ index(dim, faiss::ScalarQuantizer::QT_8bit, kM, faiss::METRIC_INNER_PRODUCT);
+  {
+    faiss::IndexHNSWFlat floats(dim, kM, faiss::METRIC_INNER_PRODUCT);
+    set_widths(floats.hnsw);
+    add(floats, vectors);
+    index.hnsw = std::move(floats.hnsw);
   }
+  // All rows, so that no value lies outside of its dimension's range and is cut.
+  const auto count = static_cast<faiss::Index::idx_t>(vectors.rows());
+  index.storage->train(count, vectors.row(0).data());
+  index.storage->add(count, vectors.row(0).data());
+  index.ntotal = count;
+  index.is_trained = true;
+  say("writing", vectors.rows());
+  write(index, request.out);
+}
+
+void build(const BuildRequest& request) {
+  const NpyMatrix vectors = open_vectors(request);
+  const std::unique_ptr<faiss::Index> index = make_index(request.factory, vectors.dim());
+  if (auto* graph = dynamic_cast<faiss::IndexHNSW*>(innermost(index.get()))) set_widths(graph->hnsw);
   train(*index, vectors, request.seed);
   add(*index, vectors);
   say("writing", vectors.rows());

@@ -42,6 +42,10 @@ struct BuildRequest {
 };
 void build(const BuildRequest& request);
 
+/// HNSW with M = 32, linked by distances between the floats, over 8-bit codes with a minimum and a step for each
+/// dimension: for vectors of which one step for all loses too much. `request.factory` is not used.
+void build_float_graph(const BuildRequest& request);
+
 /// Answers questions from stdin on stdout until it ends; the frames are described in reef-faiss.cpp.
 void answer(const std::filesystem::path& path, std::uint32_t k, const Effort& effort);
 

@@ -1,11 +1,13 @@
 // reef-faiss build FACTORY VECTORS.npy ROWS OUT [--threads N] [--seed S]
+// reef-faiss graph VECTORS.npy ROWS OUT [--threads N]
 // reef-faiss search INDEX K [--ef N] [--nprobe N]
 // reef-faiss verify INDEX VECTORS.npy ROWS
 //
-// Any index that FAISS's index_factory knows, over the first ROWS unit rows of a float32 matrix. A program of its own,
-// so that no command pays for linking FAISS, BLAS and OpenMP, and because FAISS may crash on a damaged file.
+// Any index that FAISS's index_factory knows, or a graph over floats that keeps 8-bit codes, over the first ROWS unit
+// rows of a float32 matrix. A program of its own, so that no command pays for linking FAISS, BLAS and OpenMP, and
+// because FAISS may crash on a damaged file.
 //
-// build: lines "training N", "rows N" and "writing N" on stdout; OUT appears whole or not at all.
+// build, graph: lines "training N", "rows N" and "writing N" on stdout; OUT appears whole or not at all.
 // search: frames on stdin and stdout as lib/reef/vector/internal/faiss_frames.h has them, until stdin ends: first
 // "RFS1", u32 dim, u64 rows from here; then u32 count, u32 dim, count x dim float32 from there, and count x K times
 // (i64 row, f32 inner product) from here, packed, row -1 where nothing was found.
@@ -33,7 +35,7 @@ using namespace reef;
 
 constexpr const char* kUsage =
     "usage: reef-faiss build FACTORY VECTORS.npy ROWS OUT [--threads N] [--seed S] | "
-    "search INDEX K [--ef N] [--nprobe N] | verify INDEX VECTORS.npy ROWS";
+    "graph VECTORS.npy ROWS OUT [--threads N] | search INDEX K [--ef N] [--nprobe N] | verify INDEX VECTORS.npy ROWS";
 
 [[noreturn]] void wrong_usage() { throw Error(Errc::usage, kUsage); }
 
@@ -100,6 +102,12 @@ int run(int argc, char** argv) {
     take_threads(words.option("--threads", 0), argv);
     libexec::build({words.operands[0], words.operands[1], number(words.operands[2], 0, kMostRows), words.operands[3],
                     words.option("--seed", 1234)});
+    return 0;
+  }
+  if (verb == "graph") {
+    const Words words = parse(argc, argv, 3, {"--threads"});
+    take_threads(words.option("--threads", 0), argv);
+    libexec::build_float_graph({"", words.operands[0], number(words.operands[1], 0, kMostRows), words.operands[2]});
     return 0;
   }
   if (verb == "search") {

@@ -1,7 +1,10 @@
 #include "reef/document/build.h"
 
+#include <fmt/format.h>
+
 #include "commands.h"
 #include "reef/core/error.h"
+#include "reef/core/log.h"
 #include "reef/core/units.h"
 #include "reef/document/bench.h"
 #include "reef/document/export.h"
@@ -18,6 +21,17 @@ struct BuildArguments {
   bool all = false;
 };
 
+/// A number from 0 to 1; CLI::Range would let "nan" pass.
+template <typename T>
+void add_share(CLI::App& verb, const std::string& name, T& value, const std::string& about) {
+  const auto check = [](const std::string& text) {
+    double share = -1;
+    const bool valid = CLI::detail::lexical_cast(text, share) && share >= 0 && share <= 1;
+    return valid ? std::string() : fmt::format("'{}' is no number from 0 to 1", text);
+  };
+  verb.add_option(name, value, about)->check(check)->type_name("SHARE");
+}
+
 int build(cli::Session& session, BuildArguments& arguments) {
   const tree::Tree tree = open_tree(session, true);
   const tree::Config config = tree::Config::load(tree);
@@ -28,12 +42,20 @@ int build(cli::Session& session, BuildArguments& arguments) {
     scopes = document::scopes_of(tree, tree::personas(config));
     std::erase_if(scopes, [&](const auto& scope) { return !document::Snapshot::exists(tree.vectors(scope)); });
   }
+  bool short_of_recall = false;
   for (const tree::Scope& scope : scopes) {
     options.scope = scope;
     const auto report = document::build(tree, options, session.progress());
     if (session.json() || !session.quiet()) session.show(report);
+    if (!report.codes_lose.empty() && report.index != vector::IndexKind::float_graph)
+      log_warn("{}: {}", report.scope, report.codes_lose);
+    if (report.reaches_recall()) continue;
+    short_of_recall = true;
+    log_warn(
+        "{}: recall@10 is {:.3f}, under the {} asked for; 'reef-index bench' tells which width of search reaches it",
+        report.scope, report.recall->graph, report.asked_recall);
   }
-  return 0;
+  return short_of_recall && options.recall ? kStatusFault : 0;
 }
 
 }  // namespace
@@ -45,6 +67,7 @@ void add_build(CLI::App& app, cli::Session& session) {
                     "reef-index build --persona alice");
   add_scope(*verb, arguments->scope);
   verb->add_flag("--all", arguments->all, "Every scope that has a store")->excludes("--persona")->excludes("--shared");
+  add_share(*verb, "--recall", arguments->options.recall, "Share of the nearest that it must find (default: .95)");
   cli::add_wait(*verb, arguments->options.wait);
   cli::add_threads(*verb, arguments->options.threads);
   verb->callback([=, &session] { session.choose([=, &session] { return build(session, *arguments); }); });
@@ -58,9 +81,7 @@ void add_bench(CLI::App& app, cli::Session& session) {
                                  "reef-index bench --persona alice --recall .98");
   add_scope(*verb, scope);
   cli::add_count(*verb, "--questions", *questions, "Vectors to ask for (default: 200)");
-  verb->add_option("--recall", options->recall, "Recall that the search is to reach (default: .95)")
-      ->check(CLI::Range(0.0, 1.0))
-      ->type_name("SHARE");
+  add_share(*verb, "--recall", options->recall, "Recall that the search is to reach (default: .95)");
   verb->callback([=, &session] {
     session.choose([=, &session] {
       if (*questions == 0) throw Error(Errc::usage, "--questions must be at least 1", "");

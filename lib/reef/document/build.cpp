@@ -16,8 +16,14 @@ BuildReport build(const tree::Tree& tree, const BuildOptions& options, Progress&
     throw Error(Errc::not_found, fmt::format("nothing was ingested for {} yet", report.scope), "see 'reef-index stat'");
   Store store(folder, options.scope, options.wait);
   store.remove_unfinished();
-  const vector::Rebuilt rebuilt = store.rebuild({.threads = options.threads}, progress);
+  vector::RebuildOptions rebuild{.threads = options.threads, .factory = options.factory};
+  rebuild.recall = options.recall.value_or(rebuild.recall);
+  const vector::Rebuilt rebuilt = store.rebuild(rebuild, progress);
   store.finish_run();
+  report.index = vector::index_kind(rebuilt.state);
+  report.factory = rebuilt.state.index_factory;
+  report.asked_recall = rebuild.recall;
+  report.codes_lose = rebuilt.codes_lose;
   report.generation = rebuilt.state.generation;
   report.rows = rebuilt.state.rows_indexed;
   report.removed = rebuilt.removed;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 
 #include "reef/core/progress.h"
@@ -13,21 +14,29 @@ struct BuildOptions {
   tree::Scope scope = tree::Scope::shared();
   unsigned threads = 1;
   std::chrono::milliseconds wait{0};
+  std::string factory;           ///< of FAISS's index_factory; empty: a graph of reef's
+  std::optional<double> recall;  ///< that is asked for; default as in vector::RebuildOptions
 };
 
 struct BuildReport {
   std::string scope;
   std::int64_t generation = 0;
-  std::uint64_t rows = 0;     ///< in the graph
+  vector::IndexKind index = vector::IndexKind::none;
+  std::string factory;
+  std::uint64_t rows = 0;     ///< in the index
   std::uint64_t removed = 0;  ///< rows that were purged
   std::uint64_t bytes = 0;    ///< of index.bin
   std::optional<vector::RecallSample> recall;
+  double asked_recall = 0;
+  std::string codes_lose;  ///< vector::Rebuilt::codes_lose
   double seconds = 0;
+
+  bool reaches_recall() const { return !recall || recall->graph >= asked_recall; }
 };
 
-/// Rebuilds a scope's graph over all of its vectors, without those that were removed. Queries go on with the old
+/// Rebuilds a scope's index over all of its vectors, without those that were removed. Queries go on with the old
 /// generation until the new one is whole. Throws Error{not_found} when the scope has no store, Error{locked} when
-/// another run writes it.
+/// another run writes it, and what vector::rebuild() throws; the old index then stays.
 BuildReport build(const tree::Tree& tree, const BuildOptions& options, Progress& progress);
 
 std::string to_text(const BuildReport& report);

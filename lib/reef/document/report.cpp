@@ -74,25 +74,36 @@ std::string to_json(const RemoveReport& report) {
 }
 
 std::string to_text(const BuildReport& report) {
-  std::string text = fmt::format("{}: generation {}, {} in the graph", report.scope, report.generation,
-                                 counted(report.rows, "vector", "vectors"));
+  const std::string index = report.index == vector::IndexKind::factory
+                                ? fmt::format("index {}", printable(report.factory))
+                                : std::string("graph");
+  std::string text = fmt::format("{}: generation {}, {} in the {}", report.scope, report.generation,
+                                 counted(report.rows, "vector", "vectors"), index);
   if (report.removed > 0) text += fmt::format(", {} removed ones purged", format_count(report.removed));
   text += fmt::format("; {} in {:.1f} s\n", format_size(report.bytes), report.seconds);
   if (report.recall)
-    text += fmt::format("recall@10 of {} of its vectors: {:.3f} by the graph, {:.3f} by all codes\n",
-                        report.recall->questions, report.recall->graph, report.recall->codes);
+    text += fmt::format("recall@10 of {} of its vectors: {:.3f} by the {}, {:.3f} by all codes\n",
+                        report.recall->questions, report.recall->graph,
+                        report.index == vector::IndexKind::factory ? "index" : "graph", report.recall->codes);
+  if (report.index == vector::IndexKind::float_graph) text += report.codes_lose + "\n";  // else a warning
   return text;
 }
 
 std::string to_json(const BuildReport& report) {
   Json recall = nullptr;
   if (report.recall)
-    recall = {
-        {"questions", report.recall->questions}, {"graph", report.recall->graph}, {"codes", report.recall->codes}};
+    recall = {{"questions", report.recall->questions},
+              {"graph", report.recall->graph},
+              {"codes", report.recall->codes},
+              {"asked", report.asked_recall},
+              {"reached", report.reaches_recall()}};
   return dump({{"schema", "reef.index.build/1"},
                {"scope", report.scope},
                {"changed", true},
                {"generation", report.generation},
+               {"index", vector::index_kind_name(report.index)},
+               {"factory", report.factory.empty() ? Json(nullptr) : Json(report.factory)},
+               {"reason", report.codes_lose.empty() ? Json(nullptr) : Json(report.codes_lose)},
                {"rows", report.rows},
                {"removed", report.removed},
                {"bytes", report.bytes},

@@ -125,6 +125,31 @@ void follow(io::Child& child, BuildProgress progress) {
   progress.end();
 }
 
+const char* build_hint(int status, const std::string& reason) {
+  if (status == exit_status(Errc::usage))
+    return "https://github.com/facebookresearch/faiss/wiki/The-index-factory lists them";
+  if (reason.find("Number of training points") != std::string::npos)
+    return "add more vectors first, or take a factory with fewer lists and smaller code books";
+  return "";
+}
+
+/// `verb`: what stands before the operands that all builds have.
+void run_build(std::vector<std::string> verb, const std::string& subject, const fs::path& vectors, std::uint64_t rows,
+               const fs::path& out, unsigned threads, Progress& progress) {
+  verb.insert(verb.begin(), helper());
+  verb.insert(verb.end(), {vectors.string(), std::to_string(rows), out.string(), "--threads", std::to_string(threads)});
+  io::Child child(verb);
+  follow(child, {progress, rows});
+  const int status = child.finish(milliseconds(0));
+  if (status == 0) return;
+  // A crash here says nothing of a file: the factory asks for what FAISS does not check.
+  if (status > 128 && status != 128 + SIGKILL && status != 128 + SIGTERM) {
+    throw Error(Errc::failed, fmt::format("{}: FAISS crashed (signal {}) building it", subject, status - 128),
+                "try another factory, or other numbers in this one");
+  }
+  throw_ended(status, child.error_text(), subject, build_hint(status, reason(child.error_text())));
+}
+
 std::string_view bytes_of(const auto& value) { return {reinterpret_cast<const char*>(&value), sizeof value}; }
 
 }  // namespace
@@ -140,21 +165,13 @@ bool faiss_available() {
 
 void build_faiss_index(const std::string& factory, const fs::path& vectors, std::uint64_t rows, const fs::path& out,
                        unsigned threads, Progress& progress) {
-  io::Child child({helper(), "build", factory, vectors.string(), std::to_string(rows), out.string(), "--threads",
-                   std::to_string(threads)});
-  follow(child, {progress, rows});
-  const int status = child.finish(milliseconds(0));
-  if (status == 0) return;
-  const std::string subject = fmt::format("{} ({})", io::shown(out), ellipsis(printable(factory), 80));
-  // A crash here says nothing of a file: the factory asks for what FAISS does not check.
-  if (status > 128 && status != 128 + SIGKILL && status != 128 + SIGTERM) {
-    throw Error(Errc::failed, fmt::format("{}: FAISS crashed (signal {}) building it", subject, status - 128),
-                "try another factory, or other numbers in this one");
-  }
-  throw_ended(status, child.error_text(), subject,
-              status == exit_status(Errc::usage)
-                  ? "https://github.com/facebookresearch/faiss/wiki/The-index-factory lists them"
-                  : "");
+  run_build({"build", factory}, fmt::format("{} ({})", io::shown(out), ellipsis(printable(factory), 80)), vectors, rows,
+            out, threads, progress);
+}
+
+void build_float_graph(const fs::path& vectors, std::uint64_t rows, const fs::path& out, unsigned threads,
+                       Progress& progress) {
+  run_build({"graph"}, io::shown(out), vectors, rows, out, threads, progress);
 }
 
 FaissSearch::FaissSearch(fs::path index, std::size_t dim, const FaissEffort& effort)

@@ -26,6 +26,11 @@ bool faiss_available();
 void build_faiss_index(const std::string& factory, const std::filesystem::path& vectors, std::uint64_t rows,
                        const std::filesystem::path& out, unsigned threads, Progress& progress);
 
+/// Builds a graph over the floats of those rows that keeps 8-bit codes with a minimum and a step for each dimension,
+/// where UniformCodes have one step for all. Read by HnswFile. Otherwise as above.
+void build_float_graph(const std::filesystem::path& vectors, std::uint64_t rows, const std::filesystem::path& out,
+                       unsigned threads, Progress& progress);
+
 /// How thoroughly to search; 0: as the index says, but at least 64 candidates, 8 lists and a sixteenth of the lists.
 struct FaissEffort {
   unsigned ef = 0;      ///< candidates, where there is a graph

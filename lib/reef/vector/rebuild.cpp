@@ -1,25 +1,25 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
 
 #include "reef/core/cancel.h"
-#include "reef/core/log.h"
-#include "reef/core/share_work.h"
+#include "reef/core/error.h"
 #include "reef/io/checksum.h"
 #include "reef/io/file.h"
+#include "reef/vector/faiss_helper.h"
+#include "reef/vector/internal/candidates.h"
+#include "reef/vector/internal/recall_sample.h"
 #include "reef/vector/internal/store_files.h"
-#include "reef/vector/internal/top_k.h"
-#include "reef/vector/kernels.h"
 #include "reef/vector/store.h"
 
 namespace reef::vector {
 namespace {
 
+namespace fs = std::filesystem;
 constexpr std::uint64_t kRowsAtOnce = 4096;
 
 /// Appends the rows `kept` of the present files to new ones.
-void write_kept_rows(const std::filesystem::path& folder, const StoreState& from, const StoreState& to,
+void write_kept_rows(const fs::path& folder, const StoreState& from, const StoreState& to,
                      std::span<const std::uint64_t> kept, Progress& progress) {
   const NpyMatrix vectors = internal::open_vectors(folder, from);
   NpyAppender new_vectors(folder / to.vectors_file, "<f4", to.dim * sizeof(float), to.dim, 0);
@@ -55,103 +55,107 @@ std::vector<std::uint64_t> alive_rows(io::Database& metadata, std::uint64_t tota
   return kept;
 }
 
-// ---- recall on a sample
+/// Writes index.<g>.bin over all rows of a generation and says in `rebuilt` what it became.
+class IndexBuilder {
+ public:
+  IndexBuilder(const fs::path& folder, const RebuildOptions& options, Rebuilt& rebuilt, Progress& progress)
+      : folder_(folder),
+        options_(options),
+        rebuilt_(rebuilt),
+        progress_(progress),
+        vectors_(internal::open_vectors(folder, rebuilt.state)) {}
 
-constexpr std::size_t kQuestions = 100;
-constexpr std::size_t kNearest = 10;
-constexpr std::size_t kScoredAnew = 40;
+  void run() {
+    StoreState& state = rebuilt_.state;
+    state.index_file = fmt::format("index.{}.bin", state.generation);
+    state.index_factory = options_.factory;
+    state.rows_indexed = vectors_.rows();
+    const fs::path path = folder_ / state.index_file;
+    if (options_.factory.empty())
+      build_graph(path);
+    else
+      build_factory(path);
+    state.index_sha256 = io::to_hex(io::sha256_file(path, [](std::uint64_t) { check_interrupt(); }));
+  }
 
-/// Best `k` rows of each question, `score(question, row)` telling how near; blocks of rows are shared by all questions,
-/// so that they are read from memory once.
-template <typename Score>
-std::vector<std::vector<Hit>> nearest_of_all(std::size_t questions, std::uint64_t rows, std::size_t k, unsigned threads,
-                                             const Score& score) {
-  std::vector<std::vector<Hit>> found(questions);
-  const std::size_t share = (questions + threads - 1) / threads;
-  const auto work = [&](std::size_t, std::size_t item) {
-    const std::size_t begin = item * share, end = std::min(questions, begin + share);
-    std::vector<internal::TopK> best(end > begin ? end - begin : 0, internal::TopK(k));
-    constexpr std::uint64_t kBlock = 64;
-    for (std::uint64_t block = 0; block < rows; block += kBlock) {
-      if (block % (kBlock * 256) == 0) check_interrupt();
-      for (std::size_t q = begin; q < end; ++q)
-        for (std::uint64_t row = block; row < std::min(rows, block + kBlock); ++row)
-          best[q - begin].offer(row, score(q, row));
+ private:
+  void build_graph(const fs::path& path) {
+    progress_.begin("building the graph", vectors_.rows(), ProgressUnit::items);
+    const internal::RecallSampler sampler(vectors_, options_.threads);
+    RecallSample& recall = rebuilt_.recall.emplace();
+    recall.questions = sampler.questions();
+    {
+      const UniformCodes codes(vectors_, options_.threads);
+      const HnswGraph graph =
+          build_hnsw(codes, {.threads = options_.threads}, [&](std::uint64_t rows) { progress_.advance(rows); });
+      write_hnsw_file(path, codes, graph);
+      recall.codes = sampler.of_codes(codes);
     }
-    for (std::size_t q = begin; q < end; ++q) found[q] = best[q - begin].take();
-  };
-  share_work(threads, threads, work, [] {});
-  return found;
-}
-
-double overlap(std::vector<std::vector<Hit>>& found, const std::vector<std::vector<Hit>>& truth) {
-  std::size_t common = 0, all = 0;
-  for (std::size_t q = 0; q < truth.size(); ++q) {
-    all += truth[q].size();
-    for (const Hit& hit : truth[q])
-      common += static_cast<std::size_t>(
-          std::count_if(found[q].begin(), found[q].end(), [&](const Hit& other) { return other.row == hit.row; }));
+    recall.graph = recall_of_graph(sampler, path);
+    progress_.end();
+    if (recall.codes < options_.recall) replace_by_float_graph(sampler, path);
   }
-  return all > 0 ? static_cast<double>(common) / static_cast<double>(all) : 1;
-}
 
-/// The best ten by exact score.
-void score_anew(const NpyMatrix& vectors, std::span<const float> question, std::vector<Hit>& hits) {
-  for (Hit& hit : hits)
-    hit.score = kernels().inner_product(question.data(), vectors.row(hit.row).data(), vectors.dim());
-  std::sort(hits.begin(), hits.end(), internal::better);
-  if (hits.size() > kNearest) hits.resize(kNearest);
-}
-
-RecallSample sample_recall(const NpyMatrix& vectors, const UniformCodes& codes, const std::filesystem::path& index,
-                           unsigned threads) {
-  const std::uint64_t rows = vectors.rows();
-  RecallSample sample;
-  sample.questions = std::min<std::uint64_t>(kQuestions, rows);
-  const auto question_row = [&](std::size_t q) { return q * (rows / sample.questions); };
-  const auto question = [&](std::size_t q) { return vectors.row(question_row(q)); };
-  const auto truth = nearest_of_all(sample.questions, rows, kNearest, threads, [&](std::size_t q, std::uint64_t row) {
-    return kernels().inner_product(question(q).data(), vectors.row(row).data(), vectors.dim());
-  });
-  std::vector<std::vector<std::int8_t>> coded(sample.questions, std::vector<std::int8_t>(vectors.dim()));
-  for (std::size_t q = 0; q < sample.questions; ++q)
-    to_signed(codes.row(question_row(q)), codes.dim(), coded[q].data());
-  auto by_codes = nearest_of_all(sample.questions, rows, kScoredAnew, threads, [&](std::size_t q, std::uint64_t row) {
-    const std::uint8_t* const four[4] = {codes.row(row), codes.row(row), codes.row(row), codes.row(row)};
-    std::int32_t products[4];
-    kernels().dot_four_unsigned(coded[q].data(), four, codes.dim(), products);
-    return static_cast<float>(products[0]);
-  });
-  const HnswFile file(index);
-  HnswSearch walk(file);
-  std::vector<std::vector<Hit>> by_graph(sample.questions);
-  for (std::size_t q = 0; q < sample.questions; ++q) {
-    score_anew(vectors, question(q), by_codes[q]);
-    by_graph[q] = walk.search(question(q), file.ef_search());
-    if (by_graph[q].size() > kScoredAnew) by_graph[q].resize(kScoredAnew);
-    score_anew(vectors, question(q), by_graph[q]);
+  /// Where one step for all dimensions is too coarse, as with a few of them that dwarf the others, one for each helps.
+  void replace_by_float_graph(const internal::RecallSampler& sampler, const fs::path& path) {
+    RecallSample& recall = *rebuilt_.recall;
+    rebuilt_.codes_lose =
+        fmt::format("8-bit codes with one step for all dimensions find {:.3f} of the nearest, under the {} asked for; ",
+                    recall.codes, options_.recall);
+    const fs::path floats = io::temporary_name(path);
+    try {
+      build_float_graph(folder_ / rebuilt_.state.vectors_file, vectors_.rows(), floats, options_.threads, progress_);
+      const double share = recall_of_graph(sampler, floats);
+      if (share <= recall.graph) {
+        fs::remove(floats);
+        rebuilt_.codes_lose += fmt::format("a graph over floats finds {:.3f}, no more, and was not kept", share);
+        return;
+      }
+      if (::rename(floats.c_str(), path.c_str()) != 0) throw_errno("rename", io::shown(floats));
+      io::sync_directory(folder_);
+      rebuilt_.state.index_by_floats = true;
+      recall.graph = share;
+      rebuilt_.codes_lose += "the graph was built over floats and keeps codes with a step for each dimension";
+    } catch (const Error& e) {
+      std::error_code ignored;
+      fs::remove(floats, ignored);
+      if (e.code() == Errc::interrupted) throw;
+      rebuilt_.codes_lose += fmt::format("a graph over floats cannot be built: {}", e.what());
+      if (!e.hint().empty()) rebuilt_.codes_lose += fmt::format(" ({})", e.hint());
+    }
   }
-  sample.codes = overlap(by_codes, truth);
-  sample.graph = overlap(by_graph, truth);
-  return sample;
-}
 
-void build_graph(const std::filesystem::path& folder, const RebuildOptions& options, Rebuilt& rebuilt,
-                 Progress& progress) {
-  StoreState& state = rebuilt.state;
-  const NpyMatrix vectors = internal::open_vectors(folder, state);
-  progress.begin("building the graph", vectors.rows(), ProgressUnit::items);
-  const UniformCodes codes(vectors, options.threads);
-  const HnswGraph graph =
-      build_hnsw(codes, {.threads = options.threads}, [&](std::uint64_t rows) { progress.advance(rows); });
-  state.index_file = fmt::format("index.{}.bin", state.generation);
-  state.rows_indexed = vectors.rows();
-  const std::filesystem::path path = folder / state.index_file;
-  write_hnsw_file(path, codes, graph);
-  state.index_sha256 = io::to_hex(io::sha256_file(path, [](std::uint64_t) { check_interrupt(); }));
-  rebuilt.recall = sample_recall(vectors, codes, path, options.threads);
-  progress.end();
-}
+  static double recall_of_graph(const internal::RecallSampler& sampler, const fs::path& path) {
+    const HnswFile file(path);
+    HnswSearch walk(file);
+    return sampler.of([&](std::span<const float> question) {
+      auto hits = walk.search(question, file.ef_search());
+      hits.resize(std::min(hits.size(), internal::graph_candidates(internal::RecallSampler::kNearest)));
+      return hits;
+    });
+  }
+
+  void build_factory(const fs::path& path) {
+    build_faiss_index(options_.factory, folder_ / rebuilt_.state.vectors_file, vectors_.rows(), path, options_.threads,
+                      progress_);
+    progress_.begin("searching a sample", 0, ProgressUnit::items);
+    const internal::RecallSampler sampler(vectors_, options_.threads);
+    RecallSample& recall = rebuilt_.recall.emplace();
+    recall.questions = sampler.questions();
+    recall.codes = sampler.of_codes(UniformCodes(vectors_, options_.threads));
+    FaissSearch faiss(path, vectors_.dim());
+    recall.graph = sampler.of([&](std::span<const float> question) {
+      return faiss.search(question, internal::faiss_candidates(internal::RecallSampler::kNearest));
+    });
+    progress_.end();
+  }
+
+  const fs::path& folder_;
+  const RebuildOptions& options_;
+  Rebuilt& rebuilt_;
+  Progress& progress_;
+  const NpyMatrix vectors_;
+};
 
 }  // namespace
 
@@ -164,6 +168,9 @@ Rebuilt rebuild(StoreWriter& store, const RebuildOptions& options, Progress& pro
   to.index_file.clear();
   to.rows_indexed = 0;
   to.index_sha256.clear();
+  to.index_factory.clear();
+  to.index_by_floats = false;
+  to.index_recall = options.recall;
   std::vector<std::uint64_t> kept = alive_rows(store.metadata(), from.rows_total);
   rebuilt.removed = from.rows_total - kept.size();
   if (kept.empty()) {
@@ -172,16 +179,21 @@ Rebuilt rebuild(StoreWriter& store, const RebuildOptions& options, Progress& pro
     to.generation = from.generation + 1;
     return rebuilt;
   }
-  if (rebuilt.removed > 0) {
-    to.rows_total = kept.size();
-    to.vectors_file = fmt::format("vectors.{}.npy", to.generation);
-    to.codes_file = fmt::format("codes.{}.npy", to.generation);
-    progress.begin("leaving removed rows out", kept.size(), ProgressUnit::items);
-    write_kept_rows(store.folder(), from, to, kept, progress);
-    progress.end();
-    rebuilt.kept = std::move(kept);
+  try {
+    if (rebuilt.removed > 0) {
+      to.rows_total = kept.size();
+      to.vectors_file = fmt::format("vectors.{}.npy", to.generation);
+      to.codes_file = fmt::format("codes.{}.npy", to.generation);
+      progress.begin("leaving removed rows out", kept.size(), ProgressUnit::items);
+      write_kept_rows(store.folder(), from, to, kept, progress);
+      progress.end();
+      rebuilt.kept = std::move(kept);
+    }
+    if (options.with_graph) IndexBuilder(store.folder(), options, rebuilt, progress).run();
+  } catch (...) {
+    store.remove_unnamed();
+    throw;
   }
-  if (options.with_graph) build_graph(store.folder(), options, rebuilt, progress);
   return rebuilt;
 }
 

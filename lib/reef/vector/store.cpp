@@ -59,12 +59,15 @@ const char* const kIndexSchema = R"sql(
 ALTER TABLE store ADD COLUMN index_file TEXT NOT NULL DEFAULT '';
 ALTER TABLE store ADD COLUMN rows_indexed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE store ADD COLUMN index_sha256 TEXT NOT NULL DEFAULT '';
+ALTER TABLE store ADD COLUMN index_factory TEXT NOT NULL DEFAULT '';
+ALTER TABLE store ADD COLUMN index_by_floats INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE store ADD COLUMN index_recall REAL NOT NULL DEFAULT 0.95;
 )sql";
 
 StoreState read_state(io::Database& metadata) {
   auto query = metadata.prepare(
       "SELECT generation, vectors_file, codes_file, rows_total, dim, model, model_digest, index_file, rows_indexed, "
-      "index_sha256 FROM store WHERE id = 1");
+      "index_sha256, index_factory, index_by_floats, index_recall FROM store WHERE id = 1");
   if (!query.step()) {
     throw Error(Errc::corrupt, fmt::format("{}: table store is empty", metadata.path()),
                 "restore the database from a backup");
@@ -80,14 +83,29 @@ StoreState read_state(io::Database& metadata) {
   state.index_file = query.text(7);
   state.rows_indexed = static_cast<std::uint64_t>(query.integer(8));
   state.index_sha256 = query.text(9);
+  state.index_factory = query.text(10);
+  state.index_by_floats = query.integer(11) != 0;
+  state.index_recall = query.real(12);
   return state;
+}
+
+IndexKind index_kind(const StoreState& state) {
+  if (state.index_file.empty()) return IndexKind::none;
+  if (!state.index_factory.empty()) return IndexKind::factory;
+  return state.index_by_floats ? IndexKind::float_graph : IndexKind::graph;
+}
+
+const char* index_kind_name(IndexKind kind) {
+  constexpr const char* kNames[] = {"none", "graph", "float-graph", "factory"};
+  return kNames[static_cast<std::size_t>(kind)];
 }
 
 StoreReader::StoreReader(std::filesystem::path folder, io::Database& metadata)
     : folder_(std::move(folder)), state_(read_state(metadata)) {
   if (empty()) return;
   vectors_ = internal::open_vectors(folder_, state_);
-  codes_ = open_codes(folder_, state_, missing_);
+  // Codes of rows such as these would lose what the index was built to find.
+  if (!state_.index_by_floats) codes_ = open_codes(folder_, state_, missing_);
   index_map_ = open_index(folder_, state_, missing_);
   auto query = metadata.prepare("SELECT row FROM dead_rows ORDER BY row");
   while (query.step()) dead_.push_back(static_cast<std::uint64_t>(query.integer(0)));

@@ -28,10 +28,20 @@ struct StoreState {
   std::size_t dim = 0;
   std::string model;               ///< name of the embedding model
   std::string model_digest;        ///< embed::Identity::digest
-  std::string index_file;          ///< "index.3.bin"; empty while there is no graph
-  std::uint64_t rows_indexed = 0;  ///< the first rows, which the graph knows; those behind are scanned
+  std::string index_file;          ///< "index.3.bin"; empty while there is no index
+  std::uint64_t rows_indexed = 0;  ///< the first rows, which the index knows; those behind are scanned
   std::string index_sha256;
+  std::string index_factory;     ///< what FAISS's index_factory made it of; empty for a graph of reef's
+  bool index_by_floats = false;  ///< codes lose too much: the graph was built over floats, which scans read as well
+  double index_recall = .95;     ///< asked for when it was built; rebuilds that nobody asked for keep to it
 };
+
+/// What stands behind index_file: a graph over codes with one step for all dimensions, one over floats that keeps codes
+/// with a step for each, or what a factory string asked for.
+enum class IndexKind { none, graph, float_graph, factory };
+IndexKind index_kind(const StoreState& state);
+/// "none", "graph", "float-graph" or "factory".
+const char* index_kind_name(IndexKind kind);
 
 /// SQL that makes the tables `store` and `dead_rows`; goes into the first migration of whoever
 /// owns a metadata.sqlite (document chunks, session messages).
@@ -96,13 +106,16 @@ class StoreWriter {
 /// What a sample of a store's own rows says of its index, each asked for its 10 nearest; 1 is exact search.
 struct RecallSample {
   std::size_t questions = 0;
-  double codes = 0;  ///< of all 8-bit codes, the best 40 scored anew in float: what the codes lose
-  double graph = 0;  ///< of the graph at its stored ef, scored anew in the same way
+  double codes = 0;  ///< of all 8-bit codes with one step, the best 40 scored anew in float: what the codes lose
+  double graph = 0;  ///< of the index that was made, at its stored width, scored anew in the same way
 };
 
 struct RebuildOptions {
   unsigned threads = 1;
   bool with_graph = true;
+  std::string factory = {};  ///< of FAISS's index_factory; empty: a graph of reef's
+  /// Where codes with one step lose more than this allows, the graph is built over floats.
+  double recall = StoreState().index_recall;
 };
 
 /// A generation that was written and is not committed yet.
@@ -112,11 +125,14 @@ struct Rebuilt {
   std::vector<std::uint64_t> kept;
   std::uint64_t removed = 0;  ///< rows that are gone
   std::optional<RecallSample> recall;
+  /// Where codes lost more than was allowed: how much, and what was done. Otherwise empty.
+  std::string codes_lose;
 };
 
 /// Writes the next generation of a store beside the present one, which readers go on reading: rows that were removed
-/// are left out, and the graph is built anew over all that are left. Durable on return; nothing refers to it before
-/// StoreWriter::adopt().
+/// are left out, and the index is built anew over all that are left. Durable on return; nothing refers to it before
+/// StoreWriter::adopt(). Throws Error{usage} for a factory that FAISS does not know, Error{failed} for one that it
+/// cannot make of these rows, Error{not_found} when reef-faiss is missing; then nothing of the new generation is left.
 Rebuilt rebuild(StoreWriter& store, const RebuildOptions& options, Progress& progress);
 
 /// Whether a graph finds a question's neighbours in less time than a scan.

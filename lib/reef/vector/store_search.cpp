@@ -4,15 +4,12 @@
 
 #include "reef/core/error.h"
 #include "reef/io/file.h"
+#include "reef/vector/internal/candidates.h"
 #include "reef/vector/internal/top_k.h"
 #include "reef/vector/store.h"
 
 namespace reef::vector {
 namespace {
-
-/// Of the candidates that codes choose, this many are scored in float. Codes misplace a row by few ranks, however many
-/// are asked for; a wider search would cost time that no result is worth.
-std::size_t candidates_for(std::size_t k) { return k + std::max<std::size_t>(30, k / 4); }
 
 /// What a search of width `ef` looks at, in rows of a scan: an expansion meets about 22 new rows, and a row at a random
 /// place takes three times as long as the next one.
@@ -72,7 +69,7 @@ std::vector<Hit> StoreReader::search(std::span<const float> query, std::size_t k
     const auto allowed = below(*options.only, indexed);
     findable = allowed.size();
   }
-  const std::size_t wanted = candidates_for(k);
+  const std::size_t wanted = internal::graph_candidates(k);
   const double ef = static_cast<double>(std::max({options.ef > 0 ? options.ef : graph().ef_search(), wanted}));
   // Rows that may not be found take places in the search all the same.
   const double width = ef * static_cast<double>(indexed) / static_cast<double>(std::max<std::uint64_t>(findable, 1));

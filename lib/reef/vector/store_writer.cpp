@@ -114,11 +114,14 @@ void StoreWriter::remove(std::span<const std::uint64_t> rows) {
 void StoreWriter::adopt(const StoreState& rebuilt) {
   auto update = metadata_.prepare(
       "UPDATE store SET generation = ?1, vectors_file = ?2, codes_file = ?3, rows_total = ?4, dim = ?5, model = ?6, "
-      "model_digest = ?7, index_file = ?8, rows_indexed = ?9, index_sha256 = ?10 WHERE id = 1");
+      "model_digest = ?7, index_file = ?8, rows_indexed = ?9, index_sha256 = ?10, index_factory = ?11, "
+      "index_by_floats = ?12, index_recall = ?13 WHERE id = 1");
   update.bind(1, rebuilt.generation).bind(2, rebuilt.vectors_file).bind(3, rebuilt.codes_file);
   update.bind(4, static_cast<std::int64_t>(rebuilt.rows_total)).bind(5, static_cast<std::int64_t>(rebuilt.dim));
   update.bind(6, rebuilt.model).bind(7, rebuilt.model_digest).bind(8, rebuilt.index_file);
-  update.bind(9, static_cast<std::int64_t>(rebuilt.rows_indexed)).bind(10, rebuilt.index_sha256).run();
+  update.bind(9, static_cast<std::int64_t>(rebuilt.rows_indexed)).bind(10, rebuilt.index_sha256);
+  update.bind(11, rebuilt.index_factory).bind(12, static_cast<std::int64_t>(rebuilt.index_by_floats));
+  update.bind(13, rebuilt.index_recall).run();
   if (rebuilt.vectors_file != state_.vectors_file) metadata_.execute("DELETE FROM dead_rows");
   state_ = rebuilt;
   vectors_.reset();

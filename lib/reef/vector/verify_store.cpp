@@ -120,7 +120,9 @@ class Verifier {
         const float step = index.range()[j] / 255;
         const float decoded = index.minimum()[j] + (static_cast<float>(code[j]) + .5F) * step;
         const bool cut = code[j] == 0 || code[j] == 255;
-        if (cut || std::abs(decoded - vectors.row(row)[j]) <= .51F * step) continue;
+        // In a narrow range far from zero floats are coarse themselves.
+        const float tolerance = .51F * step + 1e-6F * std::abs(index.minimum()[j]);
+        if (cut || std::abs(decoded - vectors.row(row)[j]) <= tolerance) continue;
         miscoded.add(row);
         break;
       }

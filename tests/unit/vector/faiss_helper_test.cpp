@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "fake_faiss.h"
 #include "reef/core/cancel.h"
 #include "sample.h"
 #include "support/temp_dir.h"
@@ -18,6 +19,7 @@ namespace {
 
 using test::contains;
 using test::error_of;
+using test::FakeHelper;
 using test::row_of;
 using test::unit_rows;
 
@@ -47,21 +49,6 @@ struct Files {
   std::size_t entries() const {
     return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(dir.path()), {}));
   }
-};
-
-/// Writes a program that stands in for reef-faiss and makes the library find it.
-class FakeHelper {
- public:
-  explicit FakeHelper(const std::string& script) {
-    io::replace_file(dir_ / "reef-faiss", "#!/bin/sh\n" + script, 0750);
-    ::setenv("REEF_LIBEXEC", dir_.path().c_str(), 1);
-  }
-  FakeHelper(const FakeHelper&) = delete;
-  FakeHelper& operator=(const FakeHelper&) = delete;
-  ~FakeHelper() { ::unsetenv("REEF_LIBEXEC"); }
-
- private:
-  test::TempDir dir_;
 };
 
 /// An index over 2 dimensions and 5 rows, and the bytes of an answer.

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 
+#include "reef/vector/faiss_helper.h"
 #include "reef/vector/store.h"
+#include "unit/vector/fake_faiss.h"
 #include "unit/vector/store_sample.h"
 
 using namespace reef;
 using namespace reef::vector;
+using test::contains;
 using test::SampleStore;
 
 namespace {
@@ -28,6 +31,23 @@ void remove_rows(SampleStore& store, const std::vector<std::uint64_t>& rows) {
   io::Transaction transaction(store.metadata());
   writer.remove(rows);
   transaction.commit();
+}
+
+/// Share of the 10 nearest that a reader finds, among `only` or all of the first `rows`.
+double recall_of(SampleStore& store, StoreReader& reader, std::uint64_t rows, const std::vector<std::uint64_t>* only) {
+  const NpyMatrix vectors(store.folder() / "vectors.npy");
+  std::size_t common = 0, all = 0;
+  for (std::size_t q = 0; q < 50; ++q) {
+    const auto query = test::row_of(store.values(), SampleStore::kDim, q * rows / 50);
+    const auto truth = scan_exact(vectors, query, 10, 0, rows, {only, reader.dead()});
+    const auto found = reader.search(query, 10, {.only = only});
+    REQUIRE(found.size() == truth.size());
+    all += truth.size();
+    for (const Hit& hit : truth)
+      common += static_cast<std::size_t>(
+          std::count_if(found.begin(), found.end(), [&](const Hit& other) { return other.row == hit.row; }));
+  }
+  return static_cast<double>(common) / static_cast<double>(all);
 }
 
 }  // namespace
@@ -121,21 +141,59 @@ TEST_CASE("filters find what they allow, by a scan where little is allowed and b
   for (const std::uint64_t step : {2, 10, 100, 1000}) {
     std::vector<std::uint64_t> only;
     for (std::uint64_t row = 0; row < 2000; row += step) only.push_back(row);
-    std::size_t common = 0, all = 0;
-    for (std::size_t q = 0; q < 50; ++q) {
-      const auto query = test::row_of(store.values(), SampleStore::kDim, q * 37);
-      const NpyMatrix vectors(store.folder() / "vectors.npy");
-      const auto truth = scan_exact(vectors, query, 10, 0, 2000, {&only, {}});
-      const auto found = reader.search(query, 10, {.only = &only});
-      REQUIRE(found.size() == truth.size());
-      all += truth.size();
-      for (const Hit& hit : truth)
-        common += static_cast<std::size_t>(
-            std::count_if(found.begin(), found.end(), [&](const Hit& other) { return other.row == hit.row; }));
-    }
     CAPTURE(step);
-    CHECK(static_cast<double>(common) >= .95 * static_cast<double>(all));
+    CHECK(recall_of(store, reader, 2000, &only) >= .95);
   }
+}
+
+TEST_CASE("where a few dimensions dwarf the others the graph is built over floats, and searched in place") {
+  if (!faiss_available()) return;
+  SampleStore store(test::rows_with_outliers(5100, SampleStore::kDim, 3));
+  store.add(5000);
+  const auto rebuilt = rebuild_store(store);
+  REQUIRE(rebuilt.recall);
+  CHECK(rebuilt.recall->codes < .5);
+  CHECK(rebuilt.recall->graph >= .98);
+  CHECK(index_kind(rebuilt.state) == IndexKind::float_graph);
+  CHECK(contains(rebuilt.codes_lose, "under the 0.95 asked for; the graph was built over floats"));
+  CHECK(store.files() == std::set<std::string>{"vectors.1.npy", "vectors.npy", "codes.1.npy", "codes.npy",
+                                               "index.2.bin", "index.bin", "config.json"});
+  CHECK(contains(io::read_file(store / "config.json"), "\"built_over\": \"floats\""));
+  store.add(100);  // behind the graph: scanned
+  CHECK(store.faults().empty());
+  auto reader = store.reader();
+  CHECK(reader.state().index_by_floats);
+  CHECK(recall_of(store, reader, 5100, nullptr) >= .98);
+  std::vector<std::uint64_t> few;
+  for (std::uint64_t row = 0; row < 5100; row += 50) few.push_back(row);
+  CHECK(recall_of(store, reader, 5100, &few) == 1);
+}
+
+TEST_CASE("a graph over floats that cannot be built, or finds no more, leaves the one over codes") {
+  const auto kept = [](const Rebuilt& rebuilt) {
+    CHECK(index_kind(rebuilt.state) == IndexKind::graph);
+    CHECK_FALSE(rebuilt.state.index_by_floats);
+    return rebuilt.codes_lose;
+  };
+  SampleStore store;
+  store.add(300);
+  {
+    const test::FakeHelper fails("echo 'reef-faiss: out of memory' >&2; exit 1\n");
+    CHECK(contains(kept(rebuild_store(store, {.recall = 2})), "cannot be built: "));
+    CHECK(contains(kept(rebuild_store(store, {.recall = 2})), "out of memory"));
+    CHECK(kept(rebuild_store(store, {.recall = .5})).empty());  // nothing to ask it for
+  }
+  const test::TempDir empty;
+  ::setenv("REEF_LIBEXEC", empty.path().c_str(), 1);
+  CHECK(contains(kept(rebuild_store(store, {.recall = 2})), "reef-faiss is missing (install libfaiss-dev"));
+  ::unsetenv("REEF_LIBEXEC");
+  CHECK(store.reader().state().index_recall == 2);
+  CHECK(store.answers(300));
+  CHECK(store.faults().empty());
+  CHECK(store.files().size() == 7);
+  if (!faiss_available()) return;
+  CHECK(contains(kept(rebuild_store(store, {.recall = 2})), "no more, and was not kept"));
+  CHECK(store.files().size() == 7);
 }
 
 TEST_CASE("when a rebuild is due") {

@@ -38,6 +38,19 @@ inline std::vector<float> unit_rows(std::size_t rows, std::size_t dim, unsigned 
   return values;
 }
 
+/// unit_rows() in which the first four values of every row are about fifty times the others, as language models have
+/// them: what tells rows apart lies in the rest.
+inline std::vector<float> rows_with_outliers(std::size_t rows, std::size_t dim, unsigned seed) {
+  std::vector<float> values = unit_rows(rows, dim, seed);
+  for (std::size_t i = 0; i < rows; ++i) {
+    const std::span<float> row(values.data() + i * dim, dim);
+    for (std::size_t j = 0; j < 4; ++j)
+      row[j] = (j % 2 == 0 ? 50.F : -50.F) / std::sqrt(static_cast<float>(dim)) + row[j];
+    normalise(row);
+  }
+  return values;
+}
+
 inline std::span<const float> row_of(const std::vector<float>& values, std::size_t dim, std::size_t i) {
   return std::span<const float>(values).subspan(i * dim, dim);
 }

@@ -13,13 +13,15 @@
 
 namespace reef::test {
 
-/// A store in a folder of its own, with vectors that tests can make again: row i of unit_rows(…, 1).
+/// A store in a folder of its own, with vectors that tests can make again: row i of unit_rows(…, 1), or of those given.
 class SampleStore {
  public:
   static constexpr std::size_t kDim = 24;
   static constexpr const char* kDigest = "aaaaaaaaaaaaaaaaaaaaaaaa";
 
-  SampleStore() : metadata_(dir_ / "metadata.sqlite", io::OpenMode::create) {
+  SampleStore() : SampleStore(unit_rows(5000, kDim, 1)) {}
+  explicit SampleStore(std::vector<float> values)
+      : metadata_(dir_ / "metadata.sqlite", io::OpenMode::create), values_(std::move(values)) {
     metadata_.execute(std::string(vector::kStoreSchema) + vector::kIndexSchema);
   }
 
@@ -85,7 +87,7 @@ class SampleStore {
  private:
   TempDir dir_;
   io::Database metadata_;
-  std::vector<float> values_ = unit_rows(5000, kDim, 1);
+  std::vector<float> values_;
 };
 
 }  // namespace reef::test

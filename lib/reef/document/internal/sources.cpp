@@ -167,8 +167,24 @@ std::vector<std::string> remove_source(Store& store, Registry& registry, Origina
 
 bool rebuild_if_due(Store& store, unsigned threads, Progress& progress) {
   if (!store.rebuild_is_due()) return false;
-  log_step("building the graph of {} anew", store.scope().name());
-  store.rebuild({.threads = threads, .with_graph = vector::is_large_enough(store.vectors().state())}, progress);
+  log_step("building the index of {} anew", store.scope().name());
+  const vector::StoreState& state = store.vectors().state();
+  vector::RebuildOptions options{.threads = threads,
+                                 .with_graph = vector::is_large_enough(state) || !state.index_factory.empty(),
+                                 .factory = state.index_factory,
+                                 .recall = state.index_recall};
+  vector::Rebuilt rebuilt;
+  try {
+    rebuilt = store.rebuild(options, progress);
+  } catch (const Error& error) {
+    if (options.factory.empty() || error.code() == Errc::interrupted) throw;
+    // What was asked for is to take documents in or out, and that is done.
+    log_warn("{}: {}; reef's own graph takes the place of {}", store.scope().name(), error.what(), options.factory);
+    options.factory.clear();
+    options.with_graph = vector::is_large_enough(store.vectors().state());
+    rebuilt = store.rebuild(options, progress);
+  }
+  if (!rebuilt.codes_lose.empty()) log_warn("{}: {}", store.scope().name(), rebuilt.codes_lose);
   store.finish_run();
   return true;
 }

@@ -39,9 +39,18 @@ bool has_content(const fs::path& path, const std::string& text) {
 
 nlohmann::ordered_json index_config(const StoreState& state) {
   if (state.index_file.empty()) return nullptr;
-  return {{"file", state.index_file},   {"kind", "HNSW32,SQ8"},
-          {"m", HnswGraph::kM},         {"ef_construction", HnswOptions{}.ef_construction},
-          {"rows", state.rows_indexed}, {"sha256", state.index_sha256}};
+  nlohmann::ordered_json config = {{"file", state.index_file}};
+  if (!state.index_factory.empty()) {
+    config["kind"] = state.index_factory;
+  } else {
+    config["kind"] = "HNSW32,SQ8";
+    config["built_over"] = state.index_by_floats ? "floats" : "codes";
+    config["m"] = HnswGraph::kM;
+    config["ef_construction"] = HnswOptions{}.ef_construction;
+  }
+  config["rows"] = state.rows_indexed;
+  config["sha256"] = state.index_sha256;
+  return config;
 }
 
 /// "vectors", 3 and ".npy" of "vectors.3.npy".
