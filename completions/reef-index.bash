@@ -29,6 +29,7 @@ _reef_index() {
     embed:--output|embed:-o) kind=-f ;;
     embed:--threads) ;;
     build:--persona) ;;
+    build:--factory) ;;
     build:--recall) ;;
     build:--wait) ;;
     build:--threads) ;;
@@ -49,7 +50,7 @@ _reef_index() {
       query:-*) words='--persona --layers -k --mode --since --until --tag --document --chunks --context --budget --batch --vector --no-touch --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       show:-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       embed:-*) words='--batch --output -o --as-query --force -f --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
-      build:-*) words='--persona --shared --all --recall --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      build:-*) words='--persona --shared --all --factory --recall --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       verify:-*) words='--persona --shared --wait --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       stat:-*) words='--persona --shared --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       bench:-*) words='--persona --shared --questions --recall --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;

@@ -50,6 +50,7 @@ complete -c reef-index -n __fish_use_subcommand -a build -d 'Build the graph ane
 complete -c reef-index -n '__fish_seen_subcommand_from build' -l persona -x -d 'Scope: this persona'
 complete -c reef-index -n '__fish_seen_subcommand_from build' -l shared -d 'Scope: shared knowledge (default)'
 complete -c reef-index -n '__fish_seen_subcommand_from build' -l all -d 'Every scope that has a store'
+complete -c reef-index -n '__fish_seen_subcommand_from build' -l factory -x -d 'Make what FAISS\'s index_factory knows by this name, such as IVF1024,PQ48'
 complete -c reef-index -n '__fish_seen_subcommand_from build' -l recall -x -d 'Share of the nearest that it must find (default: .95)'
 complete -c reef-index -n '__fish_seen_subcommand_from build' -l wait -x -d 'Wait for another run to end (default: fail at once)'
 complete -c reef-index -n '__fish_seen_subcommand_from build' -l threads -x -d 'Threads to use (default: all cores)'

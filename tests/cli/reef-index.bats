@@ -495,6 +495,45 @@ has_faiss() { [ -x "$REEF_BIN/../libexec/reef/reef-faiss" ] || skip 'reef-faiss 
   done
 }
 
+@test "a factory string makes an index of FAISS that questions are answered from" {
+  has_faiss
+  for i in $(seq 300); do printf '{"id":"d%d","text":"Text number %d about ropes and harbours."}\n' "$i" "$i"; done >many.jsonl
+  reef-index ingest many.jsonl -q
+  reef-index query 'number 17' --mode dense --json | jq -c '[.results[].document.id]' >before
+  run reef-index build --factory IVF8,Flat --json
+  [ "$status" -eq 0 ]
+  [ "$(jq -c '[.index, .factory, .rows]' <<<"$output")" = '["factory","IVF8,Flat",300]' ]
+  [ "$(jq -r .index.kind root/vectors/shared/config.json)" = IVF8,Flat ]
+  reef-index query 'number 17' --mode dense --json | jq -c '[.results[].document.id]' | cmp - before
+  reef-index bench --questions 20 --json | jq -e '.widths[1].search == "factory"'
+  reef-index verify
+  # Without the helper, or the index, it takes longer: one warning, however many questions.
+  printf '{"id":"1","text":"number 17"}\n{"id":"2","text":"ropes"}\n' >two.jsonl
+  REEF_LIBEXEC="$PWD" run --separate-stderr reef-index query --batch two.jsonl
+  [ "$status" -eq 0 ]
+  [ "$(grep -c 'reef-faiss is missing; scanning all vectors' <<<"$stderr")" -eq 1 ]
+  truncate -s 1000 "$(readlink -f root/vectors/shared/index.bin)"
+  run --separate-stderr reef-index query 'number 17' --mode dense --json
+  [ "$status" -eq 0 ]
+  jq -c '[.results[].document.id]' <<<"$output" | cmp - before
+  [[ "$stderr" == *"index.2.bin"*"scanning all vectors"* ]]
+  # What FAISS refuses changes nothing.
+  run reef-index build --factory Nonsense
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"FAISS makes no index 'Nonsense'"* ]]
+  run reef-index build --factory IVF500,Flat
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"Number of training points (300)"*"hint: add more vectors"* ]]
+  run reef-index build --factory ''
+  [ "$status" -eq 2 ]
+  reef-index stat --json | jq -e '.scopes[0].generation == 2'
+  REEF_LIBEXEC="$PWD" run reef-index build --factory Flat
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"reef-faiss is missing"*"hint: install libfaiss-dev"* ]]
+  [ "$(reef-index build --json | jq -r .index)" = graph ]
+  reef-index verify
+}
+
 @test "a damaged or missing graph costs time, not answers, and verify names it" {
   reef-index ingest docs -q
   reef-index build -q
@@ -502,6 +541,9 @@ has_faiss() { [ -x "$REEF_BIN/../libexec/reef/reef-faiss" ] || skip 'reef-faiss 
   run reef-index verify
   [ "$status" -eq 4 ]
   [[ "$output" == *"index.2.bin"*"reef-index build"* ]]
+  printf XXXX | dd of="$(readlink -f root/vectors/shared/index.bin)" bs=1 conv=notrunc status=none
+  run reef-index query boat --json
+  [ "$status" -eq 0 ]
   rm root/vectors/shared/index.*
   run reef-index query boat --json
   [ "$status" -eq 0 ]

@@ -67,6 +67,10 @@ void add_build(CLI::App& app, cli::Session& session) {
                     "reef-index build --persona alice");
   add_scope(*verb, arguments->scope);
   verb->add_flag("--all", arguments->all, "Every scope that has a store")->excludes("--persona")->excludes("--shared");
+  verb->add_option("--factory", arguments->options.factory,
+                   "Make what FAISS's index_factory knows by this name, such as IVF1024,PQ48")
+      ->check([](const std::string& text) { return text.empty() ? "it is empty" : ""; })
+      ->type_name("FACTORY");
   add_share(*verb, "--recall", arguments->options.recall, "Share of the nearest that it must find (default: .95)");
   cli::add_wait(*verb, arguments->options.wait);
   cli::add_threads(*verb, arguments->options.threads);

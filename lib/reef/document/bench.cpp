@@ -91,10 +91,18 @@ BenchReport bench(const tree::Tree& tree, const BenchOptions& options, Progress&
     return vectors.search(vectors.row(row), kNearest + 1, {.without_graph = true});
   }));
   if (vectors.state().rows_indexed == 0) return report;
+  if (vector::index_kind(vectors.state()) == vector::IndexKind::factory) {
+    BenchRow row =
+        measure(questions, truth, [&](std::uint64_t own) { return vectors.search(vectors.row(own), kNearest + 1); });
+    row.search = "factory";
+    report.widths.push_back(row);
+    return report;
+  }
   for (const std::size_t ef : {32, 48, 64, 96, 128, 192, 256, 384, 512}) {
     BenchRow row = measure(questions, truth, [&](std::uint64_t own) {
       return vectors.search(vectors.row(own), kNearest + 1, {.ef = ef});
     });
+    row.search = "graph";
     row.ef = ef;
     if (!report.ef && row.recall >= options.recall) report.ef = ef;
     report.widths.push_back(row);

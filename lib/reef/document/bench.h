@@ -16,10 +16,11 @@ struct BenchOptions {
   double recall = .95;  ///< that the width asked for must reach
 };
 
-/// One width of the graph's search, over all questions, on one thread.
+/// One way of searching, over all questions, on one thread.
 struct BenchRow {
-  std::size_t ef = 0;  ///< 0: a scan, without the graph
-  double recall = 0;   ///< share of the 10 nearest that are found
+  const char* search = "scan";  ///< or "graph", or "factory": FAISS's index as it is set
+  std::size_t ef = 0;           ///< width of the graph's search
+  double recall = 0;            ///< share of the 10 nearest that are found
   double p50_ms = 0;
   double p99_ms = 0;
   double questions_per_second = 0;
@@ -32,7 +33,7 @@ struct BenchReport {
   std::size_t questions = 0;
   std::vector<BenchRow> widths;
   double recall = 0;              ///< as asked for
-  std::optional<std::size_t> ef;  ///< the least width that reaches it
+  std::optional<std::size_t> ef;  ///< the least width of the graph's search that reaches it
 };
 
 /// Searches a store for neighbours of a sample of its own vectors, each left out of its own answer, and compares with

@@ -118,13 +118,17 @@ std::string to_text(const BenchReport& report) {
                {"P99 MS", Align::right},
                {"PER SECOND", Align::right}});
   for (const BenchRow& row : report.widths)
-    table.add({row.ef == 0 ? "scan" : fmt::format("{}", row.ef), fmt::format("{:.4f}", row.recall),
+    table.add({row.ef == 0 ? row.search : fmt::format("{}", row.ef), fmt::format("{:.4f}", row.recall),
                fmt::format("{:.3f}", row.p50_ms), fmt::format("{:.3f}", row.p99_ms),
                format_count(static_cast<std::uint64_t>(row.questions_per_second))});
   std::string text = fmt::format("{}: {} of {}, {} questions\n", report.scope,
                                  counted(report.rows, "vector", "vectors"), report.dim, report.questions);
   text += table.to_text();
-  if (report.widths.size() == 1) return text + "there is no graph: every search is a scan\n";
+  if (report.widths.size() == 1) return text + "there is no index: every search is a scan\n";
+  if (report.widths.back().ef == 0)
+    return text + fmt::format("the index {} {:.2f}\n",
+                              report.widths.back().recall >= report.recall ? "reaches" : "does not reach",
+                              report.recall);
   return text + (report.ef ? fmt::format("ef {} reaches {:.2f}\n", *report.ef, report.recall)
                            : fmt::format("no width reaches {:.2f}\n", report.recall));
 }
@@ -132,7 +136,8 @@ std::string to_text(const BenchReport& report) {
 std::string to_json(const BenchReport& report) {
   Json widths = Json::array();
   for (const BenchRow& row : report.widths)
-    widths.push_back({{"ef", row.ef == 0 ? Json(nullptr) : Json(row.ef)},
+    widths.push_back({{"search", row.search},
+                      {"ef", row.ef == 0 ? Json(nullptr) : Json(row.ef)},
                       {"recall_at_10", row.recall},
                       {"p50_ms", row.p50_ms},
                       {"p99_ms", row.p99_ms},

@@ -8,10 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "reef/core/error.h"
 #include "reef/core/progress.h"
 #include "reef/io/mapped_file.h"
 #include "reef/io/sqlite.h"
 #include "reef/vector/codes.h"
+#include "reef/vector/faiss_helper.h"
 #include "reef/vector/hnsw_search.h"
 #include "reef/vector/npy.h"
 #include "reef/vector/scan.h"
@@ -143,7 +145,7 @@ bool rebuild_is_due(const StoreState& state, std::uint64_t dead_rows);
 
 struct SearchOptions {
   const std::vector<std::uint64_t>* only = nullptr;  ///< rows that may be found, ascending; null: all
-  std::size_t ef = 0;                                ///< width of the graph's search; 0: what the index says
+  std::size_t ef = 0;                                ///< width of a graph's search; 0: what the index says
   bool without_graph = false;                        ///< scan everything
 };
 
@@ -157,17 +159,24 @@ class StoreReader {
   bool empty() const { return state_.rows_total == 0; }
   std::span<const std::uint64_t> dead() const { return dead_; }
   std::span<const float> row(std::uint64_t i) const { return vectors_.row(i); }
-  /// The nearest `k` rows, best first, with exact scores. Rows of the graph are found by it, or by a scan where the
-  /// filter leaves so few that this costs less; rows behind it are scanned.
+  /// The nearest `k` rows, best first, with exact scores. Rows of the index are found by it, or by a scan where the
+  /// filter leaves so few that this costs less, or the index cannot be read; rows behind it are scanned.
   std::vector<Hit> search(std::span<const float> query, std::size_t k, const SearchOptions& options = {});
   /// The same in float over all rows: what search() is measured against.
   std::vector<Hit> search_exactly(std::span<const float> query, std::size_t k) const;
-  /// The graph; only where there is one.
-  const HnswFile& graph();
-  /// What could not be opened, so that searches take longer: one sentence each.
+  /// What could not be opened, so that searches take longer: one sentence each. What the first search that needs it
+  /// finds missing is added, and logged as a warning.
   const std::vector<std::string>& missing() const { return missing_; }
 
  private:
+  const HnswFile& graph();
+  std::optional<std::vector<Hit>> walk_graph(std::span<const float> query, std::size_t k, std::uint64_t findable,
+                                             std::size_t asked_ef);
+  std::optional<std::vector<Hit>> ask_faiss(std::span<const float> query, std::size_t k, std::uint64_t findable,
+                                            bool filtered);
+  std::optional<std::vector<Hit>> candidates(std::span<const float> query, std::size_t k, const SearchOptions& options);
+  void give_index_up(const Error& error);
+
   std::filesystem::path folder_;
   StoreState state_;
   NpyMatrix vectors_;
@@ -177,6 +186,8 @@ class StoreReader {
   io::MappedFile index_map_;  ///< opened with the others, read at the first search that wants it
   std::unique_ptr<HnswFile> index_;
   std::unique_ptr<HnswSearch> walk_;
+  std::unique_ptr<FaissSearch> faiss_;
+  bool index_gone_ = false;
 };
 
 /// Whether a row counts as a unit vector: | ‖row‖ - 1 | < .001. False for one that is not finite.

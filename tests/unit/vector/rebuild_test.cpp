@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "reef/vector/faiss_helper.h"
+#include "reef/vector/kernels.h"
 #include "reef/vector/store.h"
 #include "unit/vector/fake_faiss.h"
 #include "unit/vector/store_sample.h"
@@ -194,6 +195,97 @@ TEST_CASE("a graph over floats that cannot be built, or finds no more, leaves th
   if (!faiss_available()) return;
   CHECK(contains(kept(rebuild_store(store, {.recall = 2})), "no more, and was not kept"));
   CHECK(store.files().size() == 7);
+}
+
+TEST_CASE("an index that a factory string made answers with exact scores, beside filters, removed rows and a tail") {
+  if (!faiss_available()) return;
+  for (const std::string factory : {"Flat", "IVF16,SQ8", "HNSW16_PQ12", "LSH"}) {
+    CAPTURE(factory);
+    SampleStore store;
+    store.add(2000);
+    const auto rebuilt = rebuild_store(store, {.factory = factory});
+    CHECK(index_kind(rebuilt.state) == IndexKind::factory);
+    REQUIRE(rebuilt.recall);
+    const double least = factory == "LSH" ? .5 : .95;
+    CHECK(rebuilt.recall->graph >= least);
+    CHECK(rebuilt.codes_lose.empty());
+    CHECK(contains(io::read_file(store / "config.json"), "\"kind\": \"" + factory + "\""));
+    store.add(100);
+    remove_rows(store, {0, 40, 1990, 2050});
+    auto reader = store.reader();
+    CHECK(reader.state().index_factory == factory);
+    CHECK(recall_of(store, reader, 2100, nullptr) >= least);
+    for (const std::uint64_t step : {2, 5, 30}) {
+      CAPTURE(step);
+      std::vector<std::uint64_t> only;
+      for (std::uint64_t row = 0; row < 2100; row += step) only.push_back(row);
+      CHECK(recall_of(store, reader, 2100, &only) >= least);
+    }
+    CHECK(reader.missing().empty());
+    const NpyMatrix vectors(store.folder() / "vectors.npy");
+    const auto query = test::row_of(store.values(), SampleStore::kDim, 7);
+    for (const Hit& hit : reader.search(query, 10))
+      CHECK(hit.score == kernels().inner_product(query.data(), vectors.row(hit.row).data(), query.size()));
+    CHECK(reader.search(query, 2100).size() == 2096);  // more than there are: all that are alive
+    CHECK(store.faults().empty());
+    // A build that does not ask for it makes reef's own graph.
+    CHECK(index_kind(rebuild_store(store).state) == IndexKind::graph);
+    CHECK(store.faults().empty());
+  }
+}
+
+TEST_CASE("a factory that cannot be made leaves the store as it is") {
+  if (!faiss_available()) return;
+  SampleStore store;
+  store.add(300);
+  rebuild_store(store, {.factory = "Flat"});
+  remove_rows(store, {5});
+  const auto files = store.files();
+  StoreWriter writer(store.folder(), store.metadata());
+  const auto error_for = [&](const std::string& factory) {
+    return test::error_of([&] { rebuild(writer, {.factory = factory}, no_progress()); });
+  };
+  const Error unknown = error_for("Flatt");
+  CHECK(unknown.code() == Errc::usage);
+  CHECK(contains(unknown.what(), "FAISS makes no index 'Flatt' over 24 dimensions"));
+  CHECK(store.files() == files);
+  const Error few = error_for("IVF500,Flat");
+  CHECK(few.code() == Errc::failed);
+  CHECK(contains(few.what(), "Number of training points (299)"));
+  CHECK(contains(few.hint(), "add more vectors first"));
+  CHECK(store.files() == files);
+  CHECK(store.reader().state().index_factory == "Flat");
+  CHECK(store.reader().dead().size() == 1);
+}
+
+TEST_CASE("an index that cannot be read costs time and one warning, not answers") {
+  const auto answers_all = [](SampleStore& store, const std::string& why) {
+    auto reader = store.reader();
+    CHECK(recall_of(store, reader, 5000, nullptr) >= .98);
+    REQUIRE(reader.missing().size() == 1);
+    CHECK(contains(reader.missing()[0], why));
+    CHECK(contains(reader.missing()[0], "scanning all vectors, which takes longer"));
+  };
+  SampleStore store;
+  store.add(5000);
+  rebuild_store(store);
+  test::patch_file(store / "index.2.bin", 0, "XXXX");
+  answers_all(store, "index.2.bin: it is no 'IHNs' index");
+  if (!faiss_available()) return;
+  rebuild_store(store, {.factory = "IVF16,Flat"});
+  {
+    const test::TempDir empty;
+    ::setenv("REEF_LIBEXEC", empty.path().c_str(), 1);
+    answers_all(store, "reef-faiss is missing");
+    ::unsetenv("REEF_LIBEXEC");
+  }
+  const std::string whole = io::read_file(store / "index.3.bin");
+  test::write_file(store / "index.3.bin", whole.substr(0, whole.size() / 2));
+  answers_all(store, "index.3.bin");
+  build_faiss_index("Flat", store / "vectors.npy", 4999, store / "index.3.bin", 1, no_progress());
+  answers_all(store, "index.3.bin: holds 4999 rows, the store counts 5000");
+  std::filesystem::remove(store / "index.3.bin");
+  answers_all(store, "index.3.bin");
 }
 
 TEST_CASE("when a rebuild is due") {

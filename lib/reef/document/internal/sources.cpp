@@ -11,7 +11,9 @@
 #include <utility>
 
 #include "reef/core/cancel.h"
+#include "reef/core/error.h"
 #include "reef/core/log.h"
+#include "reef/core/table.h"
 #include "reef/core/time.h"
 #include "reef/io/checksum.h"
 #include "reef/io/file.h"
@@ -179,7 +181,8 @@ bool rebuild_if_due(Store& store, unsigned threads, Progress& progress) {
   } catch (const Error& error) {
     if (options.factory.empty() || error.code() == Errc::interrupted) throw;
     // What was asked for is to take documents in or out, and that is done.
-    log_warn("{}: {}; reef's own graph takes the place of {}", store.scope().name(), error.what(), options.factory);
+    log_warn("{}: {}; reef's own ways of searching take the place of {}", store.scope().name(), error.what(),
+             printable(options.factory));
     options.factory.clear();
     options.with_graph = vector::is_large_enough(store.vectors().state());
     rebuilt = store.rebuild(options, progress);
