@@ -5,7 +5,7 @@ _reef_index() {
   # bash splits "--mode=dense" into three words.
   if [[ $cur == '=' ]]; then cur=''; elif [[ $prev == '=' ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; fi
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in ingest|remove|query|show|embed|build|verify|stat|bench|export) verb=$word; break ;; esac
+    case $word in ingest|remove|query|show|embed|build|verify|stat|bench|export|shard) verb=$word; break ;; esac
   done
   case $verb:$prev in
     ingest:--persona) ;;
@@ -42,6 +42,8 @@ _reef_index() {
     export:--persona) ;;
     export:--to) kind=-d ;;
     export:--wait) ;;
+    shard:--persona) ;;
+    shard:--wait) ;;
     *:--root) kind=-d ;;
     *:--color) words='auto always never' ;;
     *) case $verb:$cur in
@@ -55,10 +57,12 @@ _reef_index() {
       stat:-*) words='--persona --shared --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       bench:-*) words='--persona --shared --questions --recall --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       export:-*) words='--persona --shared --to --wait --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      shard:-*) words='--persona --dry-run -n --wait --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       :-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       ingest:*) kind=-f ;;
       remove:*) kind=-f ;;
-      :*) words='ingest remove query show embed build verify stat bench export' ;;
+      shard:*) kind=-f ;;
+      :*) words='ingest remove query show embed build verify stat bench export shard' ;;
     esac ;;
   esac
   if [[ $kind ]]; then

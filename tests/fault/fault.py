@@ -34,8 +34,9 @@ LINE = re.compile(r"^(\d+)\s+(\w+)\((.*?)(?:\)\s+=\s+(-?\d+|\?).*)?$")
 class Workload:
     """A command on a prepared tree, and what must hold afterwards."""
 
-    def __init__(self, name, prepare, command, check, final):
+    def __init__(self, name, prepare, command, check, final, relocate=None):
         self.name, self.prepare, self.command, self.check, self.final = name, prepare, command, check, final
+        self.relocate = relocate  # mends what names the tree's path in a copy of it
 
 
 class Reef:
@@ -160,6 +161,66 @@ def workloads(bin_dir, model, inputs):
             raise Failure("the document came back")
         leftovers(reef.root)
 
+    # Shards lie in the tree's folder, so that the copy of a case holds them and their calls are seen.
+    def place_shards(reef, where):
+        (reef.root / "config/system.yaml").write_text("storage:\n  shards: [.drives/a, .drives/b]\n")
+        (reef.root / "config/personas.yaml").write_text(f"personas:\n  alice:\n    shard: {where}\n")
+
+    def with_shards(start, then):
+        def prepare(reef):
+            with_model(reef)
+            reef.run("reef-index", "ingest", inputs, "-q", "--threads", 1, "--persona", "alice")
+            for drive in "ab":
+                (reef.root / ".drives" / drive).mkdir(parents=True)
+            place_shards(reef, start)
+            reef.run("reef-index", "shard", "apply", "-q")
+            place_shards(reef, then)
+        return prepare
+
+    def relocate_links(reef):
+        link = reef.root / "vectors/personas/alice"
+        if link.is_symlink():
+            target = reef.root / os.readlink(link).split("-prepared/")[1]
+            link.unlink()
+            link.symlink_to(target)
+        shards = reef.root / "vectors/shards.json"
+        shards.write_text(re.sub(r'"path": ".*?-prepared/', f'"path": "{reef.root}/', shards.read_text()))
+
+    def store_check(reef):
+        """Whole where the persona's name leads, or told to be between two names, where no other run looks."""
+        place = reef.root / "vectors/personas/alice"
+        if not os.path.lexists(place):
+            kept = [p for p in place.parent.iterdir() if p.name.startswith(".alice.kept-")]
+            if len(kept) != 1 or not (kept[0] / "metadata.sqlite").exists():
+                raise Failure(f"the store is gone: {sorted(p.name for p in place.parent.iterdir())}")
+            return
+        tolerant_verify(reef)
+        if not persona_found(reef):
+            raise Failure("the store does not answer")
+
+    def persona_found(reef):
+        done = reef.run("reef-index", "query", "leaks pier", "--persona", "alice", "--json", "--mode", "bm25", "--no-touch")
+        return any(r["document"]["id"].endswith("note.md") for r in json.loads(done.stdout)["results"])
+
+    def moved_final(where):
+        def final(reef):
+            place = reef.root / "vectors/personas/alice"
+            wanted = place if where == "tree" else reef.root / where / "personas/alice"
+            if place.resolve() != wanted or place.is_symlink() != (where != "tree"):
+                raise Failure(f"the store is in {place.resolve()}")
+            clean_verify(reef)
+            if not persona_found(reef):
+                raise Failure("the store does not answer")
+            stores = [p for top in ("vectors/personas", ".drives") for p in (reef.root / top).rglob("metadata.sqlite")]
+            left = [p for top in ("vectors", ".drives") for p in (reef.root / top).rglob(".*") if re.search(r"\.(moving|kept)", p.name)]
+            if len(stores) != 1 or left:
+                raise Failure(f"stores {stores}, left behind {left}")
+            leftovers(reef.root)
+        return final
+
+    def shard_workload(name, start, then):
+        return Workload(name, with_shards(start, then), ("reef-index", "shard", "apply"), store_check, moved_final(then), relocate_links)
+
     note = inputs / "note.md"
     return [
         Workload("init", empty, ("reef-init", "--persona", "alice", "--embedding", "tiny"), init_check, init_final),
@@ -167,6 +228,9 @@ def workloads(bin_dir, model, inputs):
         Workload("ingest", with_model, ("reef-index", "ingest", inputs, "--threads", 1), tolerant_verify, documents_final),
         Workload("build", with_documents_and_holes, ("reef-index", "build", "--threads", 1), tolerant_verify, built_final),
         Workload("remove", with_documents, ("reef-index", "remove", note), tolerant_verify, removed_final),
+        shard_workload("shard-out", "tree", ".drives/a"),
+        shard_workload("shard-on", ".drives/a", ".drives/b"),
+        shard_workload("shard-back", ".drives/b", "tree"),
         Workload("remove-one", with_documents, ("reef-index", "remove", "line-1"), tolerant_verify, one_removed_final),
     ]
 
@@ -247,6 +311,8 @@ def run_case(bin_dir, prepared, workload, call, mode, work, keep):
     if prepared.exists():
         copy_tree(prepared, root)
     reef = Reef(bin_dir, root)
+    if workload.relocate:
+        workload.relocate(reef)
     fault = "signal=KILL" if mode == "KILL" else f"error={mode}"
     try:
         done = strace(["-e", f"trace={call.name}", "-e", f"inject={call.name}:{fault}:when={call.ordinal}"], os.devnull, reef.argv(*workload.command))
@@ -282,6 +348,8 @@ def run_workload(workload, arguments, work, fails, totals):
     if prepared.exists():
         copy_tree(prepared, recorded)
     reef = Reef(arguments.bin_dir, recorded)
+    if workload.relocate:
+        workload.relocate(reef)
     calls = record(reef, workload.command, work)
     workload.final(reef)
     picked = chosen(calls, arguments.exhaustive)

@@ -38,8 +38,14 @@ int build(cli::Session& session, BuildArguments& arguments) {
   document::BuildOptions& options = arguments.options;
   options.threads = cli::threads_or_all(options.threads);
   std::vector<tree::Scope> scopes{chosen_scope(*arguments.scope, config)};
+  bool all_in_reach = true;
   if (arguments.all) {
     scopes = document::scopes_of(tree, tree::personas(config));
+    for (const tree::Scope& scope : scopes) {
+      const auto missing = tree::missing_store(tree, scope);
+      if (missing) warn_missing(*missing);
+      all_in_reach &= !missing;
+    }
     std::erase_if(scopes, [&](const auto& scope) { return !document::Snapshot::exists(tree.vectors(scope)); });
   }
   bool short_of_recall = false;
@@ -55,6 +61,7 @@ int build(cli::Session& session, BuildArguments& arguments) {
         "{}: recall@10 is {:.3f}, under the {} asked for; 'reef-index bench' tells which width of search reaches it",
         report.scope, report.recall->graph, report.asked_recall);
   }
+  if (!all_in_reach) return kStatusPartial;
   return short_of_recall && options.recall ? kStatusFault : 0;
 }
 

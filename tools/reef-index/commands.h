@@ -7,6 +7,7 @@
 #include "reef/cli/app.h"
 #include "reef/embed/embedder.h"
 #include "reef/tree/config.h"
+#include "reef/tree/shards.h"
 #include "reef/tree/tree.h"
 
 namespace reef::tool {
@@ -21,9 +22,13 @@ void add_bench(CLI::App& app, cli::Session& session);
 void add_export(CLI::App& app, cli::Session& session);
 void add_verify(CLI::App& app, cli::Session& session);
 void add_stat(CLI::App& app, cli::Session& session);
+void add_shard(CLI::App& app, cli::Session& session);
 
 /// The tree of this run, as its owner when the command writes.
 tree::Tree open_tree(const cli::Session& session, bool writes);
+
+/// Names a store on a shard that is not mounted, and what to do.
+void warn_missing(const tree::MissingStore& missing);
 
 /// --persona ID, or --shared (the default).
 struct ScopeChoice {

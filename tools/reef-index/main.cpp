@@ -2,6 +2,7 @@
 
 #include "commands.h"
 #include "reef/cli/run.h"
+#include "reef/core/log.h"
 #include "reef/tree/init.h"
 #include "reef/tree/persona.h"
 
@@ -12,6 +13,8 @@ tree::Tree open_tree(const cli::Session& session, bool writes) {
   if (writes) tree::act_as_owner(tree);
   return tree;
 }
+
+void warn_missing(const tree::MissingStore& missing) { log_warn("{} ({})", missing.what, missing.hint); }
 
 void add_scope(CLI::App& app, const std::shared_ptr<ScopeChoice>& choice) {
   auto* persona = app.add_option("--persona", choice->persona, "Scope: this persona")->type_name("ID");
@@ -40,5 +43,6 @@ int main(int argc, char** argv) {
                     tool::add_stat(app, session);
                     tool::add_bench(app, session);
                     tool::add_export(app, session);
+                    tool::add_shard(app, session);
                   });
 }

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <iostream>
 #include <iterator>
+#include <set>
 
 #include "batch_lines.h"
 #include "commands.h"
@@ -77,6 +78,7 @@ int run_batch(const tree::Tree& tree, const QueryArguments& arguments, retrieve:
     status = kStatusPartial;
   };
   const tree::Config personas = tree::Config::load(tree, {"personas"});
+  std::set<std::string> warned;  // of personas whose shard is missing
   for (BatchLines lines(*arguments.batch); lines.next();) {
     check_interrupt();
     if (cli::Session::flush() != 0) break;  // the reader went away
@@ -98,7 +100,19 @@ int run_batch(const tree::Tree& tree, const QueryArguments& arguments, retrieve:
         continue;
       }
     }
-    retrieve::Answer answer = searcher.query(lines.text(), options);
+    retrieve::Answer answer;
+    try {
+      answer = searcher.query(lines.text(), options);
+    } catch (const Error& error) {
+      const bool out_of_reach =
+          options.persona && tree::missing_store(tree, tree::Scope::persona(*options.persona)).has_value();
+      if (error.code() != Errc::not_found || !out_of_reach) throw;
+      fault(lines, error.what());
+      continue;
+    }
+    if (!answer.missing.empty()) status = kStatusPartial;
+    for (const auto& missing : answer.missing)
+      if (warned.insert(missing.persona).second) warn_missing(missing);
     answer.id = lines.id();
     cli::Session::print(to_json(answer) + "\n");
     latency.add(answer);
@@ -145,7 +159,8 @@ int query(cli::Session& session, QueryArguments& arguments) {
                           : searcher.query(question_text(*arguments.text), arguments.options);
   print_answer(session, arguments, searcher, answer);
   latency.add(answer);
-  return 0;
+  for (const auto& missing : answer.missing) warn_missing(missing);
+  return answer.missing.empty() ? 0 : kStatusPartial;
 }
 
 int show(cli::Session& session, const std::string& id) {

@@ -42,8 +42,10 @@ void add_stat(CLI::App& app, cli::Session& session) {
   verb->callback([=, &session] {
     session.choose([=, &session] {
       const tree::Tree tree = open_tree(session, false);
-      session.show(document::stat(tree, wanted_scopes(tree, *choice)));
-      return 0;
+      const auto report = document::stat(tree, wanted_scopes(tree, *choice));
+      session.show(report);
+      for (const auto& missing : report.missing) warn_missing(missing);
+      return report.missing.empty() ? 0 : kStatusPartial;
     });
   });
 }

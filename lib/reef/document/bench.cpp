@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/document/store.h"
+#include "reef/tree/shards.h"
 
 namespace reef::document {
 namespace {
@@ -65,6 +67,7 @@ BenchRow measure(const std::vector<std::uint64_t>& questions, const std::vector<
 
 BenchReport bench(const tree::Tree& tree, const BenchOptions& options, Progress& progress) {
   const auto folder = tree.vectors(options.scope);
+  tree::require_in_reach(tree, options.scope);
   BenchReport report;
   report.scope = options.scope.name();
   report.recall = options.recall;
@@ -72,7 +75,8 @@ BenchReport bench(const tree::Tree& tree, const BenchOptions& options, Progress&
     return Error(Errc::not_found, fmt::format("{} holds no vectors to search", report.scope), "see 'reef-index stat'");
   };
   if (!Snapshot::exists(folder)) throw nothing();
-  Snapshot snapshot(folder, options.scope);
+  const auto opened = tree::opened_in_place(folder, [&] { return std::make_unique<Snapshot>(folder, options.scope); });
+  Snapshot& snapshot = *opened;
   vector::StoreReader& vectors = snapshot.vectors();
   const auto questions = vectors.empty() ? std::vector<std::uint64_t>() : sample_rows(vectors, options.questions);
   if (questions.empty()) throw nothing();

@@ -4,6 +4,7 @@
 
 #include "reef/core/error.h"
 #include "reef/document/store.h"
+#include "reef/tree/shards.h"
 
 namespace reef::document {
 
@@ -12,6 +13,7 @@ BuildReport build(const tree::Tree& tree, const BuildOptions& options, Progress&
   BuildReport report;
   report.scope = options.scope.name();
   const auto folder = tree.vectors(options.scope);
+  tree::require_in_reach(tree, options.scope);
   if (!Snapshot::exists(folder))
     throw Error(Errc::not_found, fmt::format("nothing was ingested for {} yet", report.scope), "see 'reef-index stat'");
   Store store(folder, options.scope, options.wait);

@@ -9,6 +9,7 @@
 #include "reef/core/error.h"
 #include "reef/document/store.h"
 #include "reef/io/file.h"
+#include "reef/tree/shards.h"
 
 namespace reef::document {
 namespace {
@@ -57,6 +58,7 @@ void require_free(const fs::path& folder) {
 
 ExportReport export_store(const tree::Tree& tree, const ExportOptions& options) {
   const auto folder = tree.vectors(options.scope);
+  tree::require_in_reach(tree, options.scope);
   const fs::path target = fs::absolute(options.to).lexically_normal();
   ExportReport report;
   report.scope = options.scope.name();

@@ -23,6 +23,7 @@
 #include "reef/document/originals.h"
 #include "reef/document/registry.h"
 #include "reef/io/checksum.h"
+#include "reef/tree/shards.h"
 
 namespace reef::document {
 namespace {
@@ -306,6 +307,7 @@ class Ingest {
 IngestReport ingest(const tree::Tree& tree, const IngestOptions& options,
                     const std::function<std::unique_ptr<embed::Embedder>()>& make_embedder, Progress& progress) {
   const auto begin = std::chrono::steady_clock::now();
+  tree::require_in_reach(tree, options.scope);
   IngestReport report;
   if (options.dry_run) {
     report = internal::plan_ingest(tree, options);

@@ -6,6 +6,7 @@
 #include "reef/core/error.h"
 #include "reef/document/ingest.h"
 #include "reef/document/internal/sources.h"
+#include "reef/tree/shards.h"
 
 namespace reef::document {
 namespace {
@@ -71,6 +72,7 @@ RemoveReport remove(const tree::Tree& tree, const RemoveOptions& options) {
   report.scope = options.scope.name();
   report.dry_run = options.dry_run;
   const auto folder = tree.vectors(options.scope);
+  tree::require_in_reach(tree, options.scope);
   if (!Snapshot::exists(folder))
     throw Error(Errc::not_found, fmt::format("nothing was ingested for {} yet", report.scope), "see 'reef-index stat'");
   if (options.dry_run) {

@@ -230,7 +230,13 @@ std::string to_json(const StatReport& report) {
                       {"model", scope.model},
                       {"model_digest", scope.model_digest},
                       {"bytes", scope.bytes}});
-  return dump({{"schema", "reef.index.stat/1"}, {"root", report.root}, {"scopes", scopes}});
+  Json missing = Json::array();
+  for (const tree::MissingStore& store : report.missing)
+    missing.push_back({{"scope", "persona:" + store.persona},
+                       {"shard", store.shard.empty() ? Json(nullptr) : Json(store.shard)},
+                       {"folder", store.folder},
+                       {"why", store.what}});
+  return dump({{"schema", "reef.index.stat/1"}, {"root", report.root}, {"scopes", scopes}, {"missing", missing}});
 }
 
 }  // namespace reef::document

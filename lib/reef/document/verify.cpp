@@ -35,6 +35,10 @@ class ScopeCheck {
   bool run(std::chrono::milliseconds wait, Progress& progress) {
     // Held to the end: what a run writes meanwhile would look like what a killed one left.
     const auto lock = io::LockFile::for_reading(folder_ / ".lock", wait);
+    if (const auto missing = tree::missing_store(tree_, scope_)) {
+      add(io::shown(missing->folder), missing->what, missing->hint);
+      return false;
+    }
     if (!has_metadata()) return true;
     report_.scopes.push_back(scope_.name());
     io::Database database;
@@ -339,8 +343,11 @@ StatReport stat(const tree::Tree& tree, const std::vector<tree::Scope>& scopes) 
   VerifyReport not_asked_for;
   const auto registry = open_registry(tree, not_asked_for);
   for (const tree::Scope& scope : scopes) {
-    if (!Snapshot::exists(tree.vectors(scope))) continue;
-    Snapshot snapshot(tree.vectors(scope), scope);
+    const fs::path folder = tree.vectors(scope);
+    if (auto missing = tree::missing_store(tree, scope)) report.missing.push_back(std::move(*missing));
+    if (!Snapshot::exists(folder)) continue;
+    const auto opened = tree::opened_in_place(folder, [&] { return std::make_unique<Snapshot>(folder, scope); });
+    Snapshot& snapshot = *opened;
     const auto& state = snapshot.vectors().state();
     ScopeStat stat;
     stat.scope = scope.name();

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "reef/core/progress.h"
+#include "reef/tree/shards.h"
 #include "reef/tree/tree.h"
 
 namespace reef::document {
@@ -54,6 +55,7 @@ struct ScopeStat {
 struct StatReport {
   std::string root;
   std::vector<ScopeStat> scopes;
+  std::vector<tree::MissingStore> missing;  ///< on shards that are not mounted
 };
 
 /// Of those scopes that have a store.

@@ -114,6 +114,7 @@ struct Searcher::Layers {
   std::vector<std::unique_ptr<Layer>> layers;
   std::vector<double> priors;
   std::vector<std::shared_ptr<ScopeSearch>> scopes;
+  std::vector<tree::MissingStore> missing;
 };
 
 Searcher::Searcher(const tree::Tree& tree, const tree::Config& config, EmbedderMaker make_embedder)
@@ -136,7 +137,9 @@ Searcher::Layers Searcher::layers_of(const QueryOptions& options) {
   Layers result;
   const auto open = [&](const tree::Scope& scope) -> std::shared_ptr<ScopeSearch> {
     auto& slot = scopes_[scope.name()];
-    if (!slot && document::Snapshot::exists(tree_.vectors(scope))) slot = std::make_shared<ScopeSearch>(tree_, scope);
+    const auto folder = tree_.vectors(scope);
+    if (!slot && document::Snapshot::exists(folder))
+      slot = tree::opened_in_place(folder, [&] { return std::make_shared<ScopeSearch>(tree_, scope); });
     if (slot && std::find(result.scopes.begin(), result.scopes.end(), slot) == result.scopes.end())
       result.scopes.push_back(slot);
     return slot;
@@ -158,7 +161,12 @@ Searcher::Layers Searcher::layers_of(const QueryOptions& options) {
       if (name == "documents") add(open(scope), "documents", true);
     }
   }
-  require_documents(result.scopes, options.filter.documents);
+  for (const tree::Scope& scope : scopes)
+    if (auto missing = scopes_[scope.name()] ? std::nullopt : tree::missing_store(tree_, scope))
+      result.missing.push_back(std::move(*missing));
+  if (result.layers.empty() && !result.missing.empty())
+    throw Error(Errc::not_found, result.missing.front().what, result.missing.front().hint);
+  if (result.missing.empty()) require_documents(result.scopes, options.filter.documents);
   if (result.layers.empty())
     throw Error(Errc::not_found,
                 fmt::format("nothing to search: no documents were ingested for {}",
@@ -269,6 +277,7 @@ Answer Searcher::answer(const Question& question, Layers& layers, const QueryOpt
     if (results.take(fusion.search(count)) == 0 && widest) break;
   }
   answer.results = std::move(results).ranked();
+  answer.missing = layers.missing;
   return answer;
 }
 
@@ -278,8 +287,11 @@ Passage show(const tree::Tree& tree, const std::string& id) {
     return Error(Errc::not_found, fmt::format("no passage '{}'", id),
                  "its document may have been replaced or removed; ask again with 'reef-index query'");
   };
-  if (!document::Snapshot::exists(tree.vectors(wanted.scope))) throw absent();
-  const auto layer = make_document_layer(std::make_shared<ScopeSearch>(tree, wanted.scope), "", false);
+  tree::require_in_reach(tree, wanted.scope);
+  const auto folder = tree.vectors(wanted.scope);
+  if (!document::Snapshot::exists(folder)) throw absent();
+  const auto scope = tree::opened_in_place(folder, [&] { return std::make_shared<ScopeSearch>(tree, wanted.scope); });
+  const auto layer = make_document_layer(scope, "", false);
   auto passage = layer->fetch(wanted.chunk);
   if (!passage) throw absent();
   return std::move(*passage);

@@ -14,6 +14,7 @@
 #include "reef/retrieve/fuse.h"
 #include "reef/retrieve/layer.h"
 #include "reef/tree/config.h"
+#include "reef/tree/shards.h"
 #include "reef/tree/tree.h"
 
 namespace reef::retrieve {
@@ -40,6 +41,7 @@ struct Answer {
   std::string id;  ///< of a batch's line; empty for a single question
   std::string question;
   std::vector<Result> results;
+  std::vector<tree::MissingStore> missing;  ///< that would have been searched, on shards that are not mounted
   double elapsed_ms = 0;
 };
 

@@ -49,6 +49,8 @@ const std::vector<ConfigKey>& config_keys() {
       {"system", "storage.layout", text, "minimal",
        "Drives: minimal is one, the others have data apart from models; reef-init --check compares",
        words("minimal standard enterprise")},
+      {"system", "storage.shards", list, "",
+       "Folders, one or more for each drive, over which 'reef-index shard apply' spreads the personas' stores"},
       {"system", "retrieve.layers", list, "[persona, shared, documents]", "Layers that a query searches, in this order",
        words("persona shared documents")},
       {"system", "retrieve.priors.persona", number, "1.0", "Factor on the score of a persona's own knowledge",
@@ -84,6 +86,8 @@ const std::vector<ConfigKey>& config_keys() {
        "Tokens that a passage may have; 0: what the model's own files say"},
       {"models", "models.*.fusion_weight", number, "0.5", "Share of the dense score in hybrid search", range(0, 1)},
       {"personas", "personas.*.name", text, "", "Name for people", names(require_persona_id)},
+      {"personas", "personas.*.shard", text, "",
+       "Shard that holds its store whatever the others do: path, id or 'tree'", names(require_persona_id)},
       {"personas", "personas.*.created", text, "", "When reef-init added it", names(require_persona_id)},
   };
   return kKeys;

@@ -39,6 +39,8 @@ void plan_folder(const Tree& tree, const std::string& relative, InitPlan& plan) 
   if (info && !S_ISDIR(info->st_mode))
     throw Error(Errc::failed, fmt::format("{} is in the way: not a folder", io::shown(path)),
                 "move it elsewhere, then run reef-init again");
+  // A store in a shard that is not mounted: what is missing elsewhere can be made all the same.
+  if (!info && path.parent_path() == tree.root() / "vectors/personas" && fs::is_symlink(path)) return;
   if (!info && fs::is_symlink(path))
     throw Error(Errc::failed, fmt::format("{} is a symbolic link to a folder that is not there", io::shown(path)),
                 "mount the drive that it leads to, then run reef-init again");
@@ -220,7 +222,11 @@ CheckReport check_tree(const Tree& tree) {
     for (const std::string& folder : persona_folders(id)) wanted.push_back(folder);
   check_rights(tree, ".", *owner, report);
   for (const std::string& folder : wanted) {
-    if (!stat_of(tree.root() / folder))
+    if (!stat_of(tree.root() / folder) && fs::is_symlink(tree.root() / folder))
+      report.faults.push_back(
+          {folder, fmt::format("leads to {}, which is not there", io::shown(fs::read_symlink(tree.root() / folder))),
+           "mount the drive that it leads to"});
+    else if (!stat_of(tree.root() / folder))
       report.faults.push_back({folder, "missing", fmt::format("run 'reef-init --root {}'", io::shown(tree.root()))});
     else
       check_rights(tree, folder, *owner, report);

@@ -283,3 +283,26 @@ TEST_CASE_FIXTURE(Fixture, "a search by vectors where there are none says so") {
   CHECK_THROWS_WITH_AS(searcher.query_vector({1, 0, 0}, {}), doctest::Contains("has vectors"), Error);
   CHECK(ids("whale") == std::vector<std::string>{"whale"});
 }
+
+TEST_CASE_FIXTURE(Fixture, "a persona on a missing shard is named, and the other layers answer") {
+  ingest("{\"id\":\"mine\",\"text\":\"My whale swims.\"}\n", kAlice);
+  ingest("{\"id\":\"whale\",\"text\":\"The whale swims.\"}\n", kShared);
+  const auto folder = tree.vectors(kAlice);
+  std::filesystem::rename(folder, dir / "unmounted");
+  std::filesystem::create_directory_symlink(dir / "shard/personas/alice", folder);
+  retrieve::QueryOptions options;
+  options.persona = "alice";
+  const auto answer = searcher.query("whale", options);
+  REQUIRE(answer.results.size() == 1);
+  CHECK(answer.results[0].passage.document == "whale");
+  REQUIRE(answer.missing.size() == 1);
+  CHECK(answer.missing[0].persona == "alice");
+  CHECK(to_json(answer).find("\"missing\":[\"persona:alice\"]") != std::string::npos);
+  CHECK(searcher.query("whale", {}).missing.empty());
+  options.layers = {"persona"};
+  CHECK_THROWS_WITH_AS(searcher.query("whale", options), doctest::Contains("out of reach"), Error);
+  // The drive is mounted while the program runs.
+  std::filesystem::create_directories(dir / "shard/personas");
+  std::filesystem::rename(dir / "unmounted", dir / "shard/personas/alice");
+  CHECK(searcher.query("whale", options).results[0].passage.document == "mine");
+}

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "reef/document/shard_moves.h"
+
+namespace reef::document::internal {
+
+/// Personas of personas.yaml and of vectors/personas, whose stores may be older than that file.
+std::vector<std::string> sharded_personas(const tree::Tree& tree, const tree::Config& config);
+
+/// What ended moves left: everything of that kind in the tree and in the shards that are present, for all personas or
+/// for one.
+std::vector<ShardLeftover> find_leftovers(const tree::Tree& tree, const tree::ShardMap& map,
+                                          const std::optional<std::string>& persona);
+
+/// Why a leftover must stay: it is the only store of its persona. nullopt: it can go.
+std::optional<UnmovedPersona> must_stay(const tree::Tree& tree, const ShardLeftover& leftover);
+
+/// A store that is the persona's though nothing leads to it: a move that took two renames was ended between them.
+/// Empty when there is none.
+std::filesystem::path kept_store(const tree::Tree& tree, const std::string& persona);
+
+/// "tree", "elsewhere", "none" or the shard's id.
+std::string place_name(const tree::Place& place);
+
+std::uint64_t free_bytes(const std::filesystem::path& folder);
+
+}  // namespace reef::document::internal
