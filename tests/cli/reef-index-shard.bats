@@ -245,6 +245,29 @@ best() { reef-index query "$1" --persona "$2" --mode bm25 --json --no-touch | jq
   [ "$(best boat alice)" = boat ]
 }
 
+@test "stores leave a drive that went read-only" {
+  [ "$(id -u)" -eq 0 ] || skip "mounting a small filesystem needs root"
+  mount -t tmpfs -o size=8m tmpfs s1 2>/dev/null || skip "no right to mount"
+  shards "$PWD/s1"
+  reef-index shard apply -q
+  mount -o remount,ro s1
+  shards "$PWD/s2"
+  run reef-index shard apply
+  text=$output moved=$status
+  found=$(best boat alice)
+  run reef-index verify
+  verified=$status
+  run reef-index shard apply
+  again=$output
+  umount s1
+  [ "$moved" -eq 0 ]
+  [[ "$text" == *"2 moves"*"read-only"* || "$text" == *"read-only"*"2 moves"* ]]
+  [ "$found" = boat ]
+  [ "$verified" -eq 0 ]
+  [ "$again" = 'already so; 0 moves' ]
+  [ "$(readlink root/vectors/personas/alice)" = "$PWD/s2/personas/alice" ]
+}
+
 @test "moves that are killed anywhere neither lose nor double a store, and questions are answered meanwhile" {
   for i in $(seq 400); do printf '{"id":"d%d","text":"Text number %d about ropes and harbours, of which there are many."}\n' "$i" "$i"; done >many.jsonl
   reef-index ingest many.jsonl --persona alice -q

@@ -59,7 +59,7 @@ void mark_moving(const fs::path& folder) {
 
 void unmark(const fs::path& folder) {
   const fs::path mark = folder / internal::kMovingMark;
-  if (::unlink(mark.c_str()) != 0 && errno != ENOENT) throw_errno("remove", io::shown(mark));
+  if (::unlink(mark.c_str()) != 0 && errno != ENOENT && errno != EROFS) throw_errno("remove", io::shown(mark));
 }
 
 /// Brings what a killed writer left, and a store of an older version, into order, and its WAL into its database.
@@ -77,12 +77,15 @@ class StoreMove {
         scope_(tree::Scope::persona(move.persona)),
         link_(tree.vectors(scope_)),
         from_(fs::is_symlink(link_) ? move.from_folder : link_),
+        read_only_(::access(from_.c_str(), W_OK) != 0 && errno == EROFS),
         wait_(wait) {}
 
   void run(Progress& progress) {
-    settle_store(link_, scope_, wait_);
-    const io::LockFile lock(link_ / ".lock", wait_);
-    io::remove_stale(from_);
+    // A failing drive is often one that the kernel lets nobody write to any more: its stores can leave all the same.
+    if (!read_only_) settle_store(link_, scope_, wait_);
+    const auto lock =
+        read_only_ ? io::LockFile::for_reading(link_ / ".lock", wait_) : io::LockFile(link_ / ".lock", wait_);
+    if (!read_only_) io::remove_stale(from_);
     tree::make_folders(move_.to_folder.parent_path());
     const std::uint64_t bytes = internal::store_bytes(from_);
     if (const auto free = internal::free_bytes(move_.to_folder.parent_path()); free < bytes)
@@ -104,36 +107,44 @@ class StoreMove {
   void publish(Copy& copy) {
     const bool out_of_tree = !fs::is_symlink(link_), into_tree = move_.to == "tree";
     mark_moving(copy.path());
-    if (!out_of_tree) mark_moving(from_);
+    if (!out_of_tree && !read_only_) mark_moving(from_);
     if (into_tree) {
       const fs::path link = internal::put_in_place(copy.path(), link_, move_.persona);
       copy.published();
       internal::remove_store(link, move_.persona);
-      internal::remove_store(from_, move_.persona);
+      remove_old(from_);
     } else {
       require_free_name();
       copy.rename_to(move_.to_folder);
       const fs::path old = out_of_tree ? internal::put_link_in_place(move_.to_folder, link_, move_.persona) : from_;
       if (!out_of_tree) internal::replace_link(link_, move_.to_folder, move_.persona);
       copy.published();
-      internal::remove_store(old, move_.persona);
+      remove_old(old);
     }
     unmark(link_);
+  }
+
+  void remove_old(const fs::path& old) const {
+    if (read_only_)
+      log_warn("{} cannot be removed: its filesystem is read-only; nothing leads to it any more", io::shown(old));
+    else
+      internal::remove_store(old, move_.persona);
   }
 
   /// Leftovers of ended moves are gone by now.
   void require_free_name() const {
     std::error_code ignored;
     if (!fs::exists(fs::symlink_status(move_.to_folder, ignored))) return;
-    throw Error(Errc::failed, fmt::format("{} is in the way", io::shown(move_.to_folder)),
-                fmt::format("it is not of an ended move: compare it with {}, then move one of them away",
-                            io::shown(from_)));
+    throw Error(
+        Errc::failed, fmt::format("{} is in the way", io::shown(move_.to_folder)),
+        fmt::format("it is not of an ended move: compare it with {}, then move one of them away", io::shown(from_)));
   }
 
   const ShardMove& move_;
   tree::Scope scope_;
   fs::path link_;
   fs::path from_;
+  bool read_only_;
   std::chrono::milliseconds wait_;
 };
 
@@ -143,7 +154,7 @@ void clean_up(const tree::Tree& tree, const tree::Config& config, const ShardOpt
   const auto map = tree::ShardMap::load(tree, config);
   for (const std::string& persona : internal::sharded_personas(tree, config)) {
     if (options.persona && persona != *options.persona) continue;
-    const fs::path kept = internal::kept_store(tree, persona), own = tree.vectors(tree::Scope::persona(persona));
+    const fs::path kept = tree::kept_store(tree, persona), own = tree.vectors(tree::Scope::persona(persona));
     if (kept.empty()) continue;
     if (::rename(kept.c_str(), own.c_str()) != 0) throw_errno("rename", io::shown(own));
     io::sync_directory(personas);
@@ -222,7 +233,9 @@ ShardPlan apply_shards(const tree::Tree& tree, const tree::Config& config, const
     }
   }
   for (UnmovedPersona& unmoved : plan.unmoved) {
-    const auto same = [&](const UnmovedPersona& other) { return other.why == unmoved.why && other.persona == unmoved.persona; };
+    const auto same = [&](const UnmovedPersona& other) {
+      return other.why == unmoved.why && other.persona == unmoved.persona;
+    };
     if (std::none_of(report.unmoved.begin(), report.unmoved.end(), same)) report.unmoved.push_back(std::move(unmoved));
   }
   give_back(tree, config);

@@ -45,9 +45,9 @@ class Planner {
     const tree::Place wanted = map_.wanted(persona);
     const tree::Place place = map_.place(persona);
     const fs::path own = tree_.vectors(tree::Scope::persona(persona));
-    if (place.kind == tree::Place::Kind::none) {
-      const fs::path kept = internal::kept_store(tree_, persona);
-      if (kept.empty()) return;
+    const fs::path kept = tree::kept_store(tree_, persona);
+    if (place.kind == tree::Place::Kind::none && kept.empty()) return;
+    if (!kept.empty()) {
       plan_.moves.push_back({persona, "tree", "tree", kept, own, 0, true});
       return add_move(persona, "tree", kept, wanted);
     }
@@ -58,12 +58,12 @@ class Planner {
       return;
     }
     if (place.kind == tree::Place::Kind::tree && !place.there)
-      return wait(persona, fmt::format("{} is no folder", io::shown(own)), "move it out of the way, then run 'reef-init'");
+      return wait(persona, fmt::format("{} is no folder", io::shown(own)),
+                  "move it out of the way, then run 'reef-init'");
     const tree::Shard* const from = map_.find(place.shard);
     const tree::Shard* const to = map_.find(wanted.shard);
     if (!place.there) return wait_for(persona, *from);
-    if (place.relink)
-      plan_.moves.push_back({persona, place.shard, place.shard, own, place.folder, 0, true});
+    if (place.relink) plan_.moves.push_back({persona, place.shard, place.shard, own, place.folder, 0, true});
     if (place.kind == wanted.kind && place.shard == wanted.shard) return;
     if (to && to->state == tree::Shard::State::missing) return wait_for(persona, *to);
     add_move(persona, internal::place_name(place), place.folder, wanted);
@@ -127,7 +127,7 @@ ShardPlan plan_shards(const tree::Tree& tree, const tree::Config& config, const 
   planner.check_space();
   ShardPlan plan = planner.take();
   for (ShardLeftover& leftover : internal::find_leftovers(tree, map, options.persona)) {
-    if (leftover.path == internal::kept_store(tree, leftover.persona)) continue;
+    if (leftover.path == tree::kept_store(tree, leftover.persona)) continue;
     if (auto stays = internal::must_stay(tree, leftover))
       plan.unmoved.push_back(std::move(*stays));
     else

@@ -98,7 +98,8 @@ void ShardMap::check_folder(const fs::path& path) const {
                 "name folders outside of the tree, one or more for each drive");
   for (const Shard& other : shards_)
     if (same_folder(other.path, path))
-      throw Error(Errc::usage, fmt::format("storage.shards: {} is listed twice", io::shown(path)), "remove one of them");
+      throw Error(Errc::usage, fmt::format("storage.shards: {} is listed twice", io::shown(path)),
+                  "remove one of them");
 }
 
 void ShardMap::add_listed(const fs::path& path) {
@@ -201,9 +202,10 @@ const Shard* ShardMap::pin(const std::string& persona) const {
   const std::string text = config_->text("personas", key);
   for (const Shard& shard : shards_)
     if (shard.listed && (shard.id == text || shard.path == configured(*tree_, text))) return &shard;
-  throw Error(Errc::usage,
-              fmt::format("{}: {}: '{}' is no shard of storage.shards", config_->value("personas", key).origin, key, text),
-              "name a path of storage.shards, an id that 'reef-index shard show' prints, or 'tree'");
+  throw Error(
+      Errc::usage,
+      fmt::format("{}: {}: '{}' is no shard of storage.shards", config_->value("personas", key).origin, key, text),
+      "name a path of storage.shards, an id that 'reef-index shard show' prints, or 'tree'");
 }
 
 bool ShardMap::is_pinned(const std::string& persona) const {
@@ -266,7 +268,8 @@ void ShardMap::forget(const std::string& id) {
     fs::remove(shard->path / "personas", error);
     if (error) return;  // something else lies there
     fs::remove(shard->path / "shard.json", error);
-    if (error) throw Error(Errc::failed, fmt::format("remove {}: {}", io::shown(shard->path / "shard.json"), error.message()));
+    if (error)
+      throw Error(Errc::failed, fmt::format("remove {}: {}", io::shown(shard->path / "shard.json"), error.message()));
   }
   std::erase_if(recorded_, [&](const auto& recorded) { return recorded.first == id; });
   write_list();
@@ -276,9 +279,27 @@ void ShardMap::write_list() const {
   io::replace_file(list_file(*tree_), internal::shard_list_text({tree_id_, recorded_}));
 }
 
+fs::path kept_store(const Tree& tree, const std::string& persona) {
+  const fs::path own = tree.vectors(Scope::persona(persona));
+  std::error_code ignored;
+  const auto status = fs::symlink_status(own, ignored);
+  const bool empty = fs::is_directory(status) && fs::is_empty(own, ignored);  // as reef-init makes it
+  if (fs::exists(status) && !empty) return {};
+  const std::string prefix = fmt::format(".{}.kept-", persona);
+  for (fs::directory_iterator entry(own.parent_path(), ignored), end; entry != end; entry.increment(ignored))
+    if (entry->path().filename().string().starts_with(prefix)) return entry->path();
+  return {};
+}
+
 std::optional<MissingStore> missing_store(const Tree& tree, const Scope& scope) {
   if (scope.is_shared()) return std::nullopt;
   const fs::path link = tree.vectors(scope);
+  if (const fs::path kept = kept_store(tree, scope.persona_id()); !kept.empty())
+    return MissingStore{
+        scope.persona_id(), "", kept.string(),
+        fmt::format("the store of persona '{}' is out of reach: a move of it was ended between two steps",
+                    scope.persona_id()),
+        "run 'reef-index shard apply'"};
   struct stat info {};
   if (is_folder(link) || ::lstat(link.c_str(), &info) != 0 || !S_ISLNK(info.st_mode)) return std::nullopt;
   MissingStore missing;
@@ -291,7 +312,8 @@ std::optional<MissingStore> missing_store(const Tree& tree, const Scope& scope) 
   const std::string named = missing.shard.empty() ? "" : fmt::format("shard {} ", missing.shard);
   std::error_code ignored;
   if (fs::exists(mount / "shard.json", ignored)) {
-    missing.what = fmt::format("{}at {} does not hold the store of persona '{}'", named, io::shown(mount), missing.persona);
+    missing.what =
+        fmt::format("{}at {} does not hold the store of persona '{}'", named, io::shown(mount), missing.persona);
     missing.hint = fmt::format("see 'reef-index shard show'; restore {} from a backup", io::shown(target));
   } else {
     missing.what = fmt::format("the store of persona '{}' is out of reach: {}at {} is not mounted", missing.persona,

@@ -91,6 +91,10 @@ class ShardMap {
   std::vector<std::pair<std::string, fs::path>> recorded_;  ///< as in vectors/shards.json
 };
 
+/// A persona's store under the hidden name .<id>.kept-…, while its own name is not there or an empty folder: a move
+/// that takes two renames was ended between them. Empty when there is none.
+fs::path kept_store(const Tree& tree, const std::string& persona);
+
 /// A store that is out of reach: what to say about it.
 struct MissingStore {
   std::string persona;
@@ -100,7 +104,8 @@ struct MissingStore {
   std::string hint;
 };
 
-/// Set when the scope's folder is a link that leads nowhere, which is no scope without a store.
+/// Set when the scope's folder is a link that leads nowhere, or kept_store() is its store, which is no scope without
+/// one.
 std::optional<MissingStore> missing_store(const Tree& tree, const Scope& scope);
 /// Throws Error{not_found} for a missing store.
 void require_in_reach(const Tree& tree, const Scope& scope);

@@ -39,7 +39,8 @@ struct Fixture : test::TreeFixture {
   document::ShardPlan plan() { return document::plan_shards(tree, tree::Config::load(tree), {}); }
   document::ShardPlan apply() { return document::apply_shards(tree, tree::Config::load(tree), {}, no_progress()); }
   void require_sound() {
-    const auto report = document::verify(tree, {tree::Scope::shared(), alice}, std::chrono::milliseconds(0), no_progress());
+    const auto report =
+        document::verify(tree, {tree::Scope::shared(), alice}, std::chrono::milliseconds(0), no_progress());
     for (const auto& fault : report.faults) FAIL(fault.file << ": " << fault.what);
     CHECK(report.vectors > 0);
   }
@@ -155,6 +156,8 @@ TEST_CASE_FIXTURE(Fixture, "a store between the two renames of a move comes back
   const fs::path kept = document::internal::kept_name(link.parent_path(), "alice");
   list("");
   fs::rename(link, kept);
+  CHECK(tree::missing_store(tree, alice)->what.find("ended between two steps") != std::string::npos);
+  CHECK_THROWS_WITH_AS(tree::require_in_reach(tree, alice), doctest::Contains("out of reach"), Error);
   CHECK(plan().moves.size() == 1);
   apply();
   CHECK(contents(link) == before);
@@ -162,6 +165,8 @@ TEST_CASE_FIXTURE(Fixture, "a store between the two renames of a move comes back
   require_no_leftovers();
   list("../a");
   fs::rename(link, kept);
+  fs::create_directory(link);  // as reef-init does
+  CHECK(tree::missing_store(tree, alice));
   apply();
   CHECK(fs::is_symlink(link));
   CHECK(contents(link) == before);

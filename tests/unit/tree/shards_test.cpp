@@ -22,7 +22,8 @@ struct Fixture : test::TreeFixture {
   }
   void list(const std::vector<std::string>& names) {
     std::string paths;
-    for (const std::string& name : names) paths += fmt::format("{}{}", paths.empty() ? "" : ", ", (dir / name).string());
+    for (const std::string& name : names)
+      paths += fmt::format("{}{}", paths.empty() ? "" : ", ", (dir / name).string());
     io::replace_file(tree.config("system.yaml"), fmt::format("storage:\n  shards: [{}]\n", paths));
   }
   void pin(const std::string& to) {
@@ -100,7 +101,8 @@ TEST_CASE_FIXTURE(Fixture, "one shard more takes its share of the personas, and 
   CHECK(std::abs(moved - 500) < 100);
 }
 
-TEST_CASE_FIXTURE(Fixture, "a shard keeps its id where its drive is mounted elsewhere, and links are known to be of it") {
+TEST_CASE_FIXTURE(Fixture,
+                  "a shard keeps its id where its drive is mounted elsewhere, and links are known to be of it") {
   folder("a"), folder("b");
   list({"a", "b"});
   begin();
@@ -216,7 +218,8 @@ TEST_CASE_FIXTURE(Fixture, "folders that cannot be shards are refused by name") 
     CHECK(error_of_load().find("no shard.json") != std::string::npos);
   }
   SUBCASE("a damaged shard.json") {
-    for (const char* text : {"", "{", "{\"id\":\"x\"}", "[]", "{\"id\":\"../../etc/passwd00\",\"tree\":\"0123456789abcdef\"}"}) {
+    for (const char* text :
+         {"", "{", "{\"id\":\"x\"}", "[]", "{\"id\":\"../../etc/passwd00\",\"tree\":\"0123456789abcdef\"}"}) {
       io::replace_file(dir / "a/shard.json", text);
       const Config now = config();
       CHECK_THROWS_WITH_AS(load(now), doctest::Contains("shard.json"), Error);
@@ -277,5 +280,6 @@ TEST_CASE_FIXTURE(Fixture, "what is opened while its place changes is opened aga
   });
   CHECK(*result == dir / "two");
   CHECK(opened == 2);
-  CHECK_THROWS_AS(opened_in_place(link(), []() -> std::unique_ptr<int> { throw Error(Errc::failed, "damaged"); }), Error);
+  CHECK_THROWS_AS(opened_in_place(link(), []() -> std::unique_ptr<int> { throw Error(Errc::failed, "damaged"); }),
+                  Error);
 }

@@ -2,10 +2,10 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 
 #include "reef/core/error.h"
 #include "reef/io/file.h"
@@ -40,7 +40,7 @@ bool exchange(const fs::path& a, const fs::path& b) {
 /// The folder of the two is under its kept_name() while `name` is absent, and comes back when a step fails.
 fs::path put_in_steps(const fs::path& fresh, const fs::path& name, const std::string& persona) {
   const fs::path folder = name.parent_path();
-  const fs::path kept = kept_name(folder, persona);
+  fs::path kept = kept_name(folder, persona);
   if (fs::is_symlink(fresh)) {
     if (!rename_quietly(name, kept)) fail(errno, name);
     if (rename_quietly(fresh, name)) return kept;
@@ -48,7 +48,7 @@ fs::path put_in_steps(const fs::path& fresh, const fs::path& name, const std::st
     rename_quietly(kept, name);
     fail(reason, name);
   }
-  const fs::path old = moving_name(folder, persona);
+  fs::path old = moving_name(folder, persona);
   if (!rename_quietly(fresh, kept)) fail(errno, fresh);
   io::sync_directory(folder);
   int reason = 0;
@@ -78,7 +78,7 @@ std::string persona_of(std::string_view name, std::string_view kind) {
 }
 
 fs::path put_in_place(const fs::path& fresh, const fs::path& name, const std::string& persona) {
-  const fs::path old = exchange(fresh, name) ? fresh : put_in_steps(fresh, name, persona);
+  fs::path old = exchange(fresh, name) ? fresh : put_in_steps(fresh, name, persona);
   io::sync_directory(name.parent_path());
   return old;
 }

@@ -88,7 +88,8 @@ std::string to_text(const ShardPlan& plan) {
   if (nothing && plan.unmoved.empty()) return text + "already so; 0 moves\n";
   text += fmt::format("{}, {}", counted(moves, "move", "moves"), format_size(bytes));
   if (relinked > 0) text += fmt::format("; {} mended", counted(relinked, "link", "links"));
-  if (!plan.leftovers.empty()) text += fmt::format("; {} removed", counted(plan.leftovers.size(), "leftover", "leftovers"));
+  if (!plan.leftovers.empty())
+    text += fmt::format("; {} removed", counted(plan.leftovers.size(), "leftover", "leftovers"));
   return text + (plan.applied ? "\n" : "; nothing done yet (dry run)\n");
 }
 

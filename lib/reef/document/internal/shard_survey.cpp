@@ -70,21 +70,10 @@ std::optional<UnmovedPersona> must_stay(const tree::Tree& tree, const ShardLefto
   if (fs::is_symlink(leftover.path) || !holds_store(leftover.path)) return std::nullopt;
   const fs::path place = tree.vectors(tree::Scope::persona(leftover.persona));
   if (holds_store(place)) return std::nullopt;
-  return UnmovedPersona{
-      leftover.persona,
-      fmt::format("{} is left of a move, and {} holds no store: nothing is removed", io::shown(leftover.path),
-                  io::shown(place)),
-      "make its shard available; when that one is lost, put this folder in the place of the link"};
-}
-
-fs::path kept_store(const tree::Tree& tree, const std::string& persona) {
-  std::error_code ignored;
-  if (fs::is_symlink(fs::symlink_status(tree.vectors(tree::Scope::persona(persona)), ignored)) ||
-      fs::exists(tree.vectors(tree::Scope::persona(persona)), ignored))
-    return {};
-  for (const std::string& name : names_in(personas_folder(tree)))
-    if (persona_of(name, kKept) == persona) return personas_folder(tree) / name;
-  return {};
+  return UnmovedPersona{leftover.persona,
+                        fmt::format("{} is left of a move, and {} holds no store: nothing is removed",
+                                    io::shown(leftover.path), io::shown(place)),
+                        "make its shard available; when that one is lost, put this folder in the place of the link"};
 }
 
 std::string place_name(const tree::Place& place) {

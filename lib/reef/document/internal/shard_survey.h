@@ -19,10 +19,6 @@ std::vector<ShardLeftover> find_leftovers(const tree::Tree& tree, const tree::Sh
 /// Why a leftover must stay: it is the only store of its persona. nullopt: it can go.
 std::optional<UnmovedPersona> must_stay(const tree::Tree& tree, const ShardLeftover& leftover);
 
-/// A store that is the persona's though nothing leads to it: a move that took two renames was ended between them.
-/// Empty when there is none.
-std::filesystem::path kept_store(const tree::Tree& tree, const std::string& persona);
-
 /// "tree", "elsewhere", "none" or the shard's id.
 std::string place_name(const tree::Place& place);
 

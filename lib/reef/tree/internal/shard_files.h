@@ -20,7 +20,7 @@ std::string shard_file_text(const ShardFile& file, const std::string& created);
 
 /// vectors/shards.json: the shards that a tree knows, so that a missing one is recognised.
 struct ShardList {
-  std::string tree;  ///< the tree's own id; empty before its first shard
+  std::string tree;                                      ///< the tree's own id; empty before its first shard
   std::vector<std::pair<std::string, fs::path>> shards;  ///< id and the path that links to it have
 };
 /// Empty when there is none. Throws Error{corrupt} for one that cannot be read.
