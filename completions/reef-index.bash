@@ -53,7 +53,7 @@ _reef_index() {
       show:-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       embed:-*) words='--batch --output -o --as-query --force -f --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       build:-*) words='--persona --shared --all --factory --recall --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
-      verify:-*) words='--persona --shared --wait --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      verify:-*) words='--persona --shared --with-faiss --wait --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       stat:-*) words='--persona --shared --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       bench:-*) words='--persona --shared --questions --recall --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       export:-*) words='--persona --shared --to --wait --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;

@@ -534,6 +534,37 @@ has_faiss() { [ -x "$REEF_BIN/../libexec/reef/reef-faiss" ] || skip 'reef-faiss 
   reef-index verify
 }
 
+@test "verify --with-faiss has FAISS search what reef searches" {
+  reef-index ingest docs -q
+  REEF_LIBEXEC="$PWD" run reef-index verify --with-faiss
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"reef-faiss is missing"* ]]
+  has_faiss
+  run reef-index verify --with-faiss
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"no scope has an index that FAISS could read"* ]]
+  for i in $(seq 300); do printf '{"id":"d%d","text":"Text number %d about ropes and harbours."}\n' "$i" "$i"; done >many.jsonl
+  reef-index ingest many.jsonl -q
+  reef-index stat --json | jq -e '.scopes[0] | .index == "none" and .tail == .vectors'
+  reef-index build -q
+  reef-index verify --json | jq -e '.with_faiss == null'
+  reef-index verify --with-faiss --json |
+    jq -e '.ok and (.with_faiss | length) == 1 and .with_faiss[0].rows == 303 and .with_faiss[0].agreement >= .99'
+  reef-index stat --json | jq -e '.scopes[0] | .index == "graph" and .indexed == 303 and .tail == 0 and .index_bytes > 303 * 64'
+  run reef-index stat
+  [[ "${lines[0]}" == *" INDEX "*" INDEXED "*" TAIL "*" GENERATION "* ]]
+  reef-index build --factory IVF8,SQ8 -q
+  printf '{"id":"late","text":"A late text about whales."}\n' | reef-index ingest -q -
+  run reef-index verify --with-faiss
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"shared: FAISS reads 303 rows of index.3.bin and finds again"* ]]
+  reef-index stat --json | jq -e '.scopes[0] | .factory == "IVF8,SQ8" and .tail == 1 and .generation == 3'
+  truncate -s 1000 "$(readlink -f root/vectors/shared/index.bin)"
+  run reef-index verify --with-faiss
+  [ "$status" -eq 4 ]
+  [[ "$output" == *"index.3.bin"*"not what was built"*"index.3.bin: "*"reef-index build"* ]]
+}
+
 @test "a damaged or missing graph costs time, not answers, and verify names it" {
   reef-index ingest docs -q
   reef-index build -q

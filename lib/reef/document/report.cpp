@@ -167,14 +167,22 @@ std::string to_json(const ExportReport& report) {
 }
 
 std::string to_text(const VerifyReport& report) {
+  std::string compared;
+  for (const auto& [scope, index] : report.comparisons)
+    compared += fmt::format("{}: FAISS reads {} of {} and {} {:.3f} of {}\n", scope, counted(index.rows, "row", "rows"),
+                            index.file, index.by_factory ? "finds again" : "agrees with reef on", index.agreement,
+                            index.by_factory ? fmt::format("{} vectors", index.questions)
+                                             : fmt::format("the nearest of {} vectors", index.questions));
+  if (report.with_faiss && compared.empty()) compared = "no scope has an index that FAISS could read\n";
   if (report.faults.empty()) {
     return fmt::format("sound: {}, {}, {}\n", counted(report.scopes.size(), "scope", "scopes"),
                        counted(report.documents, "document", "documents"),
-                       counted(report.vectors, "vector", "vectors"));
+                       counted(report.vectors, "vector", "vectors")) +
+           compared;
   }
   Table table({{"SCOPE"}, {"FILE"}, {"FAULT"}, {"NEXT STEP"}});
   for (const VerifyFault& fault : report.faults) table.add({fault.scope, fault.file, fault.what, fault.next_step});
-  return table.to_text();
+  return table.to_text() + compared;
 }
 
 std::string to_json(const VerifyReport& report) {
@@ -185,12 +193,20 @@ std::string to_json(const VerifyReport& report) {
                       {"fault", fault.what},
                       {"next_step", fault.next_step},
                       {"mends_itself", fault.mends_itself}});
+  Json compared = Json::array();
+  for (const auto& [scope, index] : report.comparisons)
+    compared.push_back({{"scope", scope},
+                        {"file", index.file},
+                        {"rows", index.rows},
+                        {"questions", index.questions},
+                        {"agreement", index.agreement}});
   return dump({{"schema", "reef.index.verify/1"},
                {"ok", report.faults.empty()},
                {"scopes", report.scopes},
                {"documents", report.documents},
                {"chunks", report.chunks},
                {"vectors", report.vectors},
+               {"with_faiss", report.with_faiss ? compared : Json(nullptr)},
                {"faults", faults}});
 }
 
@@ -201,13 +217,18 @@ std::string to_text(const StatReport& report) {
                {"CHUNKS", Align::right},
                {"VECTORS", Align::right},
                {"REMOVED", Align::right},
+               {"INDEX"},
                {"INDEXED", Align::right},
+               {"TAIL", Align::right},
+               {"GENERATION", Align::right},
                {"DIM", Align::right},
                {"MODEL"},
                {"SIZE", Align::right}});
   for (const ScopeStat& scope : report.scopes)
     table.add({scope.scope, format_count(scope.files), format_count(scope.documents), format_count(scope.chunks),
-               format_count(scope.vectors), format_count(scope.dead_rows), format_count(scope.indexed),
+               format_count(scope.vectors), format_count(scope.dead_rows),
+               scope.factory.empty() ? vector::index_kind_name(scope.index) : printable(scope.factory),
+               format_count(scope.indexed), format_count(scope.tail), fmt::format("{}", scope.generation),
                scope.dim > 0 ? fmt::format("{}", scope.dim) : "-", scope.model.empty() ? "-" : scope.model,
                format_size(scope.bytes)});
   return table.to_text();
@@ -225,7 +246,11 @@ std::string to_json(const StatReport& report) {
                       {"text_only_chunks", scope.text_only},
                       {"vectors", scope.vectors},
                       {"dead_rows", scope.dead_rows},
+                      {"index", vector::index_kind_name(scope.index)},
+                      {"factory", scope.factory.empty() ? Json(nullptr) : Json(scope.factory)},
                       {"indexed", scope.indexed},
+                      {"tail", scope.tail},
+                      {"index_bytes", scope.index_bytes},
                       {"dim", scope.dim},
                       {"model", scope.model},
                       {"model_digest", scope.model_digest},

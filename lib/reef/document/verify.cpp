@@ -56,8 +56,8 @@ class ScopeCheck {
       return false;
     }
     check_text_index(database);
-    for (const vector::StoreFault& fault : vector::verify_store(folder_, database))
-      add(fault.file, fault.what, fault.mends_itself ? kNextRun : fault.next_step, fault.mends_itself);
+    for (const vector::StoreFault& fault : vector::verify_store(folder_, database)) add(fault);
+    if (report_.with_faiss) compare_with_faiss(database);
     check_rows(database);
     check_id_mapping(database);
     check_leftovers(folder_);
@@ -72,6 +72,21 @@ class ScopeCheck {
  private:
   void add(std::string file, std::string what, std::string next_step, bool mends_itself = false) {
     report_.faults.push_back({scope_.name(), std::move(file), std::move(what), std::move(next_step), mends_itself});
+  }
+
+  void add(const vector::StoreFault& fault) {
+    add(fault.file, fault.what, fault.mends_itself ? kNextRun : fault.next_step, fault.mends_itself);
+  }
+
+  void compare_with_faiss(io::Database& database) {
+    try {
+      auto comparison = vector::compare_with_faiss(folder_, database);
+      if (!comparison) return;
+      for (const vector::StoreFault& fault : comparison->faults) add(fault);
+      report_.comparisons.push_back({scope_.name(), *std::move(comparison)});
+    } catch (const Error& error) {
+      if (error.code() != Errc::corrupt) throw;  // of vectors.npy, which verify_store() named
+    }
   }
 
   std::int64_t number(io::Database& database, const char* sql) {
@@ -312,8 +327,10 @@ std::vector<tree::Scope> scopes_of(const tree::Tree& tree, const std::vector<std
 }
 
 VerifyReport verify(const tree::Tree& tree, const std::vector<tree::Scope>& scopes, std::chrono::milliseconds wait,
-                    Progress& progress) {
+                    Progress& progress, bool with_faiss) {
+  if (with_faiss) vector::require_faiss();
   VerifyReport report;
+  report.with_faiss = with_faiss;
   auto registry = open_registry(tree, report);
   if (registry) {
     if (const std::string broken = registry->database().integrity(); !broken.empty()) {
@@ -363,7 +380,13 @@ StatReport stat(const tree::Tree& tree, const std::vector<tree::Scope>& scopes) 
     stat.dead_rows = snapshot.vectors().dead().size();
     stat.vectors = state.rows_total - stat.dead_rows;
     stat.chunks = static_cast<std::uint64_t>(snapshot.map().rows(false)) + stat.text_only;
+    stat.index = vector::index_kind(state);
+    stat.factory = state.index_factory;
     stat.indexed = state.rows_indexed;
+    stat.tail = state.rows_total - state.rows_indexed;
+    std::error_code gone;  // verify says so
+    const auto index_bytes = fs::file_size(tree.vectors(scope) / state.index_file, gone);
+    if (stat.index != vector::IndexKind::none && !gone) stat.index_bytes = index_bytes;
     stat.dim = state.dim;
     stat.model = state.model;
     stat.model_digest = state.model_digest;

@@ -8,6 +8,7 @@
 #include "reef/core/progress.h"
 #include "reef/tree/shards.h"
 #include "reef/tree/tree.h"
+#include "reef/vector/store.h"
 
 namespace reef::document {
 
@@ -19,11 +20,18 @@ struct VerifyFault {
   bool mends_itself = false;  ///< the next ingest or remove of that scope does
 };
 
+struct ScopeComparison {
+  std::string scope;
+  vector::FaissComparison index;
+};
+
 struct VerifyReport {
   std::vector<std::string> scopes;
   std::uint64_t documents = 0;
   std::uint64_t chunks = 0;
   std::uint64_t vectors = 0;
+  bool with_faiss = false;
+  std::vector<ScopeComparison> comparisons;  ///< of scopes that have an index
   std::vector<VerifyFault> faults;
 };
 
@@ -31,9 +39,9 @@ struct VerifyReport {
 /// texts, vectors and codes with the commit point, id_mapping.json, the registry with the stores,
 /// originals with their digests. Reads everything, changes nothing, and works on a read-only tree. A scope without a
 /// store is a fault only when something was ingested into it. One that a run is writing now is waited for (`wait`),
-/// else Error{locked}.
+/// else Error{locked}. `with_faiss` has FAISS search the indexes as well; throws Error{not_found} without reef-faiss.
 VerifyReport verify(const tree::Tree& tree, const std::vector<tree::Scope>& scopes, std::chrono::milliseconds wait,
-                    Progress& progress);
+                    Progress& progress, bool with_faiss = false);
 
 struct ScopeStat {
   std::string scope;
@@ -45,7 +53,11 @@ struct ScopeStat {
   std::uint64_t text_only = 0;
   std::uint64_t vectors = 0;
   std::uint64_t dead_rows = 0;
-  std::uint64_t indexed = 0;  ///< vectors that the graph knows, removed ones included; the others are scanned
+  vector::IndexKind index = vector::IndexKind::none;
+  std::string factory;
+  std::uint64_t indexed = 0;  ///< vectors that the index knows, removed ones included
+  std::uint64_t tail = 0;     ///< rows behind those, which are scanned, removed ones included
+  std::uint64_t index_bytes = 0;
   std::size_t dim = 0;
   std::string model;
   std::string model_digest;

@@ -163,6 +163,8 @@ bool faiss_available() {
   }
 }
 
+void require_faiss() { helper(); }
+
 void build_faiss_index(const std::string& factory, const fs::path& vectors, std::uint64_t rows, const fs::path& out,
                        unsigned threads, Progress& progress) {
   run_build({"build", factory}, fmt::format("{} ({})", io::shown(out), ellipsis(printable(factory), 80)), vectors, rows,

@@ -16,6 +16,8 @@ namespace reef::vector {
 
 /// Whether libexec/reef/reef-faiss was built; all below throw Error{not_found} where it was not.
 bool faiss_available();
+/// Throws that error.
+void require_faiss();
 
 /// Builds the index that FAISS's index_factory makes of `factory` over the first `rows` rows of a .npy file of unit
 /// rows, through reef-faiss. `out` appears whole or not at all; a killed build leaves what io::remove_stale() finds.

@@ -206,4 +206,20 @@ struct StoreFault {
 /// store's lock: rows that another run is appending look like those a killed run left.
 std::vector<StoreFault> verify_store(const std::filesystem::path& folder, io::Database& metadata);
 
+/// What stock FAISS, asked through reef-faiss, makes of a store's index.
+struct FaissComparison {
+  std::string file;
+  bool by_factory = false;
+  std::uint64_t rows = 0;     ///< as FAISS counts them
+  std::size_t questions = 0;  ///< rows of the store, evenly over it
+  /// Of a graph: the share of the ten nearest by codes that FAISS and HnswSearch both find, or that tie. Of what a
+  /// factory string made: the share of questions that find their own row among the ten nearest.
+  double agreement = 0;
+  std::vector<StoreFault> faults;
+};
+
+/// nullopt where there is no index. Throws Error{corrupt} when vectors.npy cannot be read; all that is wrong with the
+/// index is among the faults.
+std::optional<FaissComparison> compare_with_faiss(const std::filesystem::path& folder, io::Database& metadata);
+
 }  // namespace reef::vector
