@@ -53,7 +53,23 @@ struct ReverseLink {
 struct Scratch {
   Scratch(std::size_t rows, std::size_t dim, std::size_t ef)
       : visited((rows + 63) / 64), question(dim), other(dim), beam(ef) {}
+
+  /// False for a row that was visited before.
+  bool visit(std::uint32_t row) {
+    std::uint64_t& word = visited[row >> 6];
+    const std::uint64_t bit = std::uint64_t{1} << (row & 63);
+    if ((word & bit) != 0) return false;
+    if (word == 0) touched.push_back(row >> 6);
+    word |= bit;
+    return true;
+  }
+  void forget_visits() {
+    for (const std::uint32_t word : touched) visited[word] = 0;
+    touched.clear();
+  }
+
   std::vector<std::uint64_t> visited;
+  std::vector<std::uint32_t> touched;  ///< words of it that are not 0: clearing all would be quadratic
   std::vector<std::int8_t> question, other;
   internal::Beam<std::int32_t> beam;
   std::vector<Link> list, kept;
@@ -291,19 +307,16 @@ class HnswBuilder {
 
   /// Best-first search of one level from `start`; leaves the nearest rows in s.beam.
   void search_level(std::uint32_t row, Link start, int level, Scratch& s) const {
-    std::fill(s.visited.begin(), s.visited.end(), 0);
-    s.visited[start.id >> 6] |= std::uint64_t{1} << (start.id & 63);
-    s.visited[row >> 6] |= std::uint64_t{1} << (row & 63);
+    s.forget_visits();
+    s.visit(start.id);
+    s.visit(row);
     s.beam.start(start.distance, start.id);
     std::uint32_t fresh[HnswGraph::kBaseLinks];
     std::int32_t found[HnswGraph::kBaseLinks];
     while (const auto next = s.beam.expand_next()) {
       std::size_t count = 0;
       for (const std::uint32_t id : graph_.links(*next, level)) {
-        std::uint64_t& word = s.visited[id >> 6];
-        const std::uint64_t bit = std::uint64_t{1} << (id & 63);
-        if ((word & bit) != 0) continue;
-        word |= bit;
+        if (!s.visit(id)) continue;
         if (count < 8) internal::prefetch(codes_.row(id), codes_.dim());
         fresh[count++] = id;
       }

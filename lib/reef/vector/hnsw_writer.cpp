@@ -48,10 +48,10 @@ std::uint64_t places_of(int top_level) {
 }
 
 void put_levels(PackedWriter& out) {
-  const double scale = 1 / std::log(static_cast<double>(HnswGraph::kM));
+  // exp(-level ln M) (1 - exp(-ln M)), whose last bits would depend on the library.
+  static_assert(HnswGraph::kM == 32);
   out.put(std::uint64_t{HnswGraph::kLevels});
-  for (int level = 0; level < HnswGraph::kLevels; ++level)
-    out.put(std::exp(-level / scale) * (1 - std::exp(-1 / scale)));
+  for (int level = 0; level < HnswGraph::kLevels; ++level) out.put(std::ldexp(31.0 / 32, -5 * level));
   out.put(std::uint64_t{HnswGraph::kLevels + 1});
   out.put(std::int32_t{0});
   for (int level = 0; level < HnswGraph::kLevels; ++level) out.put(static_cast<std::int32_t>(places_of(level)));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "reef/core/share_work.h"
@@ -20,9 +21,9 @@ float step_for(const NpyMatrix& vectors) {
   constexpr float kMargin = 1.05F;
   const std::span<const float> values(vectors.row(0).data(), vectors.rows() * vectors.dim());
   // What fits into the sample is taken whole: of a hundred values the percentile is the second largest, and a part of
-  // every row would be cut. Else an odd stride, so that every column has its turn.
-  const std::size_t stride =
-      values.size() <= kLargestSample ? 1 : std::max<std::size_t>(values.size() / kLargestSample, 96) | 1;
+  // every row would be cut. Else a stride prime to the dimension, so that every column has its turn.
+  std::size_t stride = values.size() <= kLargestSample ? 1 : std::max<std::size_t>(values.size() / kLargestSample, 96);
+  while (std::gcd(stride, vectors.dim()) != 1) ++stride;
   std::vector<float> sample;
   for (std::size_t i = 0; i < values.size(); i += stride) sample.push_back(std::abs(values[i]));
   const auto at = sample.begin() + static_cast<std::ptrdiff_t>(static_cast<double>(sample.size() - 1) * kShare);
