@@ -67,7 +67,8 @@ int ingest(cli::Session& session, IngestArguments& arguments) {
 int remove(cli::Session& session, document::RemoveOptions& options, const ScopeChoice& scope) {
   const tree::Tree tree = open_tree(session, !options.dry_run);
   options.scope = chosen_scope(scope, tree::Config::load(tree));
-  const auto report = document::remove(tree, options);
+  options.threads = cli::threads_or_all(0);
+  const auto report = document::remove(tree, options, session.progress());
   if (report.removed.empty() && !report.not_found.empty())
     throw Error(Errc::not_found,
                 fmt::format("no document '{}' in {}", printable(report.not_found.front()), report.scope),

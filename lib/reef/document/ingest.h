@@ -67,6 +67,7 @@ struct RemoveOptions {
   std::vector<std::string> documents;  ///< ids of documents, or paths of their files
   bool dry_run = false;
   std::chrono::milliseconds wait{0};
+  unsigned threads = 1;  ///< of a rebuild, where one is due
 };
 
 struct RemoveReport {
@@ -77,7 +78,7 @@ struct RemoveReport {
   std::vector<std::string> not_found;  ///< as named
 };
 
-RemoveReport remove(const tree::Tree& tree, const RemoveOptions& options);
+RemoveReport remove(const tree::Tree& tree, const RemoveOptions& options, Progress& progress = no_progress());
 
 std::string to_text(const IngestReport& report);
 std::string to_json(const IngestReport& report);

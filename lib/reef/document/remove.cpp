@@ -67,7 +67,7 @@ void plan(const tree::Tree& tree, const RemoveOptions& options, RemoveReport& re
 
 }  // namespace
 
-RemoveReport remove(const tree::Tree& tree, const RemoveOptions& options) {
+RemoveReport remove(const tree::Tree& tree, const RemoveOptions& options, Progress& progress) {
   RemoveReport report;
   report.scope = options.scope.name();
   report.dry_run = options.dry_run;
@@ -98,7 +98,7 @@ RemoveReport remove(const tree::Tree& tree, const RemoveOptions& options) {
   }
   store.finish_run();
   originals.clean_up();
-  report.rebuilt = internal::rebuild_if_due(store, 1, no_progress());
+  report.rebuilt = internal::rebuild_if_due(store, options.threads, progress);
   return report;
 }
 

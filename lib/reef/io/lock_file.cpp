@@ -2,11 +2,13 @@
 #include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <ctime>
 #include <optional>
 
@@ -21,8 +23,8 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 /// True when this process now holds the lock, false when another one does.
-bool try_lock(int fd, const fs::path& path) {
-  while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+bool try_lock(int fd, int kind, const fs::path& path) {
+  while (::flock(fd, kind | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) return false;
     if (errno != EINTR) throw_errno("lock", shown(path));
     check_interrupt();
@@ -59,10 +61,13 @@ std::optional<int> holder_of(int fd) {
 }
 
 [[noreturn]] void throw_locked(int fd, const fs::path& path) {
+  // A reader leaves no note: what stands there may be of a writer that ended long ago.
   const auto pid = holder_of(fd);
-  throw Error(Errc::locked,
-              fmt::format("{} is locked by {}", shown(path), pid ? fmt::format("process {}", *pid) : "another process"),
-              "wait for that run to end, or pass --wait 10m");
+  const bool alive = pid && (::kill(*pid, 0) == 0 || errno == EPERM);
+  throw Error(
+      Errc::locked,
+      fmt::format("{} is locked by {}", shown(path), alive ? fmt::format("process {}", *pid) : "another process"),
+      "wait for that run to end, or pass --wait 10m");
 }
 
 /// Nothing when there is no lock to read: nobody has written yet. A writer's lock is the first file
@@ -99,7 +104,8 @@ LockFile::LockFile(const fs::path& path, milliseconds wait, int flags) {
   while (true) {
     fd_ = open_lock(path, flags);
     if (!fd_) return;
-    while (!try_lock(fd_.get(), path)) {
+    // Those who only read the store keep writers out, not one another.
+    while (!try_lock(fd_.get(), flags == O_RDONLY ? LOCK_SH : LOCK_EX, path)) {
       const auto waited = std::chrono::duration_cast<milliseconds>(steady_clock::now() - start);
       if (waited >= wait) throw_locked(fd_.get(), path);
       sleep_for(std::min(pause, wait - waited));

@@ -192,8 +192,8 @@ std::string Database::integrity(bool quick) {
   return findings;
 }
 
-void Database::checkpoint() {
-  ::sqlite3_wal_checkpoint_v2(handle_.get(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+bool Database::checkpoint() {
+  return ::sqlite3_wal_checkpoint_v2(handle_.get(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr) == SQLITE_OK;
 }
 
 }  // namespace reef::io

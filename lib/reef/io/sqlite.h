@@ -88,7 +88,7 @@ class Database {
   /// `PRAGMA integrity_check` (or quick_check): empty when sound, else its first lines.
   std::string integrity(bool quick = false);
   /// Flushes the WAL into the database and truncates it; best effort.
-  void checkpoint();
+  bool checkpoint();
 
  private:
   std::string path_;
