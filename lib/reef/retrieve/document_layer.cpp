@@ -66,7 +66,8 @@ class DocumentLayer : public Layer {
       only = &others;
     }
     std::vector<Candidate> best;
-    for (const vector::Hit& hit : scope_->snapshot().vectors().search(question_->vector, count, {.only = only}))
+    for (const vector::Hit& hit :
+         scope_->snapshot().vectors().search(question_->vector, count, {.only = only, .ef = scope_->ef()}))
       if (const auto chunk = map().chunk_of_row(hit.row)) best.push_back({*chunk, 0, hit.score});
     return best;
   }
@@ -82,7 +83,8 @@ class DocumentLayer : public Layer {
             weight(candidate.id, term.counts[static_cast<std::size_t>(found - term.chunks.begin())], idf[t]);
       }
       if (text_only_ || question_->vector.empty() || candidate.cosine) continue;
-      if (const auto row = map().row(candidate.id)) {
+      const auto row = map().row(candidate.id);
+      if (row && *row < scope_->snapshot().vectors().state().rows_total) {
         const auto values = scope_->snapshot().vectors().row(*row);
         candidate.cosine = vector::kernels().inner_product(question_->vector.data(), values.data(), values.size());
       }
@@ -205,8 +207,8 @@ const std::filesystem::path& read_ahead(const std::filesystem::path& folder) {
 
 }  // namespace
 
-ScopeSearch::ScopeSearch(const tree::Tree& tree, const tree::Scope& scope)
-    : snapshot_(read_ahead(tree.vectors(scope)), scope) {}
+ScopeSearch::ScopeSearch(const tree::Tree& tree, const tree::Scope& scope, std::size_t ef)
+    : snapshot_(read_ahead(tree.vectors(scope)), scope), ef_(ef) {}
 
 void ScopeSearch::ask(const Question& question) {
   if (asked_ == question.number) return;

@@ -73,7 +73,9 @@ class Layer {
 /// A scope's store opened for questions; its layers share it.
 class ScopeSearch {
  public:
-  ScopeSearch(const tree::Tree& tree, const tree::Scope& scope);
+  /// `ef`: width of the search in the scope's graph; 0: what its file says.
+  ScopeSearch(const tree::Tree& tree, const tree::Scope& scope, std::size_t ef = 0);
+  std::size_t ef() const { return ef_; }
   document::Snapshot& snapshot() { return snapshot_; }
   const document::Snapshot& snapshot() const { return snapshot_; }
   /// Looks the words of the question up, once for all layers of this scope.
@@ -83,6 +85,7 @@ class ScopeSearch {
 
  private:
   document::Snapshot snapshot_;
+  std::size_t ef_;
   std::uint64_t asked_ = 0;  ///< number of the question that the postings belong to
   std::vector<document::Postings> postings_;
   std::optional<document::Snapshot::Allowed> allowed_;  ///< absent without a filter

@@ -135,11 +135,12 @@ Searcher::Layers Searcher::layers_of(const QueryOptions& options) {
   const auto wants = [&](const char* name) { return std::find(names.begin(), names.end(), name) != names.end(); };
   if (options.persona) tree::require_persona_id(*options.persona);
   Layers result;
+  const auto ef = static_cast<std::size_t>(config_.count("system", "retrieve.ef"));
   const auto open = [&](const tree::Scope& scope) -> std::shared_ptr<ScopeSearch> {
     auto& slot = scopes_[scope.name()];
     const auto folder = tree_.vectors(scope);
     if (!slot && document::Snapshot::exists(folder))
-      slot = tree::opened_in_place(folder, [&] { return std::make_shared<ScopeSearch>(tree_, scope); });
+      slot = tree::opened_in_place(folder, [&] { return std::make_shared<ScopeSearch>(tree_, scope, ef); });
     if (slot && std::find(result.scopes.begin(), result.scopes.end(), slot) == result.scopes.end())
       result.scopes.push_back(slot);
     return slot;

@@ -58,6 +58,8 @@ const std::vector<ConfigKey>& config_keys() {
       {"system", "retrieve.priors.shared", number, "0.95", "Factor on the score of shared knowledge", range(0)},
       {"system", "retrieve.priors.documents", number, "0.9", "Factor on the score of documents without vectors",
        range(0)},
+      {"system", "retrieve.ef", count, "64",
+       "Width of a graph's search: larger finds more and takes longer; 'reef-index bench' measures both", range(1)},
       {"system", "ingest.max_file_bytes", size, "256MiB", "Larger files are refused; --text-only streams them"},
       {"system", "ingest.limits.memory_bytes", size, "1GiB",
        "Memory of a program that turns a file into text (pdftotext, converters)", range(1)},
