@@ -92,6 +92,11 @@ def found(reef, question, document):
     return any(r["document"]["id"].endswith(document) for r in json.loads(done.stdout)["results"])
 
 
+def nearest(reef, text):
+    done = reef.run("reef-index", "query", text, "--json", "--mode", "dense", "--no-touch", "-k", 1)
+    return json.loads(done.stdout)["results"][0]["document"]["id"]
+
+
 def workloads(bin_dir, model, inputs):
     def empty(reef):
         pass
@@ -141,6 +146,9 @@ def workloads(bin_dir, model, inputs):
         stat = json.loads(reef.run("reef-index", "stat", "--json").stdout)["scopes"][0]
         if stat["dead_rows"] != 0 or stat["indexed"] != stat["vectors"]:
             raise Failure(f"not rebuilt: {stat}")
+        for i in (1, 2):  # the vector of each chunk is its own after the rows got new numbers
+            if nearest(reef, f"Text number {i} about ropes.") != f"line-{i}":
+                raise Failure(f"line-{i} does not find itself by its vector")
         files = sorted(p.name for p in (reef.root / "vectors/shared").iterdir() if p.name.startswith(("vectors", "codes", "index")))
         if len(files) != 6:
             raise Failure(f"files of two generations: {files}")

@@ -55,6 +55,11 @@ int build(cli::Session& session, BuildArguments& arguments) {
     if (session.json() || !session.quiet()) session.show(report);
     if (!report.codes_lose.empty() && report.index != vector::IndexKind::float_graph)
       log_warn("{}: {}", report.scope, report.codes_lose);
+    if (!report.words_purged)
+      log_warn(
+          "{}: a program that reads the store kept words of what was removed in metadata.sqlite; build once more "
+          "when it has ended",
+          report.scope);
     if (report.reaches_recall()) continue;
     short_of_recall = true;
     log_warn(

@@ -102,9 +102,9 @@ BenchReport bench(const tree::Tree& tree, const BenchOptions& options, Progress&
     report.widths.push_back(row);
     return report;
   }
-  for (const std::size_t ef : {32, 48, 64, 96, 128, 192, 256, 384, 512}) {
+  for (const std::size_t ef : {48, 64, 96, 128, 192, 256, 384, 512}) {
     BenchRow row = measure(questions, truth, [&](std::uint64_t own) {
-      return vectors.search(vectors.row(own), kNearest + 1, {.ef = ef});
+      return vectors.search(vectors.row(own), kNearest + 1, {.ef = ef, .always_index = true});
     });
     row.search = "graph";
     row.ef = ef;

@@ -21,6 +21,7 @@ BuildReport build(const tree::Tree& tree, const BuildOptions& options, Progress&
   vector::RebuildOptions rebuild{.threads = options.threads, .factory = options.factory};
   rebuild.recall = options.recall.value_or(rebuild.recall);
   const vector::Rebuilt rebuilt = store.rebuild(rebuild, progress);
+  report.words_purged = store.purge_words();
   store.finish_run();
   report.index = vector::index_kind(rebuilt.state);
   report.factory = rebuilt.state.index_factory;

@@ -25,6 +25,7 @@ struct BuildReport {
   std::string factory;
   std::uint64_t rows = 0;     ///< in the index
   std::uint64_t removed = 0;  ///< rows that were purged
+  bool words_purged = true;   ///< Store::purge_words()
   std::uint64_t bytes = 0;    ///< of index.bin
   std::optional<vector::RecallSample> recall;
   double asked_recall = 0;

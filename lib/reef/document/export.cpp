@@ -59,7 +59,8 @@ void require_free(const fs::path& folder) {
 ExportReport export_store(const tree::Tree& tree, const ExportOptions& options) {
   const auto folder = tree.vectors(options.scope);
   tree::require_in_reach(tree, options.scope);
-  const fs::path target = fs::absolute(options.to).lexically_normal();
+  fs::path target = fs::absolute(options.to).lexically_normal();
+  if (!target.has_filename()) target = target.parent_path();  // "DIR/"
   ExportReport report;
   report.scope = options.scope.name();
   report.folder = target.string();

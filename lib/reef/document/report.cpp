@@ -106,6 +106,7 @@ std::string to_json(const BuildReport& report) {
                {"reason", report.codes_lose.empty() ? Json(nullptr) : Json(report.codes_lose)},
                {"rows", report.rows},
                {"removed", report.removed},
+               {"words_purged", report.words_purged},
                {"bytes", report.bytes},
                {"recall_at_10", recall},
                {"seconds", report.seconds}});

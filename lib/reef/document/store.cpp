@@ -246,12 +246,16 @@ vector::Rebuilt Store::rebuild(const vector::RebuildOptions& options, Progress& 
   }
   vectors_.adopt(rebuilt.state);
   transaction.commit();
-  // What was removed leaves the full-text index with its segments.
-  if (rebuilt.removed > 0) database_.execute("INSERT INTO chunks_fts (chunks_fts) VALUES ('optimize')");
-  database_.checkpoint();
   vectors_.publish();
   vectors_.remove_unnamed();
+  if (rebuilt.removed > 0) purge_words();
   return rebuilt;
+}
+
+bool Store::purge_words() {
+  // What was removed leaves the full-text index with its segments, and the file with its log.
+  database_.execute("INSERT INTO chunks_fts (chunks_fts) VALUES ('optimize')");
+  return database_.checkpoint();
 }
 
 bool Store::rebuild_is_due() {

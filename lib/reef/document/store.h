@@ -110,6 +110,9 @@ class Store {
   /// Writes vectors, codes and graph anew without removed rows, then takes them over in one transaction. Readers go on
   /// with the old generation. Throws what vector::rebuild() throws; the store is then as it was.
   vector::Rebuilt rebuild(const vector::RebuildOptions& options, Progress& progress);
+  /// Takes the words of removed chunks out of the database file. False when some stay, because a reader still sees
+  /// them.
+  bool purge_words();
   /// When a rebuild is due (vector::rebuild_is_due).
   bool rebuild_is_due();
 

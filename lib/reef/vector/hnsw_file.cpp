@@ -53,6 +53,10 @@ constexpr std::int32_t kInnerProduct = 0;
 constexpr std::int32_t kEightBits = 0;
 constexpr std::int64_t kMostDimensions = 65'536;
 
+std::uint64_t memory_bytes() {
+  return static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
 }  // namespace
 
 void HnswFile::damaged(const std::string& what) const {
@@ -63,8 +67,8 @@ HnswFile::HnswFile(const std::filesystem::path& path) : HnswFile(io::MappedFile(
 
 HnswFile::HnswFile(io::MappedFile file) : file_(std::move(file)) {
   // On a cold disk a search waits for hundreds of single reads, one after the other; one read of all of it takes half
-  // as long, and leaves it in large pages for those who come after.
-  file_.load(0, file_.size());
+  // as long, and leaves it in large pages for those who come after. One that does not fit would push itself out.
+  if (file_.size() < memory_bytes() / 2) file_.load(0, file_.size());
   Cursor cursor(*this);
   read_graph(cursor);
   read_codes(cursor);
@@ -126,6 +130,8 @@ void HnswFile::read_codes(Cursor& cursor) {
   const auto trained = cursor.array<float>("trained", 2 * dim_);
   trained_.resize(trained.count);
   std::memcpy(trained_.data(), trained.data, trained.count * sizeof(float));
+  if (!std::all_of(trained_.begin(), trained_.end(), [](float value) { return std::isfinite(value); }))
+    damaged("the range of its codes is not finite");
   codes_ = cursor.array<std::uint8_t>("codes", rows_ * dim_).data;
 }
 

@@ -43,7 +43,8 @@ void write_kept_rows(const fs::path& folder, const StoreState& from, const Store
 
 /// The rows that are alive, ascending.
 std::vector<std::uint64_t> alive_rows(io::Database& metadata, std::uint64_t total) {
-  auto query = metadata.prepare("SELECT row FROM dead_rows ORDER BY row");
+  auto query = metadata.prepare("SELECT row FROM dead_rows WHERE row >= 0 AND row < ? ORDER BY row");
+  query.bind(1, static_cast<std::int64_t>(total));
   std::vector<std::uint64_t> kept;
   std::uint64_t next = 0;
   while (query.step()) {

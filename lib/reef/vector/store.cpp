@@ -30,7 +30,9 @@ io::MappedFile open_index(const std::filesystem::path& folder, const StoreState&
                           std::vector<std::string>& missing) {
   if (state.index_file.empty()) return {};
   try {
-    return io::MappedFile(folder / state.index_file);
+    io::MappedFile index(folder / state.index_file);
+    if (index.size() == 0) throw Error(Errc::corrupt, fmt::format("{}: is empty", io::shown(index.path())), "");
+    return index;
   } catch (const Error& e) {
     missing.push_back(
         fmt::format("{}; scanning all vectors, which takes longer, until 'reef-index build' runs", e.what()));
@@ -86,6 +88,12 @@ StoreState read_state(io::Database& metadata) {
   state.index_factory = query.text(10);
   state.index_by_floats = query.integer(11) != 0;
   state.index_recall = query.real(12);
+  if (state.rows_indexed > state.rows_total) {
+    throw Error(Errc::corrupt,
+                fmt::format("{}: table store counts {} rows in the index of {} in all", metadata.path(),
+                            state.rows_indexed, state.rows_total),
+                "restore the database from a backup");
+  }
   return state;
 }
 

@@ -147,6 +147,7 @@ struct SearchOptions {
   const std::vector<std::uint64_t>* only = nullptr;  ///< rows that may be found, ascending; null: all
   std::size_t ef = 0;                                ///< width of a graph's search; 0: what the index says
   bool without_graph = false;                        ///< scan everything
+  bool always_index = false;                         ///< ask the graph even where a scan costs less: to measure it
 };
 
 /// The committed rows of one store, for searching. Open it inside the read transaction that also
@@ -171,7 +172,7 @@ class StoreReader {
  private:
   const HnswFile& graph();
   std::optional<std::vector<Hit>> walk_graph(std::span<const float> query, std::size_t k, std::uint64_t findable,
-                                             std::size_t asked_ef);
+                                             const SearchOptions& options);
   std::optional<std::vector<Hit>> ask_faiss(std::span<const float> query, std::size_t k, std::uint64_t findable,
                                             bool filtered);
   std::optional<std::vector<Hit>> candidates(std::span<const float> query, std::size_t k, const SearchOptions& options);

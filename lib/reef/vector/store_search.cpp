@@ -36,14 +36,15 @@ class RowSet {
 
 const HnswFile& StoreReader::graph() {
   if (!index_) {
-    index_ = std::make_unique<HnswFile>(std::move(index_map_));
-    if (index_->rows() != state_.rows_indexed || index_->dim() != state_.dim)
+    auto index = std::make_unique<HnswFile>(std::move(index_map_));
+    if (index->rows() != state_.rows_indexed || index->dim() != state_.dim)
       throw Error(
           Errc::corrupt,
           fmt::format("{}: holds {} rows of {}, the store counts {} of {}", io::shown(folder_ / state_.index_file),
-                      index_->rows(), index_->dim(), state_.rows_indexed, state_.dim),
+                      index->rows(), index->dim(), state_.rows_indexed, state_.dim),
           "run 'reef-index build'");
-    walk_ = std::make_unique<HnswSearch>(*index_);
+    walk_ = std::make_unique<HnswSearch>(*index);
+    index_ = std::move(index);
   }
   return *index_;
 }
@@ -68,12 +69,13 @@ std::optional<std::vector<Hit>> StoreReader::ask_faiss(std::span<const float> qu
 
 /// What the graph finds; nullopt where a scan costs less.
 std::optional<std::vector<Hit>> StoreReader::walk_graph(std::span<const float> query, std::size_t k,
-                                                        std::uint64_t findable, std::size_t asked_ef) {
+                                                        std::uint64_t findable, const SearchOptions& options) {
   const std::size_t wanted = internal::graph_candidates(k);
-  const double ef = static_cast<double>(std::max(asked_ef > 0 ? asked_ef : graph().ef_search(), wanted));
+  const double ef = static_cast<double>(std::max(options.ef > 0 ? options.ef : graph().ef_search(), wanted));
   const double width = ef * static_cast<double>(state_.rows_indexed) /
                        static_cast<double>(std::max<std::uint64_t>(findable, 1));  // as in ask_faiss()
-  if (findable <= wanted || rows_worth(width) >= static_cast<double>(findable)) return std::nullopt;
+  const bool scan_is_cheaper = findable <= wanted || rows_worth(width) >= static_cast<double>(findable);
+  if (scan_is_cheaper && !options.always_index) return std::nullopt;
   graph();
   return walk_->search(query, static_cast<std::size_t>(width));
 }
@@ -87,7 +89,7 @@ std::optional<std::vector<Hit>> StoreReader::candidates(std::span<const float> q
   const std::uint64_t findable = options.only ? only.size() : indexed - dead.size();
   const bool by_faiss = index_kind(state_) == IndexKind::factory;
   auto hits =
-      by_faiss ? ask_faiss(query, k, findable, options.only != nullptr) : walk_graph(query, k, findable, options.ef);
+      by_faiss ? ask_faiss(query, k, findable, options.only != nullptr) : walk_graph(query, k, findable, options);
   if (!hits) return std::nullopt;
   const std::size_t wanted = by_faiss ? internal::faiss_candidates(k) : internal::graph_candidates(k);
   if (findable < indexed) {

@@ -38,6 +38,8 @@ class Verifier {
 
   std::vector<StoreFault> run() {
     check_dead_rows();
+    for (const auto& path : internal::unnamed(folder_, state_))
+      add(path.filename().string(), "left by a run that was ended; the next run that writes removes it", true);
     if (state_.rows_total == 0) return std::move(faults_);
     check_files();
     check_published();

@@ -81,7 +81,7 @@ TEST_CASE_FIXTURE(Fixture, "rebuilds that nobody asked for keep the factory, or 
   ::setenv("REEF_LIBEXEC", empty.path().c_str(), 1);
   CHECK(remove("b.jsonl").rebuilt);
   ::unsetenv("REEF_LIBEXEC");
-  CHECK(state().rows_total == 300);  // what was removed is purged all the same
-  CHECK(vector::index_kind(state()) == vector::IndexKind::none);
+  CHECK(state().rows_total == 300);                                // what was removed is purged all the same
+  CHECK(vector::index_kind(state()) == vector::IndexKind::graph);  // an index was asked for
   CHECK(faults().empty());
 }

@@ -95,12 +95,15 @@ TEST_CASE("another answer than reef's is a fault") {
   rebuild_store(store);
   const auto fault_of_answer = [&](const std::string& entry) {
     // 2,000 rows of 24 dimensions; the same 64 entries for each question.
-    const test::FakeHelper fake("printf 'RFS1\\030\\0\\0\\0\\320\\007\\0\\0\\0\\0\\0\\0'\n"
-                                "entry='" + entry + "'; four=$entry$entry$entry$entry\n"
-                                "sixteen=$four$four$four$four\n"
-                                "while [ \"$(head -c 104 | wc -c)\" -eq 104 ]; do\n"
-                                "  printf \"$sixteen$sixteen$sixteen$sixteen\"\n"
-                                "done\n");
+    const test::FakeHelper fake(
+        "printf 'RFS1\\030\\0\\0\\0\\320\\007\\0\\0\\0\\0\\0\\0'\n"
+        "entry='" +
+        entry +
+        "'; four=$entry$entry$entry$entry\n"
+        "sixteen=$four$four$four$four\n"
+        "while [ \"$(head -c 104 | wc -c)\" -eq 104 ]; do\n"
+        "  printf \"$sixteen$sixteen$sixteen$sixteen\"\n"
+        "done\n");
     const FaissComparison comparison = compare(store);
     REQUIRE(!comparison.faults.empty());
     return comparison.faults.front().what;

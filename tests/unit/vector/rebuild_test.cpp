@@ -35,13 +35,14 @@ void remove_rows(SampleStore& store, const std::vector<std::uint64_t>& rows) {
 }
 
 /// Share of the 10 nearest that a reader finds, among `only` or all of the first `rows`.
-double recall_of(SampleStore& store, StoreReader& reader, std::uint64_t rows, const std::vector<std::uint64_t>* only) {
+double recall_of(SampleStore& store, StoreReader& reader, std::uint64_t rows, const std::vector<std::uint64_t>* only,
+                 bool always_index = false) {
   const NpyMatrix vectors(store.folder() / "vectors.npy");
   std::size_t common = 0, all = 0;
   for (std::size_t q = 0; q < 50; ++q) {
     const auto query = test::row_of(store.values(), SampleStore::kDim, q * rows / 50);
     const auto truth = scan_exact(vectors, query, 10, 0, rows, {only, reader.dead()});
-    const auto found = reader.search(query, 10, {.only = only});
+    const auto found = reader.search(query, 10, {.only = only, .always_index = always_index});
     REQUIRE(found.size() == truth.size());
     all += truth.size();
     for (const Hit& hit : truth)
@@ -145,6 +146,75 @@ TEST_CASE("filters find what they allow, by a scan where little is allowed and b
     CAPTURE(step);
     CHECK(recall_of(store, reader, 2000, &only) >= .95);
   }
+}
+
+TEST_CASE("the graph answers beside filters, removed rows and a tail as a scan does") {
+  SampleStore store;
+  store.add(4000);
+  rebuild_store(store);
+  store.add(500);
+  std::vector<std::uint64_t> gone;
+  for (std::uint64_t row = 0; row < 4500; row += 7) gone.push_back(row);
+  remove_rows(store, gone);
+  auto reader = store.reader();
+  CHECK(recall_of(store, reader, 4500, nullptr, true) >= .97);
+  for (const std::uint64_t step : {2, 5, 40}) {
+    CAPTURE(step);
+    std::vector<std::uint64_t> only;
+    for (std::uint64_t row = 1; row < 4500; row += step) only.push_back(row);
+    CHECK(recall_of(store, reader, 4500, &only, true) >= .95);
+  }
+  // Allowed rows far from the question: the graph's candidates all fail the filter, and a scan answers.
+  const auto query = test::row_of(store.values(), SampleStore::kDim, 11);
+  const NpyMatrix vectors(store.folder() / "vectors.npy");
+  auto far = scan_exact(vectors, query, 4500, 0, 4500, {nullptr, reader.dead()});
+  std::vector<std::uint64_t> only;
+  for (std::size_t i = far.size() - 400; i < far.size(); ++i) only.push_back(far[i].row);
+  std::sort(only.begin(), only.end());
+  const auto hits = reader.search(query, 10, {.only = &only, .always_index = true});
+  REQUIRE(hits.size() == 10);
+  for (std::size_t i = 0; i < 5; ++i) CHECK(hits[i].row == far[far.size() - 400 + i].row);
+}
+
+TEST_CASE("an index that is damaged or empty costs time and one warning, not answers") {
+  for (const bool empty : {false, true}) {
+    CAPTURE(empty);
+    SampleStore store;
+    store.add(5000);
+    rebuild_store(store);
+    if (empty)
+      std::filesystem::resize_file(store / "index.2.bin", 0);
+    else
+      test::patch_file(store / "index.2.bin", 8, "\x01");
+    auto reader = store.reader();
+    for (int i = 0; i < 2; ++i) CHECK(recall_of(store, reader, 5000, nullptr) >= .99);
+    REQUIRE(reader.missing().size() == 1);
+    CHECK(contains(reader.missing()[0], "index.2.bin"));
+    CHECK_FALSE(store.faults(false).empty());
+  }
+}
+
+TEST_CASE("counts that cannot be are refused or ignored, not followed") {
+  SampleStore store;
+  store.add(300);
+  rebuild_store(store);
+  store.metadata().execute("INSERT INTO dead_rows VALUES (9000000), (-5)");
+  CHECK_FALSE(store.faults(false).empty());
+  CHECK(rebuild_store(store).state.rows_total == 300);
+  store.metadata().execute("UPDATE store SET rows_total = 100");
+  const Error error = test::error_of([&] { store.reader(); });
+  CHECK(error.code() == Errc::corrupt);
+  CHECK(contains(error.what(), "counts 300 rows in the index of 100 in all"));
+}
+
+TEST_CASE("files of a generation that was never committed are told, and go with the next writer") {
+  SampleStore store;
+  store.add(50);
+  test::write_file(store / "index.7.bin", "half");
+  test::write_file(store / "vectors.7.npy", "half");
+  CHECK(store.faults(true).size() == 2);
+  store.add(1);
+  CHECK(store.faults().empty());
 }
 
 TEST_CASE("where a few dimensions dwarf the others the graph is built over floats, and searched in place") {

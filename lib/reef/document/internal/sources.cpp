@@ -167,27 +167,38 @@ std::vector<std::string> remove_source(Store& store, Registry& registry, Origina
   return removed;
 }
 
+namespace {
+
+/// nullopt where it fails, which is said: what the run was for is done, and an index only speeds searches up.
+std::optional<vector::Rebuilt> try_rebuild(Store& store, const vector::RebuildOptions& options, Progress& progress,
+                                           std::string_view instead) {
+  try {
+    return store.rebuild(options, progress);
+  } catch (const Error& error) {
+    if (error.code() == Errc::interrupted) throw;
+    log_warn("{}: {}; {}", store.scope().name(), error.what(), instead);
+    return std::nullopt;
+  }
+}
+
+}  // namespace
+
 bool rebuild_if_due(Store& store, unsigned threads, Progress& progress) {
   if (!store.rebuild_is_due()) return false;
   log_step("building the index of {} anew", store.scope().name());
   const vector::StoreState& state = store.vectors().state();
-  vector::RebuildOptions options{.threads = threads,
-                                 .with_graph = vector::is_large_enough(state) || !state.index_factory.empty(),
-                                 .factory = state.index_factory,
-                                 .recall = state.index_recall};
-  vector::Rebuilt rebuilt;
-  try {
-    rebuilt = store.rebuild(options, progress);
-  } catch (const Error& error) {
-    if (options.factory.empty() || error.code() == Errc::interrupted) throw;
-    // What was asked for is to take documents in or out, and that is done.
-    log_warn("{}: {}; reef's own ways of searching take the place of {}", store.scope().name(), error.what(),
-             printable(options.factory));
+  const bool wants_graph = vector::is_large_enough(state) || !state.index_file.empty();
+  vector::RebuildOptions options{
+      .threads = threads, .with_graph = wants_graph, .factory = state.index_factory, .recall = state.index_recall};
+  const char* const old_stays = "the old index stays until 'reef-index build' runs";
+  std::optional<vector::Rebuilt> rebuilt;
+  if (!options.factory.empty()) {
+    rebuilt = try_rebuild(store, options, progress, "reef's own graph takes the place of " + options.factory);
     options.factory.clear();
-    options.with_graph = vector::is_large_enough(store.vectors().state());
-    rebuilt = store.rebuild(options, progress);
   }
-  if (!rebuilt.codes_lose.empty()) log_warn("{}: {}", store.scope().name(), rebuilt.codes_lose);
+  if (!rebuilt) rebuilt = try_rebuild(store, options, progress, old_stays);
+  if (!rebuilt) return false;
+  if (!rebuilt->codes_lose.empty()) log_warn("{}: {}", store.scope().name(), rebuilt->codes_lose);
   store.finish_run();
   return true;
 }

@@ -62,7 +62,7 @@ bool is_generation(const std::string& name, std::string_view begin, std::string_
 
 }  // namespace
 
-void remove_unnamed(const fs::path& folder, const StoreState& state) {
+std::vector<fs::path> unnamed(const fs::path& folder, const StoreState& state) {
   std::vector<fs::path> old;
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
@@ -71,7 +71,11 @@ void remove_unnamed(const fs::path& folder, const StoreState& state) {
     if (ours && name != state.vectors_file && name != state.codes_file && name != state.index_file)
       old.push_back(entry.path());
   }
-  for (const fs::path& path : old)
+  return old;
+}
+
+void remove_unnamed(const fs::path& folder, const StoreState& state) {
+  for (const fs::path& path : unnamed(folder, state))
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw_errno("remove", io::shown(path));
 }
 

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "reef/vector/codes.h"
 #include "reef/vector/internal/small_file.h"
@@ -41,8 +42,10 @@ std::array<std::pair<std::string, std::string>, 3> plain_names(const StoreState&
 /// Whether folder/plain is a hard or symbolic link to folder/target.
 bool is_link_to(const std::filesystem::path& folder, const std::string& plain, const std::string& target);
 
-/// Removes vectors.<g>.npy, codes.<g>.npy and index.<g>.bin that `state` does not name: of an older generation, or of
-/// one that was never committed. A reader that has them open keeps them.
+/// vectors.<g>.npy, codes.<g>.npy and index.<g>.bin that `state` does not name: of an older generation, or of one that
+/// was never committed.
+std::vector<std::filesystem::path> unnamed(const std::filesystem::path& folder, const StoreState& state);
+/// Removes them. A reader that has them open keeps them.
 void remove_unnamed(const std::filesystem::path& folder, const StoreState& state);
 
 /// Brings the plain names and config.json into line with `state`; touches nothing that is.
