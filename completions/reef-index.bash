@@ -5,13 +5,19 @@ _reef_index() {
   # bash splits "--mode=dense" into three words.
   if [[ $cur == '=' ]]; then cur=''; elif [[ $prev == '=' ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; fi
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in ingest|remove|query|show|embed|build|verify|stat|bench|export|shard) verb=$word; break ;; esac
+    case $word in ingest|add|remove|query|show|embed|build|verify|stat|bench|export|shard) verb=$word; break ;; esac
   done
   case $verb:$prev in
     ingest:--persona) ;;
     ingest:--tag) ;;
     ingest:--wait) ;;
     ingest:--threads) ;;
+    add:--vectors) kind=-f ;;
+    add:--metadata) kind=-f ;;
+    add:--embedding) ;;
+    add:--persona) ;;
+    add:--wait) ;;
+    add:--threads) ;;
     remove:--persona) ;;
     remove:--wait) ;;
     query:--persona) ;;
@@ -31,6 +37,9 @@ _reef_index() {
     build:--persona) ;;
     build:--factory) ;;
     build:--recall) ;;
+    build:--vectors) kind=-f ;;
+    build:--metadata) kind=-f ;;
+    build:--embedding) ;;
     build:--wait) ;;
     build:--threads) ;;
     verify:--persona) ;;
@@ -48,11 +57,12 @@ _reef_index() {
     *:--color) words='auto always never' ;;
     *) case $verb:$cur in
       ingest:-*) words='--persona --shared --text-only --tag --prune --force -f --dry-run -n --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      add:-*) words='--vectors --metadata --embedding --persona --shared --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       remove:-*) words='--persona --shared --dry-run -n --wait --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       query:-*) words='--persona --layers -k --mode --since --until --tag --document --chunks --context --budget --batch --vector --no-touch --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       show:-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       embed:-*) words='--batch --output -o --as-query --force -f --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
-      build:-*) words='--persona --shared --all --factory --recall --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      build:-*) words='--persona --shared --all --factory --recall --vectors --metadata --embedding --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       verify:-*) words='--persona --shared --with-faiss --wait --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       stat:-*) words='--persona --shared --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       bench:-*) words='--persona --shared --questions --recall --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
@@ -62,7 +72,7 @@ _reef_index() {
       ingest:*) kind=-f ;;
       remove:*) kind=-f ;;
       shard:*) kind=-f ;;
-      :*) words='ingest remove query show embed build verify stat bench export shard' ;;
+      :*) words='ingest add remove query show embed build verify stat bench export shard' ;;
     esac ;;
   esac
   if [[ $kind ]]; then

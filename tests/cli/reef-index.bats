@@ -192,18 +192,23 @@ field() { python3 -c 'import json, sys; o = json.load(sys.stdin); print(eval(sys
   reef-index verify
 }
 
-@test "a model of another dimension than the store's is refused by name" {
+@test "a store keeps its model when the default changes, and says so when that is gone" {
   reef-index ingest docs -q
   make_tiny_model other 96 >/dev/null
   reef-model import other --name other -q
   sed -i 's/default_embedding: .*/default_embedding: other/' root/config/models.yaml
   printf 'More text.\n' >docs/more.txt
-  run reef-index ingest docs
-  [ "$status" -eq 2 ]
-  [[ "$output" == *"tiny"*"other"* ]]
-  run reef-index query boat
-  [ "$status" -eq 2 ]
-  [[ "$output" == *"tiny"*"other"* ]]
+  reef-index ingest docs -q
+  [ "$(reef-index stat --json | field '(o["scopes"][0]["model"], o["scopes"][0]["dim"], o["scopes"][0]["documents"])')" = "('tiny', 64, 4)" ]
+  [ "$(reef-index query boat --json | field 'o["results"][0]["dense"] is not None')" = True ]
+  rm -r root/models/*/tiny
+  printf 'More text, changed.\n' >docs/more.txt
+  for command in "ingest docs" "query boat" "query boat --mode dense"; do
+    run reef-index $command
+    [ "$status" -eq 5 ]
+    [[ "$output" == *"of tiny"* || "$output" == *"from tiny"* ]]
+    [[ "$output" == *"reef-model import"*"build --embedding"* ]]
+  done
   run reef-index query boat --mode bm25
   [ "$status" -eq 0 ]
 }
@@ -587,7 +592,7 @@ has_faiss() { [ -x "$REEF_BIN/../libexec/reef/reef-faiss" ] || skip 'reef-faiss 
   reef-index ingest many.jsonl -q
   # Each build renumbers the vectors: with those of one generation and the numbers of another, a text would not find itself.
   (for i in $(seq 12); do
-    reef-index remove "d$i" -q
+    reef-index remove "d$i" -q --wait 1m
     reef-index build -q &
     sleep ".0$((i % 7))"
     ((i % 2)) || kill -KILL $! 2>/dev/null
@@ -637,4 +642,129 @@ has_faiss() { [ -x "$REEF_BIN/../libexec/reef/reef-faiss" ] || skip 'reef-faiss 
   run reef-index export --to copy
   [ "$status" -eq 2 ]
   [[ "$output" == *"not empty"* ]]
+}
+
+# vectors ROWS DIM PREFIX [OPTION]…: PREFIX.npy and PREFIX.jsonl as another program writes them.
+vectors() { python3 "$BATS_TEST_DIRNAME/../support/given_vectors.py" "$@"; }
+
+@test "vectors made elsewhere are added once, found by vector and words, shown and removed" {
+  vectors 200 48 v
+  vectors 1 48 q --from 17
+  run reef-index add --vectors v.npy --metadata v.jsonl
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"48 dimensions"*"tiny"*"64"*"--embedding"* ]]
+  run reef-index add --vectors v.npy --metadata v.jsonl --embedding elsewhere
+  [ "$status" -eq 0 ]
+  [[ "$output" == "shared: 200 documents added; 48 dimensions, elsewhere, in "* ]]
+  run reef-index add --vectors v.npy --metadata v.jsonl
+  [ "$output" = "already so; 200 documents unchanged" ]
+  [ "$(reef-index query --vector q.npy --json | field 'o["results"][0]["document"]["id"]')" = v17 ]
+  reef-index query number17 --mode bm25 --json >answer
+  [ "$(field '[r["document"]["id"] for r in o["results"]]' <answer)" = "['v17']" ]
+  run reef-index show "$(field 'o["results"][0]["id"]' <answer)"
+  [[ "$output" == *"vectors:"*"v.jsonl"*"Text number17 about the harbour."* ]]
+  [ "$(reef-index query harbour --mode bm25 --tag given -k 3 --json | field 'len(o["results"])')" = 3 ]
+  # Its model is not here: dense search says so, and words still answer.
+  run reef-index query number17
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"elsewhere"*"--mode bm25 or --vector"* ]]
+  reef-index verify
+  vectors 10 48 w --from 195 --word pier
+  [ "$(reef-index add --vectors w.npy --metadata w.jsonl --json | field '(o["added"], o["replaced"], o["unchanged"])')" = '(5, 5, 0)' ]
+  [ "$(reef-index remove v17 w.jsonl --json | field 'len(o["removed"])')" = 11 ]
+  [ "$(reef-index stat --json | field '[o["scopes"][0][k] for k in ("documents", "vectors", "model")]')" = "[194, 194, 'elsewhere']" ]
+  reef-index verify
+}
+
+@test "float16 and rows of any length are taken and brought to length 1, which is said once" {
+  vectors 50 48 v
+  vectors 50 48 h --kind f2 --stretch 3
+  vectors 1 48 q --from 31 --kind f2
+  reef-index add --vectors v.npy --metadata v.jsonl --embedding elsewhere -q
+  run reef-index add --vectors h.npy --metadata h.jsonl --persona alice --embedding elsewhere
+  [ "$status" -eq 0 ]
+  [[ "${lines[0]}" == *"h.npy: 50 of 50 rows were not of length 1"* ]]
+  [ "${#lines[@]}" -eq 2 ]
+  # The shared scope and hers hold the same texts: one of each comes out.
+  [ "$(reef-index query --vector q.npy --persona alice --json | field '(o["results"][0]["document"]["id"], o["results"][0]["dense"] > .999)')" = "('v31', True)" ]
+  reef-index verify
+}
+
+@test "vectors that cannot be used are refused by file and place, and nothing is changed" {
+  vectors 20 48 v
+  vectors 20 32 other
+  reef-index add --vectors v.npy --metadata v.jsonl --embedding elsewhere -q
+  refused() {
+    run reef-index add --vectors "$1" --metadata "$2"
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"$3"* ]] || { echo "$output"; return 1; }
+    [ "$(reef-index stat --json | field 'o["scopes"][0]["documents"]')" = 20 ]
+  }
+  head -n 19 v.jsonl >short.jsonl
+  refused v.npy short.jsonl "v.npy holds 20 vectors, short.jsonl describes 19"
+  sed '7s/.*/{"id":"v6","te/' v.jsonl >cut.jsonl
+  refused v.npy cut.jsonl "cut.jsonl:7: not a JSON object"
+  sed '7s/"v6"/"v5"/' v.jsonl >twice.jsonl
+  refused v.npy twice.jsonl "twice.jsonl:7: id 'v5' comes a second time"
+  python3 -c 'import struct; b = bytearray(open("v.npy", "rb").read()); b[-4:] = struct.pack("<f", float("nan")); open("nan.npy", "wb").write(b)'
+  refused nan.npy v.jsonl "nan.npy: row 19 is not finite"
+  python3 -c 'b = bytearray(open("v.npy", "rb").read()); b[-192:] = bytes(192); open("zero.npy", "wb").write(b)'
+  refused zero.npy v.jsonl "zero.npy: row 19 is all zero"
+  head -c 1000 v.npy >cut.npy
+  refused cut.npy v.jsonl "cut.npy: shape (20, 48) does not fit the file"
+  refused other.npy other.jsonl "other.npy holds vectors of 32 dimensions, shared has 48 of elsewhere"
+  refused v.jsonl v.jsonl "v.jsonl"
+  refused absent.npy v.jsonl "absent.npy"
+  run reef-index add --vectors v.npy --metadata v.jsonl --embedding tiny
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"elsewhere"*"tiny"* ]]
+  run reef-index query --vector <(:) --json
+  [ "$status" -ne 0 ]
+  run reef-index query --vector v.npy
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"20 vectors"* ]]
+  reef-index verify
+}
+
+@test "build --vectors replaces what was given, and nothing that was ingested" {
+  vectors 60 48 v
+  vectors 40 32 w --from 50 --word pier
+  reef-index build --vectors v.npy --metadata v.jsonl --embedding elsewhere -q
+  run reef-index build --vectors v.npy --metadata v.jsonl
+  [ "$output" = "already so; 60 documents unchanged" ]
+  run reef-index build --vectors w.npy --metadata w.jsonl --embedding another
+  [ "$status" -eq 0 ]
+  [[ "${lines[0]}" == "shared: 40 documents added in the place of 60; 32 dimensions, another, in "* ]]
+  [[ "${lines[1]}" == "recall@10 of 40 of its vectors: 1.000 by the graph"* ]]
+  [ "$(reef-index stat --json | field '[o["scopes"][0][k] for k in ("documents", "indexed", "dim", "model", "dead_rows")]')" = "[40, 40, 32, 'another', 0]" ]
+  [ "$(reef-index query harbour --mode bm25 --json | field 'o["results"]')" = '[]' ]
+  reef-index verify
+  reef-index ingest docs --persona alice -q
+  run reef-index build --vectors v.npy --metadata v.jsonl --embedding tiny --persona alice
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"documents that were ingested"*"reef-index remove"*"reef-index add"* ]]
+  run reef-index build --vectors v.npy --metadata v.jsonl --all
+  [ "$status" -eq 2 ]
+  run reef-index build --vectors v.npy
+  [ "$status" -eq 2 ]
+}
+
+@test "killed while vectors are added or built: the old content or the new" {
+  vectors 300 48 v
+  vectors 3000 48 w --word pier
+  reef-index add --vectors v.npy --metadata v.jsonl --embedding elsewhere -q
+  count() { reef-index stat --json | field 'o["scopes"][0]["documents"]'; }
+  for verb in add build; do
+    for delay in .01 .03 .06 .1 .15 .2 .3; do
+      timeout --signal=KILL "$delay" reef-index "$verb" --vectors w.npy --metadata w.jsonl -q || true
+      now=$(count)
+      [ "$now" = 300 ] || [ "$now" = 3000 ]
+      reef-index query 'harbour' --mode bm25 --json >answer
+      [ "$(field 'len(o["results"]) > 0' <answer)" = "$([ "$now" = 300 ] && echo True || echo False)" ]
+    done
+    reef-index "$verb" --vectors w.npy --metadata w.jsonl -q
+    [ "$(count)" = 3000 ]
+    reef-index verify
+    reef-index build --vectors v.npy --metadata v.jsonl -q
+  done
 }

@@ -28,6 +28,7 @@ from pathlib import Path
 CHANGING = ("openat,open,creat,write,pwrite64,writev,pwritev,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,"
             "rmdir,ftruncate,truncate,fsync,fdatasync,syncfs,sync_file_range,link,linkat,symlink,symlinkat,fallocate,"
             "copy_file_range,sendfile,chmod,fchmod,fchmodat,utimensat,msync")
+GIVEN_VECTORS = Path(__file__).resolve().parents[1] / "support/given_vectors.py"
 LINE = re.compile(r"^(\d+)\s+(\w+)\((.*?)(?:\)\s+=\s+(-?\d+|\?).*)?$")
 
 
@@ -111,6 +112,10 @@ def workloads(bin_dir, model, inputs):
     def with_documents(reef):
         with_model(reef)
         reef.run("reef-index", "ingest", inputs, "-q", "--threads", 1)
+
+    def with_vectors(reef):
+        laid_out(reef)
+        reef.run("reef-index", "add", *given("old"), "--embedding", "elsewhere", "-q", "--threads", 1)
 
     def with_documents_and_holes(reef):
         with_documents(reef)
@@ -229,6 +234,30 @@ def workloads(bin_dir, model, inputs):
     def shard_workload(name, start, then):
         return Workload(name, with_shards(start, then), ("reef-index", "shard", "apply"), store_check, moved_final(then), relocate_links)
 
+    def added_final(reef):
+        clean_verify(reef)
+        for question, document in (("number1 harbour", "v1"), ("number8 pier", "v8"), ("number25 pier", "v25")):
+            if not found(reef, question, document):
+                raise Failure(f"'{question}' does not find {document}")
+        leftovers(reef.root)
+
+    def replaced_final(reef):
+        clean_verify(reef)
+        if found(reef, "harbour", "v1") or not found(reef, "number25 pier", "v25"):
+            raise Failure("the wrong documents are there")
+        leftovers(reef.root)
+
+    def whole_check(reef):
+        """All of the old vectors or all of the new ones."""
+        tolerant_verify(reef)
+        old, new = found(reef, "number1 harbour", "v1"), found(reef, "number25 pier", "v25")
+        done = json.loads(reef.run("reef-index", "stat", "--json").stdout)["scopes"][0]["documents"]
+        if (old, new, done) not in ((True, False, 10), (True, True, 26), (False, True, 20)):
+            raise Failure(f"a mixture: old {old}, new {new}, {done} documents")
+
+    def given(name):
+        return "--vectors", inputs.parent / f"{name}.npy", "--metadata", inputs.parent / f"{name}.jsonl"
+
     note = inputs / "note.md"
     return [
         Workload("init", empty, ("reef-init", "--persona", "alice", "--embedding", "tiny"), init_check, init_final),
@@ -240,6 +269,8 @@ def workloads(bin_dir, model, inputs):
         shard_workload("shard-on", ".drives/a", ".drives/b"),
         shard_workload("shard-back", ".drives/b", "tree"),
         Workload("remove-one", with_documents, ("reef-index", "remove", "line-1"), tolerant_verify, one_removed_final),
+        Workload("add", with_vectors, ("reef-index", "add", *given("new"), "--threads", 1), whole_check, added_final),
+        Workload("build-vectors", with_vectors, ("reef-index", "build", *given("new"), "--threads", 1), whole_check, replaced_final),
     ]
 
 
@@ -392,6 +423,9 @@ def main():
         model = work / "model"
         subprocess.run([arguments.make_model, str(model)], check=True, stdout=subprocess.DEVNULL)
         write_inputs(work / "in")
+        # Ten vectors, and twenty of which four replace some of them.
+        for name, count, first, word in (("old", 10, 0, "harbour"), ("new", 20, 6, "pier")):
+            subprocess.run([sys.executable, GIVEN_VECTORS, str(count), "24", str(work / name), "--from", str(first), "--word", word], check=True)
         for workload in workloads(arguments.bin_dir, model, work / "in"):
             if not arguments.workload or workload.name in arguments.workload:
                 run_workload(workload, arguments, work, fails, totals)

@@ -18,6 +18,7 @@ namespace {
 struct BuildArguments {
   document::BuildOptions options;
   std::shared_ptr<ScopeChoice> scope = std::make_shared<ScopeChoice>();
+  std::shared_ptr<GivenChoice> given = std::make_shared<GivenChoice>();
   bool all = false;
 };
 
@@ -33,6 +34,12 @@ void add_share(CLI::App& verb, const std::string& name, T& value, const std::str
 }
 
 int build(cli::Session& session, BuildArguments& arguments) {
+  if (arguments.given->vectors) {
+    document::GivenOptions given;
+    given.threads = arguments.options.threads;
+    given.wait = arguments.options.wait;
+    return build_from_vectors(session, *arguments.given, given, *arguments.scope);
+  }
   const tree::Tree tree = open_tree(session, true);
   const tree::Config config = tree::Config::load(tree);
   document::BuildOptions& options = arguments.options;
@@ -84,6 +91,8 @@ void add_build(CLI::App& app, cli::Session& session) {
       ->check([](const std::string& text) { return text.empty() ? "it is empty" : ""; })
       ->type_name("FACTORY");
   add_share(*verb, "--recall", arguments->options.recall, "Share of the nearest that it must find (default: .95)");
+  add_given(*verb, arguments->given, false);
+  verb->get_option("--vectors")->excludes("--all")->excludes("--factory")->excludes("--recall");
   cli::add_wait(*verb, arguments->options.wait);
   cli::add_threads(*verb, arguments->options.threads);
   verb->callback([=, &session] { session.choose([=, &session] { return build(session, *arguments); }); });

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "reef/cli/app.h"
+#include "reef/document/given_vectors.h"
 #include "reef/embed/embedder.h"
 #include "reef/tree/config.h"
 #include "reef/tree/shards.h"
@@ -13,6 +14,7 @@
 namespace reef::tool {
 
 void add_ingest(CLI::App& app, cli::Session& session);
+void add_add(CLI::App& app, cli::Session& session);
 void add_remove(CLI::App& app, cli::Session& session);
 void add_query(CLI::App& app, cli::Session& session);
 void add_show(CLI::App& app, cli::Session& session);
@@ -37,5 +39,15 @@ struct ScopeChoice {
 };
 void add_scope(CLI::App& app, const std::shared_ptr<ScopeChoice>& choice);
 tree::Scope chosen_scope(const ScopeChoice& choice, const tree::Config& config);
+
+/// --vectors, --metadata and --embedding of `build` and `add`.
+struct GivenChoice {
+  std::optional<std::string> vectors, metadata, embedding;
+};
+/// `needed`: there is nothing else that the command could do.
+void add_given(CLI::App& app, const std::shared_ptr<GivenChoice>& choice, bool needed);
+/// `build` with --vectors.
+int build_from_vectors(cli::Session& session, const GivenChoice& choice, document::GivenOptions options,
+                       const ScopeChoice& scope);
 
 }  // namespace reef::tool

@@ -58,7 +58,8 @@ int ingest(cli::Session& session, IngestArguments& arguments) {
   options.threads = cli::threads_or_all(options.threads);
   options.cache_cap_bytes = config.size_bytes("system", "cache.embedding.cap_bytes");
   const auto report = document::ingest(
-      tree, options, [&] { return embed::open_default_embedder(tree, config); }, session.progress());
+      tree, options, [&](const std::string& name) { return embed::open_embedder(tree, config, name); },
+      session.progress());
   if (!session.json()) tell_faults(report);
   if (session.json() || !session.quiet()) session.show(report);
   return report.faults.empty() ? 0 : kStatusPartial;

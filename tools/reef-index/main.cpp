@@ -34,6 +34,7 @@ int main(int argc, char** argv) {
   return cli::run("reef-index", "Ingest documents and answer questions from them", argc, argv,
                   [](CLI::App& app, cli::Session& session) {
                     tool::add_ingest(app, session);
+                    tool::add_add(app, session);
                     tool::add_remove(app, session);
                     tool::add_query(app, session);
                     tool::add_show(app, session);

@@ -151,7 +151,8 @@ int query(cli::Session& session, QueryArguments& arguments) {
   if (arguments.options.persona &&
       !document::Snapshot::exists(tree.vectors(tree::Scope::persona(*arguments.options.persona))))
     tree::require_persona(tree::Config::load(tree, {"personas"}), *arguments.options.persona);
-  retrieve::Searcher searcher(tree, config, [&] { return embed::open_default_embedder(tree, config); });
+  retrieve::Searcher searcher(tree, config,
+                              [&](const std::string& name) { return embed::open_embedder(tree, config, name); });
   LatencyRecord latency(tree, !arguments.no_touch);
   if (arguments.batch) return run_batch(tree, arguments, searcher, latency);
   const auto answer = arguments.vector_file

@@ -1,5 +1,10 @@
+#include "reef/document/internal/id_mapping.h"
+
+#include <fcntl.h>
 #include <fmt/format.h>
 
+#include <array>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "reef/core/error.h"
@@ -15,33 +20,63 @@ std::string quoted(std::string_view text) {
 
 }  // namespace
 
+namespace internal {
+
+MappingHead mapping_head(io::Database& metadata) {
+  auto counts = metadata.prepare(
+      "SELECT generation, rows_total, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'chunks'), 0), "
+      "(SELECT count(*) FROM dead_rows) FROM store WHERE id = 1");
+  counts.step();
+  return {counts.integer(0), counts.integer(1), counts.integer(2), counts.integer(3)};
+}
+
+std::string head_text(const MappingHead& head) {
+  return fmt::format(
+      "{{\"schema\":\"reef.vectors.id_mapping/"
+      "1\",\"generation\":{},\"rows_total\":{},\"last_chunk\":{},\"dead_rows\":{},\"ids\":{{",
+      head.generation, head.rows_total, head.last_chunk, head.dead_rows);
+}
+
+std::optional<MappingHead> read_mapping_head(const std::filesystem::path& path) {
+  std::array<char, 257> start{};
+  try {
+    const io::UniqueFd file = io::open_file(path, O_RDONLY | O_CLOEXEC);
+    const auto size = std::min<std::uint64_t>(io::file_size(file.get(), path), start.size() - 1);
+    io::pread_exact(file.get(), start.data(), size, 0, path);
+  } catch (const Error&) {
+    return std::nullopt;  // derived: whoever may write makes it again
+  }
+  long long generation = 0, rows_total = 0, last_chunk = 0, dead_rows = 0;
+  const int read = std::sscanf(  // NOLINT(cert-err34-c): what does not fit gives another text than the file's
+      start.data(),
+      R"({"schema":"reef.vectors.id_mapping/1","generation":%lld,"rows_total":%lld,"last_chunk":%lld,"dead_rows":%lld,)",
+      &generation, &rows_total, &last_chunk, &dead_rows);
+  const MappingHead head{generation, rows_total, last_chunk, dead_rows};
+  if (read != 4 || !std::string_view(start.data()).starts_with(head_text(head))) return std::nullopt;
+  return head;
+}
+
+bool may_stay(const MappingHead& file, const MappingHead& store) {
+  constexpr std::int64_t kLarge = 20'000;
+  if (file == store) return true;
+  const std::int64_t missing = store.rows_total - file.rows_total;
+  return store.rows_total >= kLarge && file.generation == store.generation && file.dead_rows == store.dead_rows &&
+         missing >= 0 && missing * 10 <= store.rows_total;
+}
+
+}  // namespace internal
+
 /// {"schema","generation","rows_total","ids":{"0":{"chunk","document","start","end"},…}}: which text a
 /// row of vectors.npy belongs to, for programs that read neither SQLite nor reef. Derived; rows
 /// that were removed are absent.
-void Store::write_id_mapping() {
-  const auto& state = vectors_.state();
-  auto counts = database_.prepare(
-      "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'chunks'), 0), (SELECT count(*) FROM dead_rows)");
-  counts.step();
-  // Chunk ids and dead rows only grow: together they tell whether the file on disk is of this content.
-  const std::string head = fmt::format(
-      "{{\"schema\":\"reef.vectors.id_mapping/"
-      "1\",\"generation\":{},\"rows_total\":{},\"last_chunk\":{},\"dead_rows\":{},"
-      "\"ids\":{{",
-      state.generation, state.rows_total, counts.integer(0), counts.integer(1));
+void Store::write_id_mapping(bool append_only) {
   const auto path = folder_ / "id_mapping.json";
-  try {
-    const io::UniqueFd existing = io::open_file(path, 0 /* O_RDONLY */);
-    std::string start(head.size(), '\0');
-    if (io::file_size(existing.get(), path) >= head.size()) {
-      io::pread_exact(existing.get(), start.data(), start.size(), 0, path);
-      if (start == head) return;  // already of this content
-    }
-  } catch (const Error&) {
-    // Absent or unreadable: it is derived, so it is simply written.
-  }
+  const auto head = internal::mapping_head(database_);
+  if (const auto present = internal::read_mapping_head(path);
+      present && (append_only ? internal::may_stay(*present, head) : *present == head))
+    return;
   io::StagedFile file(path);
-  std::string buffer = head;
+  std::string buffer = internal::head_text(head);
   auto rows = database_.prepare(
       "SELECT c.vector_row, c.id, d.name, c.start_byte, c.end_byte FROM chunks c JOIN documents d ON d.id = c.document "
       "WHERE c.vector_row IS NOT NULL AND d.finished ORDER BY c.vector_row");

@@ -44,8 +44,7 @@ class Ingest {
  public:
   /// `input` was listed before anything is made: a missing operand must leave nothing behind.
   Ingest(const tree::Tree& tree, const IngestOptions& options, internal::InputFiles input,
-         std::vector<IngestFault> faults, const std::function<std::unique_ptr<embed::Embedder>()>& make_embedder,
-         Progress& progress)
+         std::vector<IngestFault> faults, const embed::EmbedderMaker& make_embedder, Progress& progress)
       : tree_(tree),
         options_(options),
         make_embedder_(make_embedder),
@@ -276,9 +275,24 @@ class Ingest {
       if (internal::is_below(source.path, folders) && internal::is_gone(source.path)) remove_source(source);
   }
 
+  /// The scope keeps its model, whatever default_embedding says by now.
+  std::unique_ptr<embed::Embedder> embedder_of_store(const vector::StoreState& state) {
+    try {
+      return embed::open_embedder_of(make_embedder_, state.model, state.model_digest);
+    } catch (const Error& error) {
+      if (error.code() != Errc::not_found) throw;
+      throw Error(Errc::not_found,
+                  fmt::format("{} holds vectors of {}: {}", options_.scope.name(), state.model, error.what()),
+                  fmt::format("bring {} with 'reef-model import', or embed the scope again with another model: "
+                              "'reef-index build --embedding NAME'",
+                              state.model));
+    }
+  }
+
   void need_embedder() {
     if (embedder_) return;
-    embedder_ = make_embedder_();
+    const auto& state = store_.vectors().state();
+    embedder_ = state.rows_total > 0 ? embedder_of_store(state) : make_embedder_("");
     const auto identity = embedder_->identity();
     store_.vectors().use_model(identity.name, identity.digest, identity.dim);
     cache_.emplace(tree_.embedding_cache(), identity.digest, identity.dim);
@@ -287,7 +301,7 @@ class Ingest {
 
   const tree::Tree& tree_;
   const IngestOptions& options_;
-  const std::function<std::unique_ptr<embed::Embedder>()>& make_embedder_;
+  const embed::EmbedderMaker& make_embedder_;
   Progress& progress_;
   internal::InputFiles input_;
   IngestReport report_;
@@ -304,8 +318,8 @@ class Ingest {
 
 }  // namespace
 
-IngestReport ingest(const tree::Tree& tree, const IngestOptions& options,
-                    const std::function<std::unique_ptr<embed::Embedder>()>& make_embedder, Progress& progress) {
+IngestReport ingest(const tree::Tree& tree, const IngestOptions& options, const embed::EmbedderMaker& make_embedder,
+                    Progress& progress) {
   const auto begin = std::chrono::steady_clock::now();
   tree::require_in_reach(tree, options.scope);
   IngestReport report;

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "reef/core/progress.h"
-#include "reef/embed/embedder.h"
+#include "reef/embed/default_embedder.h"
 #include "reef/text/extract.h"
 #include "reef/tree/tree.h"
 
@@ -56,11 +56,12 @@ struct IngestReport {
 };
 
 /// Takes files into a scope: unchanged ones are skipped, changed ones replaced, whatever a killed
-/// run left is finished first. `make_embedder` is called when the first chunk needs a vector.
+/// run left is finished first. `make_embedder` is called when the first chunk needs a vector: for
+/// the model of the vectors that the scope holds, the default one where it holds none.
 /// Throws Error{locked} when another run writes this scope, Error{interrupted} on a signal; what is
 /// committed until then stays, and the next run goes on from there.
-IngestReport ingest(const tree::Tree& tree, const IngestOptions& options,
-                    const std::function<std::unique_ptr<embed::Embedder>()>& make_embedder, Progress& progress);
+IngestReport ingest(const tree::Tree& tree, const IngestOptions& options, const embed::EmbedderMaker& make_embedder,
+                    Progress& progress);
 
 struct RemoveOptions {
   tree::Scope scope = tree::Scope::shared();

@@ -29,6 +29,11 @@ std::vector<std::string> distinct(const std::vector<std::string>& names) {
 /// One document of a file that holds many: the file stays known, and ingesting it again does not bring the document
 /// back unless its text changed. The last one takes the file along.
 void remove_one(Store& store, Registry& registry, Originals& originals, const DocumentRow& document) {
+  if (internal::is_given(document.source)) {
+    io::Transaction transaction(store.database());
+    store.remove_document(document.id);
+    return transaction.commit();
+  }
   auto source = registry.find(store.scope(), document.source);
   if (source && store.is_alone(document)) {
     internal::remove_source(store, registry, originals, *source);
@@ -37,6 +42,18 @@ void remove_one(Store& store, Registry& registry, Originals& originals, const Do
   io::Transaction transaction(store.database());
   store.remove_for_good(document);
   transaction.commit();
+}
+
+/// All documents whose texts came from that file, beside vectors made elsewhere; at once. Returns their names.
+std::vector<std::string> remove_given(Store& store, const std::string& texts) {
+  std::vector<std::string> names;
+  io::Transaction transaction(store.database());
+  for (const DocumentRow& document : store.of_source(internal::given_source(texts))) {
+    store.remove_document(document.id);
+    names.push_back(document.name);
+  }
+  transaction.commit();
+  return names;
 }
 
 /// What remove() would do, by reading alone.
@@ -57,10 +74,11 @@ void plan(const tree::Tree& tree, const RemoveOptions& options, RemoveReport& re
   };
   for (const std::string& name : distinct(options.documents)) {
     if (take_all(by_name, name)) continue;
+    const bool given = take_all(by_source, internal::given_source(name));
     const auto source = registry ? source_named(*registry, options.scope, name) : std::nullopt;
     if (source)
       take_all(by_source, source->path);
-    else
+    else if (!given)
       report.not_found.push_back(name);
   }
 }
@@ -89,11 +107,14 @@ RemoveReport remove(const tree::Tree& tree, const RemoveOptions& options, Progre
     if (const auto document = store.find(name)) {
       remove_one(store, registry, originals, *document);
       report.removed.push_back(document->name);
-    } else if (auto source = source_named(registry, options.scope, name)) {
-      const auto names = internal::remove_source(store, registry, originals, *source);
-      report.removed.insert(report.removed.end(), names.begin(), names.end());
     } else {
-      report.not_found.push_back(name);
+      auto names = remove_given(store, name);
+      auto source = source_named(registry, options.scope, name);
+      if (!source && names.empty()) report.not_found.push_back(name);
+      report.removed.insert(report.removed.end(), names.begin(), names.end());
+      if (!source) continue;
+      names = internal::remove_source(store, registry, originals, *source);
+      report.removed.insert(report.removed.end(), names.begin(), names.end());
     }
   }
   store.finish_run();

@@ -6,6 +6,7 @@
 #include "reef/document/bench.h"
 #include "reef/document/build.h"
 #include "reef/document/export.h"
+#include "reef/document/given_vectors.h"
 #include "reef/document/ingest.h"
 #include "reef/document/verify.h"
 
@@ -16,6 +17,16 @@ using Json = nlohmann::ordered_json;
 
 std::string counted(std::uint64_t count, const char* one, const char* many) {
   return fmt::format("{} {}", format_count(count), count == 1 ? one : many);
+}
+
+std::string recall_text(const vector::RecallSample& recall, const char* index) {
+  return fmt::format("recall@10 of {} of its vectors: {:.3f} by the {}, {:.3f} by all codes\n", recall.questions,
+                     recall.graph, index, recall.codes);
+}
+
+Json recall_json(const std::optional<vector::RecallSample>& recall) {
+  if (!recall) return nullptr;
+  return {{"questions", recall->questions}, {"graph", recall->graph}, {"codes", recall->codes}};
 }
 
 std::string plan_text(const IngestReport& report) {
@@ -73,6 +84,40 @@ std::string to_json(const RemoveReport& report) {
                {"not_found", report.not_found}});
 }
 
+std::string to_text(const GivenReport& report) {
+  std::string text;
+  if (!report.changed()) {
+    text = fmt::format("already so; {} unchanged\n", counted(report.unchanged, "document", "documents"));
+  } else {
+    text = fmt::format("{}: {} added", report.scope, counted(report.added, "document", "documents"));
+    if (report.removed > 0) text += fmt::format(" in the place of {}", format_count(report.removed));
+    if (report.replaced > 0) text += fmt::format(", {} replaced", format_count(report.replaced));
+    if (report.unchanged > 0) text += fmt::format(", {} unchanged", format_count(report.unchanged));
+    text += fmt::format("; {} dimensions, {}, in {:.1f} s\n", report.dim, printable(report.model), report.seconds);
+  }
+  if (report.recall) text += recall_text(*report.recall, "graph");
+  return text;
+}
+
+std::string to_json(const GivenReport& report) {
+  return dump({{"schema", report.replaced_all ? "reef.index.build/1" : "reef.index.add/1"},
+               {"scope", report.scope},
+               {"changed", report.changed()},
+               {"vectors", report.vectors},
+               {"model", report.model},
+               {"dim", report.dim},
+               {"rows", report.rows},
+               {"added", report.added},
+               {"replaced", report.replaced},
+               {"unchanged", report.unchanged},
+               {"removed", report.removed},
+               {"normalised", report.stretched},
+               {"rebuilt", report.rebuilt},
+               {"generation", report.generation},
+               {"recall_at_10", recall_json(report.recall)},
+               {"seconds", report.seconds}});
+}
+
 std::string to_text(const BuildReport& report) {
   const std::string index = report.index == vector::IndexKind::factory
                                 ? fmt::format("index {}", printable(report.factory))
@@ -82,21 +127,17 @@ std::string to_text(const BuildReport& report) {
   if (report.removed > 0) text += fmt::format(", {} removed ones purged", format_count(report.removed));
   text += fmt::format("; {} in {:.1f} s\n", format_size(report.bytes), report.seconds);
   if (report.recall)
-    text += fmt::format("recall@10 of {} of its vectors: {:.3f} by the {}, {:.3f} by all codes\n",
-                        report.recall->questions, report.recall->graph,
-                        report.index == vector::IndexKind::factory ? "index" : "graph", report.recall->codes);
+    text += recall_text(*report.recall, report.index == vector::IndexKind::factory ? "index" : "graph");
   if (report.index == vector::IndexKind::float_graph) text += report.codes_lose + "\n";  // else a warning
   return text;
 }
 
 std::string to_json(const BuildReport& report) {
-  Json recall = nullptr;
-  if (report.recall)
-    recall = {{"questions", report.recall->questions},
-              {"graph", report.recall->graph},
-              {"codes", report.recall->codes},
-              {"asked", report.asked_recall},
-              {"reached", report.reaches_recall()}};
+  Json recall = recall_json(report.recall);
+  if (report.recall) {
+    recall["asked"] = report.asked_recall;
+    recall["reached"] = report.reaches_recall();
+  }
   return dump({{"schema", "reef.index.build/1"},
                {"scope", report.scope},
                {"changed", true},

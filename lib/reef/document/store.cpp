@@ -264,7 +264,7 @@ bool Store::rebuild_is_due() {
   return vector::rebuild_is_due(vectors_.state(), static_cast<std::uint64_t>(dead.integer(0)));
 }
 
-void Store::finish_run() {
+void Store::finish_run(bool append_only) {
   if (changed_chunks_ > 0) {
     // One merged segment answers in a third of the time of many small ones, and keeps no deleted
     // words; worth its cost only when much changed.
@@ -273,7 +273,7 @@ void Store::finish_run() {
     database_.checkpoint();
   }
   vectors_.publish();
-  write_id_mapping();
+  write_id_mapping(append_only);
   changed_chunks_ = 0;
 }
 

@@ -59,6 +59,14 @@ struct NewChunk {
   std::optional<std::uint64_t> vector_row;
 };
 
+/// A document of one chunk, which is the whole of its text.
+struct WholeDocument {
+  DocumentRow row;  ///< id and chunks are not read
+  std::string text;
+  std::uint64_t vector_row = 0;
+  std::optional<std::int64_t> replaces;  ///< the document in whose place it comes
+};
+
 /// "S12" for a chunk of the shared scope, "P12@alice" for one of a persona.
 std::string chunk_id(const tree::Scope& scope, std::int64_t chunk);
 struct ChunkId {
@@ -99,7 +107,12 @@ class Store {
   std::int64_t begin_document(const DocumentRow& document);
   void add_chunks(std::int64_t document, std::string_view title, std::span<const NewChunk> chunks);
   void finish_document(std::int64_t document, const DocumentRow& final_row);
+  /// All three steps at once for many documents. Returns their ids.
+  std::vector<std::int64_t> add_whole(std::span<const WholeDocument> documents);
   void remove_document(std::int64_t document);
+  /// Removes all documents, and what is remembered of removed ones; in the transaction that also takes over vectors of
+  /// the next generation (vector::StoreWriter::begin_again()).
+  void clear();
   /// Removes a document and remembers it: its file holds others and will be taken in again.
   void remove_for_good(const DocumentRow& document);
   /// Forgets what was removed out of a source, but for the names that it still holds.
@@ -117,12 +130,13 @@ class Store {
   bool rebuild_is_due();
 
   /// After the last transaction of a run: merges the full-text index when much changed, publishes
-  /// the plain names and id_mapping.json.
-  void finish_run();
+  /// the plain names and id_mapping.json. The mapping of a large store costs more than a thousand
+  /// new rows: with `append_only` it may end before the newest (internal::may_stay()).
+  void finish_run(bool append_only = false);
 
  private:
   void note_in_map(std::span<const std::int64_t> ids, std::span<const NewChunk> chunks);
-  void write_id_mapping();
+  void write_id_mapping(bool append_only);
 
   std::filesystem::path folder_;
   tree::Scope scope_;

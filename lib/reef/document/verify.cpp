@@ -11,6 +11,7 @@
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/core/log.h"
+#include "reef/document/internal/id_mapping.h"
 #include "reef/document/internal/schema.h"
 #include "reef/document/internal/sources.h"
 #include "reef/document/originals.h"
@@ -30,6 +31,9 @@ class ScopeCheck {
   /// `registry` is null when it is gone or damaged.
   ScopeCheck(const tree::Tree& tree, const tree::Scope& scope, Registry* registry, VerifyReport& report)
       : tree_(tree), scope_(scope), folder_(tree.vectors(scope)), registry_(registry), report_(report) {}
+
+  /// Whether there are documents whose files the registry has to know.
+  bool found_ingested() const { return ingested_; }
 
   /// Returns whether every document's file is known, so that an original that nothing knows belongs to none.
   bool run(std::chrono::milliseconds wait, Progress& progress) {
@@ -142,7 +146,7 @@ class ScopeCheck {
       progress.advance(1);
     }
     bool all_known = true;
-    auto sources = database.prepare("SELECT DISTINCT source FROM documents WHERE finished");
+    auto sources = database.prepare(internal::kIngestedSources);
     while (sources.step()) {
       const std::string path(sources.text(0));
       if (known.contains(path)) continue;
@@ -216,17 +220,8 @@ class ScopeCheck {
   }
 
   void check_id_mapping(io::Database& database) {
-    const std::string wanted =
-        fmt::format("\"rows_total\":{},\"last_chunk\":{},\"dead_rows\":{},", vector::read_state(database).rows_total,
-                    number(database, "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'chunks'), 0)"),
-                    number(database, "SELECT count(*) FROM dead_rows"));
-    std::string text;
-    try {
-      text = io::read_file(folder_ / "id_mapping.json");
-    } catch (const Error& error) {
-      if (error.code() != Errc::not_found) throw;
-    }
-    if (text.find(wanted) == std::string::npos)
+    const auto head = internal::read_mapping_head(folder_ / "id_mapping.json");
+    if (!head || !internal::may_stay(*head, internal::mapping_head(database)))
       add("id_mapping.json", "not of the store's present state", kNextRun, true);
   }
 
@@ -256,6 +251,8 @@ class ScopeCheck {
 
   void count(io::Database& database) {
     report_.documents += static_cast<std::uint64_t>(number(database, "SELECT count(*) FROM documents WHERE finished"));
+    auto ingested = database.prepare(internal::kIngestedSources);
+    ingested_ |= ingested.step();
     report_.chunks += static_cast<std::uint64_t>(number(database, "SELECT count(*) FROM chunks"));
     report_.vectors +=
         static_cast<std::uint64_t>(number(database, "SELECT count(*) FROM chunks WHERE vector_row IS NOT NULL"));
@@ -266,6 +263,7 @@ class ScopeCheck {
   fs::path folder_;
   Registry* registry_;
   VerifyReport& report_;
+  bool ingested_ = false;
 };
 
 /// Files in raw/ and processed/ that no source of any scope needs. A run records its need before it makes a file and
@@ -338,12 +336,14 @@ VerifyReport verify(const tree::Tree& tree, const std::vector<tree::Scope>& scop
       registry.reset();
     }
   }
-  bool all_known = registry != nullptr;
+  bool all_known = registry != nullptr, ingested = false;
   for (const tree::Scope& scope : scopes) {
     check_interrupt();
-    all_known &= ScopeCheck(tree, scope, registry.get(), report).run(wait, progress);
+    ScopeCheck check(tree, scope, registry.get(), report);
+    all_known &= check.run(wait, progress);
+    ingested |= check.found_ingested();
   }
-  if (report.documents > 0 && !internal::file_exists(tree.registry()))
+  if (ingested && !internal::file_exists(tree.registry()))
     add_registry_fault(report, "gone, and there are documents that were ingested");
   // Where the registry forgot a file, its original looks like one that nobody needs; so it would for a scope that was
   // not looked at.

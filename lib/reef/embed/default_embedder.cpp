@@ -1,5 +1,7 @@
 #include "reef/embed/default_embedder.h"
 
+#include <exception>
+
 #include "reef/core/error.h"
 #include "reef/embed/encoder.h"
 #include "reef/embed/endpoint.h"
@@ -27,16 +29,47 @@ std::unique_ptr<Embedder> open_configured_endpoint(const tree::Tree& tree, const
 }  // namespace
 
 std::unique_ptr<Embedder> open_default_embedder(const tree::Tree& tree, const tree::Config& config) {
-  const std::string name = config.text("models", "default_embedding");
+  return open_embedder(tree, config, "");
+}
+
+std::unique_ptr<Embedder> open_embedder(const tree::Tree& tree, const tree::Config& config, std::string name) {
+  if (name.empty()) name = config.text("models", "default_embedding");
   if (name == "endpoint") return open_configured_endpoint(tree, config);
   try {
     return open_encoder(tree.encoders(), model::resolve_embedding(tree, config, name));
   } catch (const Error& error) {
     if (error.code() != Errc::not_found) throw;
+    if (name == config.text("system", "endpoints.embedding.model") &&
+        !config.text("system", "endpoints.embedding.url").empty())
+      return open_configured_endpoint(tree, config);
     throw Error(Errc::not_found, error.what(),
                 "bring it with 'scripts/fetch-embedding-model' or 'reef-model import', or go without vectors: "
                 "'ingest --text-only', 'query --mode bm25'");
   }
+}
+
+bool makes_vectors_of(const Identity& identity, const std::string& digest, std::size_t dim) {
+  return identity.dim == dim && (digest.empty() || digest == identity.digest);
+}
+
+std::unique_ptr<Embedder> open_embedder_of(const EmbedderMaker& make, const std::string& name,
+                                           const std::string& digest) {
+  std::unique_ptr<Embedder> named;
+  std::exception_ptr absent;
+  try {
+    named = make(name);
+    if (digest.empty() || named->identity().digest == digest) return named;
+  } catch (const Error& error) {
+    if (error.code() != Errc::not_found) throw;
+    absent = std::current_exception();
+  }
+  try {
+    if (auto other = make(""); other->identity().digest == digest) return other;
+  } catch (const Error& error) {
+    if (error.code() == Errc::interrupted) throw;
+  }
+  if (absent) std::rethrow_exception(absent);
+  return named;
 }
 
 }  // namespace reef::embed

@@ -19,8 +19,12 @@ class DocumentLayer : public Layer {
 
   const std::string& name() const override { return name_; }
 
+  std::string vector_space() const override {
+    const auto& state = scope_->snapshot().vectors().state();
+    return text_only_ ? "" : state.model_digest.empty() ? state.model : state.model_digest;
+  }
+
   void ask(const Question& question) override {
-    question_ = &question;
     left_out_.clear();
     scope_->ask(question);
   }
@@ -58,7 +62,7 @@ class DocumentLayer : public Layer {
   }
 
   std::vector<Candidate> best_by_vector(std::size_t count) override {
-    if (text_only_ || question_->vector.empty() || scope_->snapshot().vectors().empty()) return {};
+    if (text_only_ || scope_->vector().empty() || scope_->snapshot().vectors().empty()) return {};
     const auto* only = scope_->allowed() ? &scope_->allowed()->vector_rows : nullptr;
     std::vector<std::uint64_t> others;
     if (!left_out_.empty()) {
@@ -67,7 +71,7 @@ class DocumentLayer : public Layer {
     }
     std::vector<Candidate> best;
     for (const vector::Hit& hit :
-         scope_->snapshot().vectors().search(question_->vector, count, {.only = only, .ef = scope_->ef()}))
+         scope_->snapshot().vectors().search(scope_->vector(), count, {.only = only, .ef = scope_->ef()}))
       if (const auto chunk = map().chunk_of_row(hit.row)) best.push_back({*chunk, 0, hit.score});
     return best;
   }
@@ -82,11 +86,11 @@ class DocumentLayer : public Layer {
         candidate.bm25 +=
             weight(candidate.id, term.counts[static_cast<std::size_t>(found - term.chunks.begin())], idf[t]);
       }
-      if (text_only_ || question_->vector.empty() || candidate.cosine) continue;
+      if (text_only_ || scope_->vector().empty() || candidate.cosine) continue;
       const auto row = map().row(candidate.id);
       if (row && *row < scope_->snapshot().vectors().state().rows_total) {
         const auto values = scope_->snapshot().vectors().row(*row);
-        candidate.cosine = vector::kernels().inner_product(question_->vector.data(), values.data(), values.size());
+        candidate.cosine = vector::kernels().inner_product(scope_->vector().data(), values.data(), values.size());
       }
     }
   }
@@ -182,7 +186,6 @@ class DocumentLayer : public Layer {
   std::shared_ptr<ScopeSearch> scope_;
   std::string name_;
   bool text_only_;
-  const Question* question_ = nullptr;
   std::vector<bool> left_out_;  ///< by chunk id; those behind its end are not
 };
 
@@ -215,6 +218,7 @@ void ScopeSearch::ask(const Question& question) {
   asked_ = question.number;
   postings_ = snapshot_.postings(question.terms);
   allowed_.reset();
+  vector_.clear();
   if (!question.filter.empty()) allowed_ = snapshot_.allowed(question.filter);
 }
 

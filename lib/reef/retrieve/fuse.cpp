@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <tuple>
 #include <utility>
 
@@ -79,7 +80,7 @@ Fusion::Fusion(const std::vector<std::unique_ptr<Layer>>& layers, const std::vec
   }
   pooled_idf_ = idf_of(pooled(counts, question_.terms.size()));
   for (const TermCounts& layer : counts)
-    scales_.push_back({layer.rows < kRowsForOwnIdf ? pooled_idf_ : idf_of(layer), std::nullopt});
+    scales_.push_back({layer.rows < kRowsForOwnIdf ? pooled_idf_ : idf_of(layer), std::nullopt, 1, -1});
 }
 
 std::vector<Scored> Fusion::candidates_of(std::size_t index, std::size_t count) {
@@ -103,18 +104,28 @@ std::vector<Scored> Fusion::candidates_of(std::size_t index, std::size_t count) 
 void Fusion::fix_scale(const std::vector<Scored>& all) {
   if (std::exchange(has_scale_, true)) return;
   for (const Scored& scored : all) largest_bm25_ = std::max(largest_bm25_, scored.bm25);
-  std::tie(low_, high_) = cosine_range(all, options_.candidates);
+  std::map<std::string, std::vector<Scored>> spaces;
+  for (const Scored& scored : all)
+    if (scored.cosine) spaces[layers_[scored.layer]->vector_space()].push_back(scored);
+  one_space_ = spaces.size() <= 1;
+  for (const auto& [space, found] : spaces) {
+    const auto [low, high] = cosine_range(found, options_.candidates);
+    for (std::size_t i = 0; i < layers_.size(); ++i)
+      if (layers_[i]->vector_space() == space) std::tie(scales_[i].low, scales_[i].high) = std::pair(low, high);
+  }
 }
 
 /// Of a candidate whose bm25 is divided by the largest already.
 double Fusion::score_of(const Scored& scored) const {
   if (options_.mode == Mode::bm25) return scored.bm25;
-  if (options_.mode == Mode::dense) return scored.cosine.value_or(0);
+  if (options_.mode == Mode::dense && one_space_) return scored.cosine.value_or(0);
+  const auto& [idf, factor, low, high] = scales_[scored.layer];
   double dense = 0;
-  if (scored.cosine && high_ > low_)
-    dense = std::max(0., (*scored.cosine - low_) / (high_ - low_));
-  else if (scored.cosine && *scored.cosine >= low_)
+  if (scored.cosine && high > low)
+    dense = std::max(0., (*scored.cosine - low) / (high - low));
+  else if (scored.cosine && *scored.cosine >= low)
     dense = 1;
+  if (options_.mode == Mode::dense) return dense;
   return (1 - options_.dense_weight) * scored.bm25 + options_.dense_weight * dense;
 }
 

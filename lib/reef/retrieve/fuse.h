@@ -33,7 +33,9 @@ struct Scored {
 /// 2. Each layer's BM25 is scaled so that its largest is what it would be under the idf of all
 ///    layers, then all are divided by the largest of all layers.
 /// 3. Cosines are scaled by one low and high, those of the candidates left when all layers together
-///    are cut to the best by cosine and the best by BM25; below low counts 0.
+///    are cut to the best by cosine and the best by BM25; below low counts 0. Cosines of two models
+///    say nothing of each other: layers of each have a low and high of their own, and where there is
+///    more than one, dense search is ranked by the scaled cosine, too.
 /// 4. score = (1 - w) bm25 + w cosine, times the layer's prior.
 ///
 /// Normalising each layer by itself would make the best of three unrelated memories as good as the
@@ -57,10 +59,11 @@ class Fusion {
   bool was_cut() const { return was_cut_; }
 
  private:
-  /// What rules 1 and 2 say of one layer.
+  /// What rules 1 to 3 say of one layer.
   struct LayerScale {
     std::vector<double> idf;
     std::optional<double> factor;  ///< of BM25; known once words were found
+    double low = 1, high = -1;     ///< cosines that count 0 and 1
   };
   std::vector<Scored> candidates_of(std::size_t layer, std::size_t count);
   void fix_scale(const std::vector<Scored>& all);
@@ -74,7 +77,7 @@ class Fusion {
   std::vector<LayerScale> scales_;
   bool has_scale_ = false;
   double largest_bm25_ = 0;
-  double low_ = 1, high_ = -1;  ///< cosines that count 0 and 1
+  bool one_space_ = true;  ///< all cosines are of one model
   bool was_cut_ = false;
 };
 

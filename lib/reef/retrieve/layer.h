@@ -16,7 +16,6 @@ struct Question {
   Question();                      ///< takes the next number
   std::uint64_t number;            ///< tells one question from the next
   std::vector<std::string> terms;  ///< document::query_terms() of its text; empty: no BM25
-  std::vector<float> vector;       ///< unit length; empty: no dense search
   document::Snapshot::Filter filter;
 };
 
@@ -56,6 +55,8 @@ class Layer {
 
   /// The name that configuration and results use: "persona", "shared", "documents".
   virtual const std::string& name() const = 0;
+  /// Layers of one name hold vectors of one model, whose cosines can be compared; "" where there are none.
+  virtual std::string vector_space() const { return ""; }
   virtual void ask(const Question& question) = 0;
   virtual TermCounts term_counts() const = 0;
   /// The best `count` rows by BM25 with these idf values, best first.
@@ -82,6 +83,9 @@ class ScopeSearch {
   void ask(const Question& question);
   const std::vector<document::Postings>& postings() const { return postings_; }
   const std::optional<document::Snapshot::Allowed>& allowed() const { return allowed_; }
+  /// The question's vector by the model of this scope, of unit length; after ask(). Empty: no dense search.
+  void use_vector(std::vector<float> vector) { vector_ = std::move(vector); }
+  const std::vector<float>& vector() const { return vector_; }
 
  private:
   document::Snapshot snapshot_;
@@ -89,6 +93,7 @@ class ScopeSearch {
   std::uint64_t asked_ = 0;  ///< number of the question that the postings belong to
   std::vector<document::Postings> postings_;
   std::optional<document::Snapshot::Allowed> allowed_;  ///< absent without a filter
+  std::vector<float> vector_;
 };
 
 /// The chunks of a scope that have vectors ("persona", "shared"), or those without ("documents").

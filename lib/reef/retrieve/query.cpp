@@ -8,6 +8,7 @@
 
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
+#include "reef/core/log.h"
 #include "reef/core/text.h"
 #include "reef/retrieve/near_duplicates.h"
 #include "reef/text/chunk.h"
@@ -117,17 +118,19 @@ struct Searcher::Layers {
   std::vector<tree::MissingStore> missing;
 };
 
-Searcher::Searcher(const tree::Tree& tree, const tree::Config& config, EmbedderMaker make_embedder)
+Searcher::Searcher(const tree::Tree& tree, const tree::Config& config, embed::EmbedderMaker make_embedder)
     : tree_(tree), config_(config), make_embedder_(std::move(make_embedder)) {}
 Searcher::~Searcher() = default;
 
-embed::Embedder& Searcher::embedder() {
-  if (!embedder_) embedder_ = make_embedder_();
-  return *embedder_;
+embed::Embedder& Searcher::embedder(const std::string& name, const std::string& digest) {
+  auto found = embedders_.find(name);
+  if (found == embedders_.end())
+    found = embedders_.emplace(name, embed::open_embedder_of(make_embedder_, name, digest)).first;
+  return *found->second;
 }
 
 std::size_t Searcher::count_tokens(std::string_view text) {
-  return embedder_ ? embedder_->count_tokens(text) : text::estimated_tokens(text);
+  return embedders_.empty() ? text::estimated_tokens(text) : embedders_.begin()->second->count_tokens(text);
 }
 
 Searcher::Layers Searcher::layers_of(const QueryOptions& options) {
@@ -177,14 +180,72 @@ Searcher::Layers Searcher::layers_of(const QueryOptions& options) {
   return result;
 }
 
-void Searcher::check_model(const ScopeSearch& scope) {
-  const auto& state = scope.snapshot().vectors().state();
-  const auto identity = embedder_->identity();
-  if (state.rows_total == 0 || state.model_digest == identity.digest) return;
-  throw Error(Errc::usage,
-              fmt::format("the vectors of {} come from {} ({} dimensions), the question's would come from {} ({})",
-                          scope.snapshot().scope().name(), state.model, state.dim, identity.name, identity.dim),
-              fmt::format("set default_embedding: {} in models.yaml, or pass --mode bm25", state.model));
+/// By the models that the scopes seem to have, which embed_for() makes sure of.
+void Searcher::embed_ahead(const std::string& text, const QueryOptions& options, Vectors& vectors) {
+  std::vector<tree::Scope> scopes{tree::Scope::shared()};
+  if (options.persona) scopes.push_back(tree::Scope::persona(*options.persona));
+  for (const tree::Scope& scope : scopes) {
+    const std::string name = vector::hinted_model(tree_.vectors(scope));
+    if (name.empty() || vectors.contains(name)) continue;
+    try {
+      embed::Embedder& model = embedder(name, "");
+      std::vector<float> vector(model.identity().dim);
+      model.embed_query(text, vector);
+      vectors.emplace(name, std::move(vector));
+    } catch (const Error& error) {
+      if (error.code() != Errc::not_found) throw;
+    }
+  }
+}
+
+void Searcher::embed_for(Layers& layers, const std::string& text, Mode mode, Vectors& vectors) {
+  std::optional<Error> missing;
+  std::vector<std::string> without;
+  bool any = false;
+  for (const auto& scope : layers.scopes) {
+    const auto& state = scope->snapshot().vectors().state();
+    const std::string& name = scope->snapshot().scope().name();
+    if (state.rows_total == 0) continue;
+    try {
+      if (const auto made = embedders_.find(state.model);
+          made != embedders_.end() &&
+          !embed::makes_vectors_of(made->second->identity(), state.model_digest, state.dim)) {
+        embedders_.erase(made);  // of that name, and maybe the default one makes these vectors
+        vectors.erase(state.model);
+      }
+      embed::Embedder& model = embedder(state.model, state.model_digest);
+      const auto identity = model.identity();
+      if (!embed::makes_vectors_of(identity, state.model_digest, state.dim))
+        throw Error(
+            Errc::usage,
+            fmt::format("the vectors of {} come from {} ({} dimensions), the question's would come from {} ({}), which "
+                        "makes others",
+                        name, state.model, state.dim, identity.name, identity.dim),
+            fmt::format("bring the model of the vectors back, embed them again with 'reef-index build --embedding {}', "
+                        "or pass --mode bm25",
+                        identity.name));
+      auto& vector = vectors[state.model];
+      if (vector.empty()) {
+        vector.resize(identity.dim);
+        model.embed_query(text, vector);
+      }
+      scope->use_vector(vector);
+      any = true;
+    } catch (const Error& error) {
+      if (error.code() != Errc::not_found) throw;
+      without.push_back(name);
+      if (!missing)
+        missing.emplace(Errc::not_found,
+                        fmt::format("the vectors of {} come from {}, which cannot embed the question: {}", name,
+                                    state.model, error.what()),
+                        fmt::format("bring {0} with 'reef-model import', pass --mode bm25 or --vector, or embed the "
+                                    "scope again with 'reef-index build --embedding NAME'",
+                                    state.model));
+    }
+  }
+  if (missing && (!any || mode == Mode::dense)) throw *missing;
+  for (const std::string& name : without)
+    if (told_.insert(name).second) log_warn("{} is searched by words alone: {}", name, missing->what());
 }
 
 Answer Searcher::query(const std::string& text, const QueryOptions& options) {
@@ -207,16 +268,16 @@ Answer Searcher::query(const std::string& text, const QueryOptions& options) {
       return layers;
     });
     std::exception_ptr failed;
+    Vectors vectors;
     try {
-      question.vector.resize(embedder().identity().dim);
-      embedder_->embed_query(question_text, question.vector);
+      embed_ahead(question_text, options, vectors);
     } catch (...) {
       failed = std::current_exception();
     }
     auto layers = opened.get();  // "nothing ingested" is the better message of the two
     if (failed) std::rethrow_exception(failed);
     if (options.mode == Mode::dense) require_vectors(layers);
-    for (const auto& scope : layers.scopes) check_model(*scope);
+    embed_for(layers, question_text, options.mode, vectors);
     result = answer(question, layers, options);
   }
   result.question = question_text;
@@ -232,7 +293,7 @@ void Searcher::require_vectors(const Layers& layers) {
               "ask in words with --mode bm25, or ingest the documents without --text-only");
 }
 
-Answer Searcher::query_vector(std::vector<float> vector, const QueryOptions& options) {
+Answer Searcher::query_vector(const std::vector<float>& vector, const QueryOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
   auto layers = layers_of(options);
   require_vectors(layers);
@@ -242,11 +303,14 @@ Answer Searcher::query_vector(std::vector<float> vector, const QueryOptions& opt
       throw Error(Errc::usage,
                   fmt::format("the vector has {} dimensions, those of {} have {}", vector.size(),
                               scope->snapshot().scope().name(), state.dim),
-                  fmt::format("make it with {}", state.model));
+                  fmt::format("make it with {}, or choose --layers that it fits", state.model));
   }
   Question question;
   question.filter = options.filter;
-  question.vector = std::move(vector);
+  for (const auto& scope : layers.scopes) {
+    scope->ask(question);
+    scope->use_vector(vector);
+  }
   QueryOptions dense = options;
   dense.mode = Mode::dense;
   Answer result = answer(question, layers, dense);
@@ -260,9 +324,12 @@ Answer Searcher::answer(const Question& question, Layers& layers, const QueryOpt
   // Cosines alone need no scale: the first round gives few, a second what long documents and near-duplicates took.
   fuse.candidates = options.mode == Mode::dense ? std::max<std::size_t>(3 * options.count, 30)
                                                 : std::max<std::size_t>(fuse.candidates, options.count);
-  if (embedder_) {
-    const std::string key = fmt::format("models.{}.fusion_weight", embedder_->identity().name);
-    fuse.dense_weight = config_.number("models", key);
+  for (const auto& scope : layers.scopes) {
+    const auto model = embedders_.find(scope->snapshot().vectors().state().model);
+    if (scope->vector().empty() || model == embedders_.end()) continue;
+    fuse.dense_weight =
+        config_.number("models", fmt::format("models.{}.fusion_weight", model->second->identity().name));
+    break;
   }
   Answer answer;
   Fusion fusion(layers.layers, layers.priors, question, fuse);

@@ -6,11 +6,12 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "reef/embed/embedder.h"
+#include "reef/embed/default_embedder.h"
 #include "reef/retrieve/fuse.h"
 #include "reef/retrieve/layer.h"
 #include "reef/tree/config.h"
@@ -51,18 +52,19 @@ bool is_blank(std::string_view question);
 /// Answers questions from one tree; opens stores and models once, however many questions come.
 class Searcher {
  public:
-  using EmbedderMaker = std::function<std::unique_ptr<embed::Embedder>()>;
-
-  /// `make_embedder` is called at the first question that needs a vector, while another thread
-  /// looks the words up.
-  Searcher(const tree::Tree& tree, const tree::Config& config, EmbedderMaker make_embedder);
+  /// `make_embedder` is called at the first question that needs a vector by that model, while
+  /// another thread looks the words up.
+  Searcher(const tree::Tree& tree, const tree::Config& config, embed::EmbedderMaker make_embedder);
   ~Searcher();
 
-  /// Throws Error{not_found} when nothing was ingested that the query could search, Error{usage}
-  /// when the question is blank or the store's vectors are of another model than the embedder.
+  /// The question is embedded for each scope by the model of that scope's vectors. Where one is not
+  /// installed, hybrid search goes by words in that scope and says so once; where none is, or in dense
+  /// search, that is an error.
+  /// Throws Error{not_found} when nothing was ingested that the query could search or no model is
+  /// there, Error{usage} when the question is blank or a model has changed since.
   Answer query(const std::string& text, const QueryOptions& options);
   /// The same with a vector made elsewhere: dense search alone.
-  Answer query_vector(std::vector<float> vector, const QueryOptions& options);
+  Answer query_vector(const std::vector<float>& vector, const QueryOptions& options);
   /// Tokens of a text as the embedder counts them, or an estimate without one.
   std::size_t count_tokens(std::string_view text);
 
@@ -71,14 +73,18 @@ class Searcher {
   ScopeSearch& scope(const tree::Scope& scope);
   Layers layers_of(const QueryOptions& options);
   Answer answer(const Question& question, Layers& layers, const QueryOptions& options);
-  embed::Embedder& embedder();
-  void check_model(const ScopeSearch& scope);
+  /// A question's vectors by name of model, each computed once.
+  using Vectors = std::map<std::string, std::vector<float>>;
+  embed::Embedder& embedder(const std::string& name, const std::string& digest);
+  void embed_ahead(const std::string& text, const QueryOptions& options, Vectors& vectors);
+  void embed_for(Layers& layers, const std::string& text, Mode mode, Vectors& vectors);
   static void require_vectors(const Layers& layers);
 
   const tree::Tree& tree_;
   const tree::Config& config_;
-  EmbedderMaker make_embedder_;
-  std::unique_ptr<embed::Embedder> embedder_;
+  embed::EmbedderMaker make_embedder_;
+  std::map<std::string, std::unique_ptr<embed::Embedder>> embedders_;  ///< by the name that stores give
+  std::set<std::string> told_;                                         ///< scopes whose model is missing
   std::map<std::string, std::shared_ptr<ScopeSearch>> scopes_;
 };
 

@@ -1,13 +1,17 @@
 #include "reef/vector/foreign_npy.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "reef/core/error.h"
 #include "reef/io/file.h"
-#include "reef/io/mapped_file.h"
+#include "reef/vector/internal/npy_format.h"
+#include "reef/vector/internal/store_files.h"
 #include "reef/vector/npy.h"
 
 namespace reef::vector {
@@ -41,37 +45,70 @@ std::size_t element_bytes(const std::string& descr, const std::string& name) {
   throw Error(Errc::corrupt, fmt::format("{} holds elements of type {}", name, descr), "save the array as float32");
 }
 
+io::UniqueFd open_regular(const std::filesystem::path& path) {
+  io::UniqueFd fd = io::open_file(path, O_RDONLY | O_CLOEXEC);
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) throw_errno("stat", io::shown(path));
+  if (!S_ISREG(info.st_mode))
+    throw Error(Errc::usage, fmt::format("{} is not a regular file", io::shown(path)), "name a .npy file");
+  return fd;
+}
+
 }  // namespace
 
-NpyRows read_npy_rows(const std::filesystem::path& path) {
-  const io::MappedFile file(path);
-  const std::string name = io::shown(path);
-  const NpyHeader header = parse_npy_header(file.bytes(), name);
-  const std::size_t bytes = element_bytes(header.descr, name);
-  NpyRows result;
+ForeignNpy::ForeignNpy(std::filesystem::path path) : path_(std::move(path)), fd_(open_regular(path_)) {
+  const std::string name = io::shown(path_);
+  const std::uint64_t size = io::file_size(fd_.get(), path_);
+  std::vector<std::uint8_t> beginning(std::min<std::uint64_t>(size, internal::kMaxNpyHeader));
+  io::pread_exact(fd_.get(), beginning.data(), beginning.size(), 0, path_);
+  const NpyHeader header = parse_npy_header(beginning, name);
+  element_bytes_ = element_bytes(header.descr, name);
   const bool one = header.shape.size() == 1;
   if (header.fortran_order || (!one && header.shape.size() != 2))
     throw Error(Errc::corrupt, fmt::format("{} is no matrix in C order", name),
                 "save it with numpy.save(file, numpy.ascontiguousarray(vectors))");
-  result.rows = one ? 1 : header.shape[0];
+  rows_ = one ? 1 : header.shape[0];
   const std::uint64_t dim = one ? header.shape[0] : header.shape[1];
   constexpr std::uint64_t kMostDimensions = 65536;
-  if (dim == 0 || dim > kMostDimensions || result.rows > (file.size() - header.data_offset) / (bytes * dim))
-    throw Error(Errc::corrupt, fmt::format("{}: shape ({}, {}) does not fit the file", name, result.rows, dim),
+  if (dim == 0 || dim > kMostDimensions || rows_ > (size - header.data_offset) / (element_bytes_ * dim))
+    throw Error(Errc::corrupt, fmt::format("{}: shape ({}, {}) does not fit the file", name, rows_, dim),
                 "save the array again");
-  result.dim = static_cast<std::size_t>(dim);
-  result.unit_rows.resize(result.rows * result.dim);
-  for (std::uint64_t row = 0; row < result.rows; ++row) {
-    const std::uint8_t* from = file.data() + header.data_offset + row * dim * bytes;
+  dim_ = static_cast<std::size_t>(dim);
+  data_offset_ = header.data_offset;
+}
+
+void ForeignNpy::read(std::uint64_t first, std::uint64_t count, std::span<float> out) {
+  const std::size_t row_bytes = dim_ * element_bytes_;
+  block_.resize(count * row_bytes);
+  io::pread_exact(fd_.get(), block_.data(), block_.size(), data_offset_ + first * row_bytes, path_);
+  for (std::uint64_t row = 0; row < count; ++row) {
+    const std::uint8_t* const from = block_.data() + row * row_bytes;
     double squares = 0;
-    for (std::size_t j = 0; j < result.dim; ++j) squares += std::pow(element(from + j * bytes, bytes), 2);
+    for (std::size_t j = 0; j < dim_; ++j) {
+      const double x = element(from + j * element_bytes_, element_bytes_);
+      squares += x * x;
+    }
     if (!std::isfinite(squares) || squares <= 0)
-      throw Error(Errc::corrupt, fmt::format("{}: row {} is {}", name, row, squares == 0 ? "all zero" : "not finite"),
-                  "a vector needs a direction");
-    const double scale = 1 / std::sqrt(squares);
-    for (std::size_t j = 0; j < result.dim; ++j)
-      result.unit_rows[row * result.dim + j] = static_cast<float>(element(from + j * bytes, bytes) * scale);
+      throw Error(
+          Errc::corrupt,
+          fmt::format("{}: row {} is {}", io::shown(path_), first + row, squares == 0 ? "all zero" : "not finite"),
+          "a vector needs a direction; rows count from 0");
+    constexpr double kRounding = 1e-6;
+    const double scale = std::abs(squares - 1) <= kRounding ? 1 : 1 / std::sqrt(squares);
+    const auto into = out.subspan(row * dim_, dim_);
+    for (std::size_t j = 0; j < dim_; ++j)
+      into[j] = static_cast<float>(element(from + j * element_bytes_, element_bytes_) * scale);
+    if (std::abs(std::sqrt(squares) - 1) >= internal::kUnitTolerance) ++stretched_;
   }
+}
+
+NpyRows read_npy_rows(const std::filesystem::path& path) {
+  ForeignNpy file(path);
+  NpyRows result;
+  result.rows = file.rows();
+  result.dim = file.dim();
+  result.unit_rows.resize(result.rows * result.dim);
+  file.read(0, file.rows(), result.unit_rows);
   return result;
 }
 

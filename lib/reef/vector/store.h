@@ -29,7 +29,7 @@ struct StoreState {
   std::uint64_t rows_total = 0;  ///< committed rows
   std::size_t dim = 0;
   std::string model;               ///< name of the embedding model
-  std::string model_digest;        ///< embed::Identity::digest
+  std::string model_digest;        ///< embed::Identity::digest; empty: the vectors were given under that name
   std::string index_file;          ///< "index.3.bin"; empty while there is no index
   std::uint64_t rows_indexed = 0;  ///< the first rows, which the index knows; those behind are scanned
   std::string index_sha256;
@@ -73,6 +73,9 @@ class StoreWriter {
   /// Names the model on the first vectors; afterwards Error{usage} when another one is asked for,
   /// saying both names and what to do.
   void use_model(const std::string& name, const std::string& digest, std::size_t dim);
+  /// Begins the next generation, of which append() writes the rows: the files of the present one stay as they are, and
+  /// are read, until commit(). The caller removes the dead rows and gives its own rows new numbers in that transaction.
+  void begin_again(const std::string& name, const std::string& digest, std::size_t dim);
   /// n x dim unit rows, durable on return but not yet counted. Returns the first row's number.
   /// Throws Error{failed} for a row that is not finite or not of unit length. Costs four fsyncs
   /// whatever n is: hand over hundreds of rows at once.
@@ -190,6 +193,10 @@ class StoreReader {
   std::unique_ptr<FaissSearch> faiss_;
   bool index_gone_ = false;
 };
+
+/// The model that config.json of a store names; empty where it names none. Takes microseconds, and may lag behind the
+/// commit point: for what can be begun before that was read.
+std::string hinted_model(const std::filesystem::path& folder);
 
 /// Whether a row counts as a unit vector: | ‖row‖ - 1 | < .001. False for one that is not finite.
 bool is_unit(std::span<const float> row);

@@ -54,7 +54,8 @@ void StoreWriter::use_model(const std::string& name, const std::string& digest, 
     state_.model_digest = digest;
     return;
   }
-  if (digest == state_.model_digest && dim == state_.dim) return;
+  const bool given_under_that_name = name == state_.model && (state_.model_digest.empty() || digest.empty());
+  if (dim == state_.dim && (digest == state_.model_digest || given_under_that_name)) return;
   std::string held = state_.model;
   std::string added = name;
   if (held == added) {  // one name, other weights: the digests tell them apart
@@ -63,9 +64,22 @@ void StoreWriter::use_model(const std::string& name, const std::string& digest, 
   }
   throw Error(Errc::usage,
               fmt::format("{}: the store holds vectors of {}, this run would add {}", io::shown(folder_), held, added),
-              fmt::format("name {} in models.yaml again; vectors of another model need a store of their own, such as "
-                          "another persona's",
-                          state_.model));
+              fmt::format("'reef-index build --embedding {}' embeds the store again; or name {} in models.yaml again",
+                          name, state_.model));
+}
+
+void StoreWriter::begin_again(const std::string& name, const std::string& digest, std::size_t dim) {
+  vectors_.reset();
+  codes_.reset();
+  next_row_ = 0;
+  const std::int64_t generation = state_.generation + 1;
+  state_ = StoreState{};
+  state_.generation = generation;
+  state_.vectors_file = fmt::format("vectors.{}.npy", generation);
+  state_.codes_file = fmt::format("codes.{}.npy", generation);
+  state_.dim = dim;
+  state_.model = name;
+  state_.model_digest = digest;
 }
 
 std::uint64_t StoreWriter::append(std::span<const float> rows) {

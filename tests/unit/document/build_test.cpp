@@ -25,7 +25,7 @@ struct Fixture : test::TreeFixture {
       lines += fmt::format("{{\"id\":\"{}{}\",\"text\":\"Text {} of {} on rope {}.\"}}\n", name, i, i, name, i % 97);
     document::IngestOptions options;
     options.paths = {write(name, lines).string()};
-    const auto make = [] { return std::make_unique<test::FakeEmbedder>(); };
+    const auto make = [](const std::string&) { return std::make_unique<test::FakeEmbedder>(); };
     CHECK(document::ingest(tree, options, make, no_progress()).added == static_cast<std::uint64_t>(documents));
   }
   document::RemoveReport remove(const std::string& name) {

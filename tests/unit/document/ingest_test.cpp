@@ -25,7 +25,7 @@ struct Fixture : test::TreeFixture {
   }
   document::IngestReport ingest(const document::IngestOptions& options) {
     FakeEmbedder* made = nullptr;
-    const auto make = [&] {
+    const auto make = [&](const std::string&) {
       auto embedder = std::make_unique<FakeEmbedder>("fake", before_batch);
       made = embedder.get();
       return embedder;
@@ -187,7 +187,8 @@ TEST_CASE_FIXTURE(Fixture, "documents without vectors need no embedder") {
   auto text_only = options({path.string()});
   text_only.text_only = true;
   const auto report = document::ingest(
-      tree, text_only, []() -> std::unique_ptr<embed::Embedder> { throw Error(Errc::not_found, "no model"); },
+      tree, text_only,
+      [](const std::string&) -> std::unique_ptr<embed::Embedder> { throw Error(Errc::not_found, "no model"); },
       no_progress());
   CHECK(report.added == 1);
   CHECK(report.embedded == 0);
@@ -198,7 +199,7 @@ TEST_CASE_FIXTURE(Fixture, "vectors of two models never meet in one store") {
   const auto path = write("a.txt", "Some text.");
   ingest({path.string()});
   const auto other = write("b.txt", "Other text.");
-  const auto make = [] { return std::make_unique<FakeEmbedder>("another"); };
+  const auto make = [](const std::string&) { return std::make_unique<FakeEmbedder>("another"); };
   try {
     document::ingest(tree, options({other.string()}), make, no_progress());
     FAIL("another model was accepted");
@@ -296,7 +297,9 @@ TEST_CASE_FIXTURE(Fixture, "a file that waits for a model does not keep the othe
   write("other.txt", "Needs no model.");
   auto text_only = options({(dir / "in/other.txt").string()});
   text_only.text_only = true;
-  const auto no_model = []() -> std::unique_ptr<embed::Embedder> { throw Error(Errc::not_found, "no model"); };
+  const auto no_model = [](const std::string&) -> std::unique_ptr<embed::Embedder> {
+    throw Error(Errc::not_found, "no model");
+  };
   auto report = document::ingest(tree, text_only, no_model, no_progress());
   CHECK(report.added == 1);
   CHECK(report.faults.size() == 1);

@@ -45,7 +45,7 @@ TEST_CASE_FIXTURE(test::TreeFixture, "what a question is parted by finds texts t
   document::IngestOptions options;
   options.paths = {(dir / "in").string()};
   document::ingest(
-      tree, options, [] { return std::make_unique<test::FakeEmbedder>(); }, no_progress());
+      tree, options, [](const std::string&) { return std::make_unique<test::FakeEmbedder>(); }, no_progress());
   document::Snapshot snapshot(tree.vectors(tree::Scope::shared()), tree::Scope::shared());
   for (const char* question : {"backup—restore", "restore\u00a0backup", "backup💾", "l’été", "l'ete", "東京タワー。"}) {
     CAPTURE(question);
@@ -67,7 +67,7 @@ TEST_CASE("postings hold every row with its count, stemmed as FTS5 stems") {
   document::IngestOptions options;
   options.paths = {(fixture.dir / "in").string()};
   document::ingest(
-      fixture.tree, options, [] { return std::make_unique<test::FakeEmbedder>(); }, no_progress());
+      fixture.tree, options, [](const std::string&) { return std::make_unique<test::FakeEmbedder>(); }, no_progress());
   document::Snapshot snapshot(fixture.tree.vectors(tree::Scope::shared()), tree::Scope::shared());
   for (int again = 0; again < 3; ++again) {
     const auto postings = snapshot.postings(std::vector<std::string>{"whale", "unheard"});

@@ -27,7 +27,7 @@ struct Fixture : test::TreeFixture {
     options.paths = {(dir / "in").string()};
     options.scope = alice;
     document::ingest(
-        tree, options, [] { return std::make_unique<test::FakeEmbedder>(); }, no_progress());
+        tree, options, [](const std::string&) { return std::make_unique<test::FakeEmbedder>(); }, no_progress());
   }
   tree::Scope alice = tree::Scope::persona("alice");
   fs::path link = tree.vectors(alice);
@@ -224,7 +224,7 @@ TEST_CASE_FIXTURE(Fixture, "a shard out of reach: its personas stay, nothing is 
   document::IngestOptions options;
   options.paths = {(dir / "in").string()};
   options.scope = alice;
-  const auto none = []() -> std::unique_ptr<embed::Embedder> { return nullptr; };
+  const auto none = [](const std::string&) -> std::unique_ptr<embed::Embedder> { return nullptr; };
   CHECK_THROWS_WITH_AS(document::ingest(tree, options, none, no_progress()), doctest::Contains("out of reach"), Error);
   CHECK(fs::is_empty(dir / "a"));
 }

@@ -24,10 +24,10 @@ struct Fixture : test::TreeFixture {
     options.text_only = text_only;
     options.tags = std::move(tags);
     document::ingest(
-        tree, options, [] { return std::make_unique<test::FakeEmbedder>(); }, no_progress());
+        tree, options, [](const std::string&) { return std::make_unique<test::FakeEmbedder>(); }, no_progress());
   }
   tree::Config config = tree::Config::load(tree);
-  retrieve::Searcher searcher{tree, config, [] { return std::make_unique<test::FakeEmbedder>(); }};
+  retrieve::Searcher searcher{tree, config, [](const std::string&) { return std::make_unique<test::FakeEmbedder>(); }};
 
   std::vector<std::string> ids(const std::string& text, retrieve::QueryOptions options = {}) {
     std::vector<std::string> ids;
@@ -110,7 +110,7 @@ TEST_CASE_FIXTURE(Fixture, "a long document does not crowd out short ones that m
   document::IngestOptions options;
   options.paths = {path.string()};
   document::ingest(
-      tree, options, [] { return std::make_unique<test::FakeEmbedder>(); }, no_progress());
+      tree, options, [](const std::string&) { return std::make_unique<test::FakeEmbedder>(); }, no_progress());
   std::string notes;
   for (const char* note : {"one", "two", "three"})
     notes += fmt::format(
@@ -182,7 +182,8 @@ TEST_CASE_FIXTURE(Fixture, "a filter by document takes its id or its file, and r
 
 TEST_CASE_FIXTURE(Fixture, "vectors of another model are refused with both names") {
   ingest("{\"id\":\"a\",\"text\":\"Some text.\"}\n", kShared);
-  retrieve::Searcher other(tree, config, [] { return std::make_unique<test::FakeEmbedder>("another"); });
+  retrieve::Searcher other(tree, config,
+                           [](const std::string&) { return std::make_unique<test::FakeEmbedder>("another"); });
   try {
     other.query("text", {});
     FAIL("another model was accepted");

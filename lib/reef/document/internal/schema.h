@@ -64,6 +64,12 @@ inline constexpr const char* kCountGiven =
     "SELECT (SELECT count(*) FROM documents WHERE source = ?1 AND finished) + "
     "(SELECT count(*) FROM removed_documents WHERE source = ?1)";
 
+/// Begins the source of documents that came with vectors made elsewhere; the file of their texts follows. Neither
+/// originals nor the registry know them.
+inline constexpr const char* kGivenSource = "vectors:";
+inline constexpr const char* kIngestedSources =
+    "SELECT DISTINCT source FROM documents WHERE finished AND source NOT GLOB 'vectors:*'";
+
 /// FTS5's %_docsize row: one SQLite varint for each column, the number of its words.
 std::uint32_t sum_of_varints(std::span<const std::uint8_t> bytes);
 

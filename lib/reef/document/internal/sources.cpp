@@ -15,6 +15,7 @@
 #include "reef/core/log.h"
 #include "reef/core/table.h"
 #include "reef/core/time.h"
+#include "reef/document/internal/schema.h"
 #include "reef/io/checksum.h"
 #include "reef/io/file.h"
 
@@ -134,7 +135,14 @@ void drop_original(Registry& registry, Originals& originals, const std::string& 
   transaction.commit();
 }
 
+bool is_given(std::string_view source) { return source.starts_with(kGivenSource); }
+
+std::string given_source(const std::filesystem::path& texts) {
+  return kGivenSource + std::filesystem::absolute(texts).lexically_normal().string();
+}
+
 bool is_alive(Registry& registry, const tree::Scope& scope, const std::string& path) {
+  if (is_given(path)) return true;
   return registry.find(scope, path).has_value() && !path.starts_with("stdin:") && file_exists(path);
 }
 

@@ -74,7 +74,11 @@ bool file_exists(const std::filesystem::path& file);
 bool is_gone(const std::filesystem::path& file);
 /// Removes an original and its text unless a source still needs them; nothing for an empty digest.
 void drop_original(Registry& registry, Originals& originals, const std::string& sha256, const std::string& extension);
-/// Whether a source still gives the documents that it once gave: its file is there.
+/// Whether documents of that source came with vectors made elsewhere (kGivenSource).
+bool is_given(std::string_view source);
+std::string given_source(const std::filesystem::path& texts);
+/// Whether a source still gives the documents that it once gave: its file is there. Vectors made elsewhere stay until
+/// they are removed.
 bool is_alive(Registry& registry, const tree::Scope& scope, const std::string& path);
 
 /// Removes a source with all its documents, its original and its text, so that a run that is

@@ -130,3 +130,21 @@ std::array<std::pair<std::string, std::string>, 3> plain_names(const StoreState&
 }
 
 }  // namespace reef::vector::internal
+
+namespace reef::vector {
+
+std::string hinted_model(const std::filesystem::path& folder) {
+  try {
+    const std::string text = io::read_file(folder / internal::kConfig, 1 << 16);
+    constexpr std::string_view kKey = "\"model\": \"";
+    const auto key = text.find(kKey);
+    if (key == std::string::npos) return "";
+    const auto begin = key + kKey.size();
+    const std::string name = text.substr(begin, text.find('"', begin) - begin);
+    return name.find('\\') == std::string::npos ? name : "";
+  } catch (const Error&) {
+    return "";
+  }
+}
+
+}  // namespace reef::vector
