@@ -768,3 +768,67 @@ vectors() { python3 "$BATS_TEST_DIRNAME/../support/given_vectors.py" "$@"; }
     reef-index build --vectors v.npy --metadata v.jsonl -q
   done
 }
+
+@test "build --embedding embeds a store again; questions then go by its model, and the default stays" {
+  make_tiny_model other 96 >/dev/null
+  reef-model import other --name other -q
+  reef-index ingest docs -q
+  reef-index ingest docs --persona alice -q
+  run reef-index build --embedding other --persona alice
+  [ "$status" -eq 0 ]
+  [[ "$output" == "persona:alice: "*" embedded with other in the place of tiny, 96 dimensions; generation "* ]]
+  [ "$(reef-index stat --json | field 'sorted((s["dim"], s["model"]) for s in o["scopes"])')" = "[(64, 'tiny'), (96, 'other')]" ]
+  reef-index verify
+  # Two layers, two models: both are searched by vector.
+  [ "$(reef-index query 'boat' --persona alice --mode dense --layers persona,shared --chunks --json | field 'set(r["layer"] for r in o["results"]) <= {"persona", "shared"} and all(r["dense"] is not None for r in o["results"]) and len(o["results"]) > 1')" = True ]
+  printf 'A new text about whales.\n' >docs/whale.txt
+  reef-index ingest docs --persona alice -q
+  [ "$(reef-index query whales --persona alice --json | field 'o["results"][0]["text"].strip()')" = 'A new text about whales.' ]
+  reef-index verify
+  run reef-index build --embedding other --persona alice
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"nothing to embed with other"*"in the graph"* ]]
+  run reef-index build --embedding absent --all
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"absent"* ]]
+  reef-index build --embedding other --all -q
+  [ "$(reef-index stat --json | field 'set(s["model"] for s in o["scopes"])')" = "{'other'}" ]
+  reef-index verify
+}
+
+@test "vectors made elsewhere become findable by questions when they are embedded again" {
+  vectors 100 48 v
+  reef-index add --vectors v.npy --metadata v.jsonl --embedding elsewhere -q
+  [ "$(reef-index build --embedding tiny --json | field '(o["previous_model"], o["model"], o["rows"], o["embedded"])')" = "('elsewhere', 'tiny', 100, 100)" ]
+  [ "$(reef-index query number17 --json | field 'o["results"][0]["dense"] is not None')" = True ]
+  run reef-index add --vectors v.npy --metadata v.jsonl
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"48 dimensions"*"64 of tiny"* ]]
+  reef-index verify
+}
+
+@test "questions are answered while a store is embedded again, and killed runs go on where they were" {
+  make_tiny_model other 96 >/dev/null
+  reef-model import other --name other -q
+  for i in $(seq 1500); do printf '{"id":"d%d","text":"Text number %d about ropes and harbours."}\n' "$i" "$i"; done >many.jsonl
+  reef-index ingest many.jsonl -q
+  (for delay in .1 .2 .3 .4; do
+    timeout --signal=KILL "$delay" reef-index build --embedding other -q || true
+    timeout --signal=INT --preserve-status "$delay" reef-index build --embedding other -q || true
+  done
+  reef-index build --embedding other -q) 2>/dev/null &
+  builds=$!
+  asked=0
+  while kill -0 "$builds" 2>/dev/null; do
+    reef-index query 'text number 17' --json -k 3 --no-touch >answer
+    [ "$(field '(len(o["results"]), all(r["dense"] is not None for r in o["results"]))' <answer)" = '(3, True)' ]
+    asked=$((asked + 1))
+  done
+  wait "$builds"
+  [ "$asked" -gt 3 ]
+  [ "$(reef-index stat --json | field '[o["scopes"][0][k] for k in ("model", "documents", "vectors", "indexed")]')" = "['other', 1500, 1500, 1500]" ]
+  # All was kept: embedding again with the first model and back computes nothing.
+  reef-index build --embedding tiny -q
+  [ "$(reef-index build --embedding other --json | field 'o["embedded"]')" = 0 ]
+  reef-index verify
+}

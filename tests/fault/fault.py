@@ -98,7 +98,7 @@ def nearest(reef, text):
     return json.loads(done.stdout)["results"][0]["document"]["id"]
 
 
-def workloads(bin_dir, model, inputs):
+def workloads(bin_dir, model, other_model, inputs):
     def empty(reef):
         pass
 
@@ -116,6 +116,10 @@ def workloads(bin_dir, model, inputs):
     def with_vectors(reef):
         laid_out(reef)
         reef.run("reef-index", "add", *given("old"), "--embedding", "elsewhere", "-q", "--threads", 1)
+
+    def with_two_models(reef):
+        with_documents_and_holes(reef)
+        reef.run("reef-model", "import", other_model, "--name", "other")
 
     def with_documents_and_holes(reef):
         with_documents(reef)
@@ -255,6 +259,21 @@ def workloads(bin_dir, model, inputs):
         if (old, new, done) not in ((True, False, 10), (True, True, 26), (False, True, 20)):
             raise Failure(f"a mixture: old {old}, new {new}, {done} documents")
 
+    def embedded_check(reef):
+        """All by the old model or all by the new one, and either answers."""
+        tolerant_verify(reef)
+        answer = reef.run("reef-index", "query", "leaks pier", "--mode", "dense", "--json", "--no-touch")
+        if not json.loads(answer.stdout)["results"]:
+            raise Failure("dense search finds nothing")
+
+    def embedded_final(reef):
+        clean_verify(reef)
+        embedded_check(reef)
+        stat = json.loads(reef.run("reef-index", "stat", "--json").stdout)["scopes"][0]
+        if (stat["model"], stat["dim"], stat["dead_rows"]) != ("other", 96, 0):
+            raise Failure(f"not embedded again: {stat}")
+        leftovers(reef.root)
+
     def given(name):
         return "--vectors", inputs.parent / f"{name}.npy", "--metadata", inputs.parent / f"{name}.jsonl"
 
@@ -271,6 +290,7 @@ def workloads(bin_dir, model, inputs):
         Workload("remove-one", with_documents, ("reef-index", "remove", "line-1"), tolerant_verify, one_removed_final),
         Workload("add", with_vectors, ("reef-index", "add", *given("new"), "--threads", 1), whole_check, added_final),
         Workload("build-vectors", with_vectors, ("reef-index", "build", *given("new"), "--threads", 1), whole_check, replaced_final),
+        Workload("build-embedding", with_two_models, ("reef-index", "build", "--embedding", "other", "--threads", 1), embedded_check, embedded_final),
     ]
 
 
@@ -422,11 +442,13 @@ def main():
     try:
         model = work / "model"
         subprocess.run([arguments.make_model, str(model)], check=True, stdout=subprocess.DEVNULL)
+        other_model = work / "other"
+        subprocess.run([arguments.make_model, str(other_model), "96"], check=True, stdout=subprocess.DEVNULL)
         write_inputs(work / "in")
         # Ten vectors, and twenty of which four replace some of them.
         for name, count, first, word in (("old", 10, 0, "harbour"), ("new", 20, 6, "pier")):
             subprocess.run([sys.executable, GIVEN_VECTORS, str(count), "24", str(work / name), "--from", str(first), "--word", word], check=True)
-        for workload in workloads(arguments.bin_dir, model, work / "in"):
+        for workload in workloads(arguments.bin_dir, model, other_model, work / "in"):
             if not arguments.workload or workload.name in arguments.workload:
                 run_workload(workload, arguments, work, fails, totals)
     finally:

@@ -58,6 +58,14 @@ int build(cli::Session& session, BuildArguments& arguments) {
   bool short_of_recall = false;
   for (const tree::Scope& scope : scopes) {
     options.scope = scope;
+    if (arguments.given->embedding) {
+      document::ReembedOptions again{.scope = scope,
+                                     .embedding = *arguments.given->embedding,
+                                     .threads = options.threads,
+                                     .wait = options.wait,
+                                     .cache_cap_bytes = config.size_bytes("system", "cache.embedding.cap_bytes")};
+      if (embed_again(session, tree, config, again)) continue;
+    }
     const auto report = document::build(tree, options, session.progress());
     if (session.json() || !session.quiet()) session.show(report);
     if (!report.codes_lose.empty() && report.index != vector::IndexKind::float_graph)
@@ -92,7 +100,9 @@ void add_build(CLI::App& app, cli::Session& session) {
       ->type_name("FACTORY");
   add_share(*verb, "--recall", arguments->options.recall, "Share of the nearest that it must find (default: .95)");
   add_given(*verb, arguments->given, false);
-  verb->get_option("--vectors")->excludes("--all")->excludes("--factory")->excludes("--recall");
+  for (const char* const given : {"--vectors", "--embedding"})
+    verb->get_option(given)->excludes("--factory")->excludes("--recall");
+  verb->get_option("--vectors")->excludes("--all");
   cli::add_wait(*verb, arguments->options.wait);
   cli::add_threads(*verb, arguments->options.threads);
   verb->callback([=, &session] { session.choose([=, &session] { return build(session, *arguments); }); });

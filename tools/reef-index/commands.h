@@ -6,6 +6,7 @@
 
 #include "reef/cli/app.h"
 #include "reef/document/given_vectors.h"
+#include "reef/document/reembed.h"
 #include "reef/embed/embedder.h"
 #include "reef/tree/config.h"
 #include "reef/tree/shards.h"
@@ -46,6 +47,9 @@ struct GivenChoice {
 };
 /// `needed`: there is nothing else that the command could do.
 void add_given(CLI::App& app, const std::shared_ptr<GivenChoice>& choice, bool needed);
+/// `build` of one scope with --embedding alone; false when there is nothing to embed.
+bool embed_again(cli::Session& session, const tree::Tree& tree, const tree::Config& config,
+                 const document::ReembedOptions& options);
 /// `build` with --vectors.
 int build_from_vectors(cli::Session& session, const GivenChoice& choice, document::GivenOptions options,
                        const ScopeChoice& scope);

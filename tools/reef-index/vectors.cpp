@@ -59,9 +59,28 @@ void add_given(CLI::App& app, const std::shared_ptr<GivenChoice>& choice, bool n
     vectors->required();
     metadata->required();
   }
-  app.add_option("--embedding", choice->embedding, "The model that made them, which embeds questions")
-      ->type_name("NAME")
-      ->needs(vectors);
+  app.add_option("--embedding", choice->embedding,
+                 needed ? "The model that made them, which embeds questions"
+                        : "Embed all texts again with this model; with --vectors: the model that made those")
+      ->type_name("NAME");
+}
+
+bool embed_again(cli::Session& session, const tree::Tree& tree, const tree::Config& config,
+                 const document::ReembedOptions& options) {
+  const auto open = [&](const std::string& name) { return embed::open_embedder(tree, config, name); };
+  const auto report = document::reembed(tree, options, open, session.progress());
+  if (!report) {
+    log_info("{}: nothing to embed with {}: its vectors are of that model already, or it has none",
+             options.scope.name(), options.embedding);
+    return false;
+  }
+  if (report->cut > 0)
+    log_warn(
+        "{}: {} of {} passages are longer than {} reads, and their ends are not in their vectors; remove those "
+        "documents and ingest them again to have them cut anew",
+        report->scope, report->cut, report->chunks, report->model);
+  if (session.json() || !session.quiet()) session.show(*report);
+  return true;
 }
 
 int build_from_vectors(cli::Session& session, const GivenChoice& choice, document::GivenOptions options,

@@ -302,6 +302,7 @@ void replace_all(Store& store, Given& given, const embed::Identity& model, const
   report.removed = before;
   report.recall = rebuilt.recall;
   report.rebuilt = true;
+  if (!rebuilt.codes_lose.empty()) log_warn("{}: {}", report.scope, rebuilt.codes_lose);
 }
 
 }  // namespace
@@ -360,7 +361,12 @@ GivenReport build_from_vectors(const tree::Tree& tree, const GivenOptions& optio
       report.rebuilt = true;
     }
   } else {
-    replace_all(store, given, model, options, report, progress);
+    try {
+      replace_all(store, given, model, options, report, progress);
+    } catch (...) {
+      store.vectors().abandon();
+      throw;
+    }
     store.vectors().publish();
     store.vectors().remove_unnamed();
   }

@@ -8,6 +8,7 @@
 #include "reef/document/export.h"
 #include "reef/document/given_vectors.h"
 #include "reef/document/ingest.h"
+#include "reef/document/reembed.h"
 #include "reef/document/verify.h"
 
 namespace reef::document {
@@ -114,6 +115,34 @@ std::string to_json(const GivenReport& report) {
                {"normalised", report.stretched},
                {"rebuilt", report.rebuilt},
                {"generation", report.generation},
+               {"recall_at_10", recall_json(report.recall)},
+               {"seconds", report.seconds}});
+}
+
+std::string to_text(const ReembedReport& report) {
+  std::string text = fmt::format("{}: {} embedded with {} in the place of {}, {} dimensions", report.scope,
+                                 counted(report.chunks, "passage", "passages"), printable(report.model),
+                                 printable(report.previous), report.dim);
+  if (report.embedded < report.chunks)
+    text += fmt::format(", {} out of the cache", format_count(report.chunks - report.embedded));
+  if (report.removed > 0) text += fmt::format(", {} removed ones purged", format_count(report.removed));
+  text += fmt::format("; generation {}, in {:.1f} s\n", report.generation, report.seconds);
+  if (report.recall) text += recall_text(*report.recall, "graph");
+  return text;
+}
+
+std::string to_json(const ReembedReport& report) {
+  return dump({{"schema", "reef.index.build/1"},
+               {"scope", report.scope},
+               {"changed", true},
+               {"generation", report.generation},
+               {"rows", report.chunks},
+               {"removed", report.removed},
+               {"model", report.model},
+               {"previous_model", report.previous},
+               {"dim", report.dim},
+               {"embedded", report.embedded},
+               {"cut", report.cut},
                {"recall_at_10", recall_json(report.recall)},
                {"seconds", report.seconds}});
 }

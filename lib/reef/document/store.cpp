@@ -232,23 +232,44 @@ std::int64_t Store::remove_unfinished() {
   return static_cast<std::int64_t>(ids.size());
 }
 
+void Store::renumber(std::span<const std::uint64_t> kept) {
+  // Ascending, so that the number that a row gets is free: it is at most its old one.
+  auto move = database_.prepare("UPDATE chunks SET vector_row = ?1 WHERE vector_row = ?2");
+  for (std::size_t row = 0; row < kept.size(); ++row)
+    if (kept[row] != row)
+      move.bind(1, static_cast<std::int64_t>(row)).bind(2, static_cast<std::int64_t>(kept[row])).run();
+  map_.renumber(kept);
+  map_.save(database_);
+}
+
+/// After the transaction that took another generation over.
+void Store::settle(bool purged) {
+  vectors_.publish();
+  vectors_.remove_unnamed();
+  if (purged) purge_words();
+}
+
 vector::Rebuilt Store::rebuild(const vector::RebuildOptions& options, Progress& progress) {
   vector::Rebuilt rebuilt = vector::rebuild(vectors_, options, progress);
   io::Transaction transaction(database_);
-  if (rebuilt.removed > 0) {
-    // Ascending, so that the number that a row gets is free: it is at most its old one.
-    auto move = database_.prepare("UPDATE chunks SET vector_row = ?1 WHERE vector_row = ?2");
-    for (std::size_t row = 0; row < rebuilt.kept.size(); ++row)
-      if (rebuilt.kept[row] != row)
-        move.bind(1, static_cast<std::int64_t>(row)).bind(2, static_cast<std::int64_t>(rebuilt.kept[row])).run();
-    map_.renumber(rebuilt.kept);
-    map_.save(database_);
-  }
+  if (rebuilt.removed > 0) renumber(rebuilt.kept);
   vectors_.adopt(rebuilt.state);
   transaction.commit();
-  vectors_.publish();
-  vectors_.remove_unnamed();
-  if (rebuilt.removed > 0) purge_words();
+  settle(rebuilt.removed > 0);
+  return rebuilt;
+}
+
+vector::Rebuilt Store::take_over(std::span<const std::uint64_t> kept, const vector::RebuildOptions& options,
+                                 Progress& progress) {
+  const bool purged = !kept.empty() && kept.back() + 1 != kept.size();
+  io::Transaction transaction(database_);
+  if (purged) renumber(kept);
+  database_.execute("DELETE FROM dead_rows");
+  vectors_.commit();
+  vector::Rebuilt rebuilt = vector::rebuild(vectors_, options, progress);
+  vectors_.adopt(rebuilt.state);
+  transaction.commit();
+  settle(purged);
   return rebuilt;
 }
 

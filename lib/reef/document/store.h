@@ -123,6 +123,10 @@ class Store {
   /// Writes vectors, codes and graph anew without removed rows, then takes them over in one transaction. Readers go on
   /// with the old generation. Throws what vector::rebuild() throws; the store is then as it was.
   vector::Rebuilt rebuild(const vector::RebuildOptions& options, Progress& progress);
+  /// Takes over all rows that were appended since vectors().begin_again(), row i in the place of the old row kept[i]
+  /// (ascending, one for each chunk that has a vector), and their graph; in one transaction. Throws as rebuild() does.
+  vector::Rebuilt take_over(std::span<const std::uint64_t> kept, const vector::RebuildOptions& options,
+                            Progress& progress);
   /// Takes the words of removed chunks out of the database file. False when some stay, because a reader still sees
   /// them.
   bool purge_words();
@@ -136,6 +140,8 @@ class Store {
 
  private:
   void note_in_map(std::span<const std::int64_t> ids, std::span<const NewChunk> chunks);
+  void renumber(std::span<const std::uint64_t> kept);
+  void settle(bool purged);
   void write_id_mapping(bool append_only);
 
   std::filesystem::path folder_;

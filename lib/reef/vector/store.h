@@ -76,6 +76,9 @@ class StoreWriter {
   /// Begins the next generation, of which append() writes the rows: the files of the present one stay as they are, and
   /// are read, until commit(). The caller removes the dead rows and gives its own rows new numbers in that transaction.
   void begin_again(const std::string& name, const std::string& digest, std::size_t dim);
+  /// After a failure, when nothing is left to be done with this writer: removes the files of a generation that was
+  /// begun and not committed. Never throws; what stays goes with the next run.
+  void abandon() noexcept;
   /// n x dim unit rows, durable on return but not yet counted. Returns the first row's number.
   /// Throws Error{failed} for a row that is not finite or not of unit length. Costs four fsyncs
   /// whatever n is: hand over hundreds of rows at once.

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "reef/core/error.h"
+#include "reef/core/log.h"
 #include "reef/io/file.h"
 #include "reef/vector/internal/store_files.h"
 #include "reef/vector/store.h"
@@ -144,6 +145,14 @@ void StoreWriter::adopt(const StoreState& rebuilt) {
 }
 
 void StoreWriter::remove_unnamed() { internal::remove_unnamed(folder_, read_state(metadata_)); }
+
+void StoreWriter::abandon() noexcept {
+  try {
+    remove_unnamed();
+  } catch (const std::exception& error) {
+    log_detail("{}: {}", io::shown(folder_), error.what());
+  }
+}
 
 void StoreWriter::publish() {
   // From the database, not from this object: what it counts may have been rolled back.

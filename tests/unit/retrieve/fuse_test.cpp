@@ -25,6 +25,8 @@ struct FixedLayer : Layer {
   FixedLayer(double all, double with, std::vector<Row> given)
       : rows_in_all(all), rows_with_term(with), rows(std::move(given)) {}
   const std::string& name() const override { return name_; }
+  std::string space = "one";
+  std::string vector_space() const override { return space; }
   void ask(const Question&) override {}
   TermCounts term_counts() const override { return {rows_in_all, {rows_with_term}}; }
   Candidate at(std::size_t i, std::span<const double> idf) const {
@@ -131,4 +133,25 @@ TEST_CASE("asking again keeps the scale of the first round, and says whether the
   CHECK(second[0].score <= first.back().score);
   CHECK(second[1].id == 5);  // both score 0: the cosine decides
   CHECK(second[2].id == 4);
+}
+
+TEST_CASE("cosines of two models are put on one scale by a low and high for each") {
+  std::vector<std::unique_ptr<Layer>> layers;
+  layers.push_back(std::make_unique<FixedLayer>(500, 2, std::vector<FixedLayer::Row>{{0, .9}, {0, .7}}));
+  auto other = std::make_unique<FixedLayer>(500, 2, std::vector<FixedLayer::Row>{{0, .4}, {0, .2}, {0, .3}});
+  other->space = "two";
+  layers.push_back(std::move(other));
+  for (const auto mode : {Mode::hybrid, Mode::dense}) {
+    std::vector<std::unique_ptr<Layer>> copies;
+    for (const auto& layer : layers)
+      copies.push_back(std::make_unique<FixedLayer>(dynamic_cast<const FixedLayer&>(*layer)));
+    const auto scored = fuse(std::move(copies), {.mode = mode});
+    REQUIRE(scored.size() == 5);
+    const double full = mode == Mode::dense ? 1 : .5;
+    for (const Scored& each : scored) {
+      const bool best = (each.layer == 0 && each.id == 0) || (each.layer == 1 && each.id == 0);
+      const bool middle = each.layer == 1 && each.id == 2;
+      CHECK(each.score == doctest::Approx(best ? full : middle ? full / 2 : 0));
+    }
+  }
 }

@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "reef/core/error.h"
 #include "reef/document/ingest.h"
 #include "reef/retrieve/near_duplicates.h"
@@ -306,4 +308,50 @@ TEST_CASE_FIXTURE(Fixture, "a persona on a missing shard is named, and the other
   std::filesystem::create_directories(dir / "shard/personas");
   std::filesystem::rename(dir / "unmounted", dir / "shard/personas/alice");
   CHECK(searcher.query("whale", options).results[0].passage.document == "mine");
+}
+
+TEST_CASE_FIXTURE(Fixture, "each scope is asked by the model of its own vectors") {
+  const auto ingest_with = [&](const std::string& model, const std::string& jsonl, const tree::Scope& scope) {
+    document::IngestOptions options;
+    options.paths = {write(model + ".jsonl", jsonl).string()};
+    options.scope = scope;
+    document::ingest(
+        tree, options, [&](const std::string&) { return std::make_unique<test::FakeEmbedder>(model); }, no_progress());
+  };
+  ingest_with("one", "{\"id\":\"whale\",\"text\":\"The whale is the largest animal.\"}\n", kShared);
+  ingest_with("two", "{\"id\":\"seal\",\"text\":\"The seal is a small animal.\"}\n", kAlice);
+  std::vector<std::string> opened;
+  std::string missing;
+  const auto make = [&](const std::string& name) -> std::unique_ptr<embed::Embedder> {
+    if (name.empty() || name == missing) throw Error(Errc::not_found, "there is no model '" + name + "'");
+    opened.push_back(name);
+    return std::make_unique<test::FakeEmbedder>(name);
+  };
+  retrieve::QueryOptions options;
+  options.persona = "alice";
+  for (const auto mode : {retrieve::Mode::hybrid, retrieve::Mode::dense}) {
+    options.mode = mode;
+    opened.clear();
+    retrieve::Searcher both(tree, config, make);
+    const auto answer = both.query("animal", options);
+    REQUIRE(answer.results.size() == 2);
+    for (const auto& result : answer.results) CHECK(result.cosine);
+    both.query("animal", options);
+    std::sort(opened.begin(), opened.end());
+    CHECK(opened == std::vector<std::string>{"one", "two"});  // once each, however many questions come
+  }
+  // Without one of them that scope is searched by words; dense search is refused, and so is any without both.
+  missing = "two";
+  options.mode = retrieve::Mode::hybrid;
+  retrieve::Searcher half(tree, config, make);
+  const auto answer = half.query("animal", options);
+  REQUIRE(answer.results.size() == 2);
+  for (const auto& result : answer.results) CHECK(result.cosine.has_value() == (result.passage.document == "whale"));
+  options.mode = retrieve::Mode::dense;
+  CHECK_THROWS_AS(half.query("animal", options), Error);
+  options.mode = retrieve::Mode::hybrid;
+  options.layers = {"persona"};
+  CHECK_THROWS_AS(half.query("animal", options), Error);
+  options.mode = retrieve::Mode::bm25;
+  CHECK(half.query("animal", options).results.size() == 1);
 }
