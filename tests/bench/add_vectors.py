@@ -68,6 +68,8 @@ def main():
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--work", type=pathlib.Path)
     arguments = parser.parse_args()
+    if arguments.runs * arguments.add * 10 > arguments.rows:
+        parser.error("so many rows would have the graph built anew in between")
     os.environ["LC_ALL"] = "C"
     scratch = arguments.work or pathlib.Path(tempfile.mkdtemp(prefix="reef-add."))
     scratch.mkdir(parents=True, exist_ok=True)

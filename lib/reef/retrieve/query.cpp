@@ -243,7 +243,7 @@ void Searcher::embed_for(Layers& layers, const std::string& text, Mode mode, Vec
                                     state.model));
     }
   }
-  if (missing && (!any || mode == Mode::dense)) throw *missing;
+  if (missing && (!any || mode == Mode::dense)) throw Error(*missing);
   for (const std::string& name : without)
     if (told_.insert(name).second) log_warn("{} is searched by words alone: {}", name, missing->what());
 }
