@@ -192,6 +192,8 @@ std::string Database::integrity(bool quick) {
   return findings;
 }
 
+bool Database::in_transaction() const { return ::sqlite3_get_autocommit(handle_.get()) == 0; }
+
 bool Database::checkpoint() {
   return ::sqlite3_wal_checkpoint_v2(handle_.get(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr) == SQLITE_OK;
 }

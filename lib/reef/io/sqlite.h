@@ -81,6 +81,7 @@ class Database {
   Statement prepare(std::string_view sql) { return Statement(*this, sql); }
   std::int64_t last_insert_rowid() const;
   std::int64_t changes() const;
+  bool in_transaction() const;
   const std::string& path() const { return path_; }
   sqlite3* handle() const { return handle_.get(); }
   explicit operator bool() const { return static_cast<bool>(handle_); }

@@ -192,7 +192,12 @@ Rebuilt rebuild(StoreWriter& store, const RebuildOptions& options, Progress& pro
     }
     if (options.with_graph) IndexBuilder(store.folder(), options, rebuilt, progress).run();
   } catch (...) {
-    store.remove_unnamed();
+    // Only what was written here: inside a caller's transaction the database does not name the files that readers have.
+    for (const std::string* const name : {&to.vectors_file, &to.codes_file, &to.index_file}) {
+      std::error_code ignored;
+      if (*name != from.vectors_file && *name != from.codes_file && !name->empty())
+        fs::remove(store.folder() / *name, ignored);
+    }
     throw;
   }
   return rebuilt;

@@ -144,7 +144,12 @@ void StoreWriter::adopt(const StoreState& rebuilt) {
   next_row_ = state_.rows_total;
 }
 
-void StoreWriter::remove_unnamed() { internal::remove_unnamed(folder_, read_state(metadata_)); }
+void StoreWriter::remove_unnamed() {
+  if (metadata_.in_transaction())
+    throw Error(Errc::failed,
+                fmt::format("{}: files cannot be removed before what names them is committed", io::shown(folder_)));
+  internal::remove_unnamed(folder_, read_state(metadata_));
+}
 
 void StoreWriter::abandon() noexcept {
   try {

@@ -107,6 +107,26 @@ TEST_CASE_FIXTURE(Fixture, "an interrupted run leaves the old vectors, and the n
   require_sound();
 }
 
+TEST_CASE_FIXTURE(Fixture, "a graph that cannot be built leaves the old vectors and no others") {
+  struct StopsAtGraph : Progress {
+    void begin(std::string_view stage, std::uint64_t, ProgressUnit) override {
+      if (stage == "building the graph") throw Error(Errc::interrupted, "interrupted");
+    }
+    void advance(std::uint64_t) override {}
+    void end() override {}
+  } progress;
+  ingest(300);
+  document::ReembedOptions options;
+  options.embedding = "other";
+  CHECK_THROWS_AS(document::reembed(tree, options, maker(), progress), Error);
+  CHECK(snapshot().vectors().state().model == "fake");
+  require_sound();
+  // What a caller's transaction names is not yet what readers have.
+  document::Store store(tree.vectors(kShared), kShared, std::chrono::milliseconds(0));
+  io::Transaction transaction(store.database());
+  CHECK_THROWS_AS(store.vectors().remove_unnamed(), Error);
+}
+
 TEST_CASE_FIXTURE(Fixture, "the old vectors are read while new ones are made") {
   ingest(300);
   std::string seen;
