@@ -10,6 +10,7 @@
 #include "reef/core/error.h"
 #include "reef/document/store.h"
 #include "reef/io/file.h"
+#include "reef/io/mapped_file.h"
 
 namespace reef::document {
 namespace {
@@ -17,6 +18,8 @@ namespace {
 std::string quoted(std::string_view text) {
   return nlohmann::json(std::string(text)).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
+
+constexpr std::string_view kEnd = "}}\n";
 
 }  // namespace
 
@@ -41,8 +44,11 @@ std::optional<MappingHead> read_mapping_head(const std::filesystem::path& path) 
   std::array<char, 257> start{};
   try {
     const io::UniqueFd file = io::open_file(path, O_RDONLY | O_CLOEXEC);
-    const auto size = std::min<std::uint64_t>(io::file_size(file.get(), path), start.size() - 1);
-    io::pread_exact(file.get(), start.data(), size, 0, path);
+    const std::uint64_t all = io::file_size(file.get(), path);
+    io::pread_exact(file.get(), start.data(), std::min<std::uint64_t>(all, start.size() - 1), 0, path);
+    char end[kEnd.size()] = {};
+    if (all >= kEnd.size()) io::pread_exact(file.get(), end, sizeof end, all - sizeof end, path);
+    if (std::string_view(end, sizeof end) != kEnd) return std::nullopt;  // cut
   } catch (const Error&) {
     return std::nullopt;  // derived: whoever may write makes it again
   }
@@ -64,11 +70,41 @@ bool may_stay(const MappingHead& file, const MappingHead& store) {
          missing >= 0 && missing * 10 <= store.rows_total;
 }
 
+void put_mapping(io::Database& metadata, const tree::Scope& scope, const MappingHead& head,
+                 const std::function<void(std::string_view)>& put) {
+  std::string buffer = head_text(head);
+  auto rows = metadata.prepare(
+      "SELECT c.vector_row, c.id, d.name, c.start_byte, c.end_byte FROM chunks c JOIN documents d ON d.id = c.document "
+      "WHERE c.vector_row < ? AND d.finished ORDER BY c.vector_row");
+  rows.bind(1, head.rows_total);
+  const char* comma = "";
+  while (rows.step()) {
+    buffer +=
+        fmt::format("{}\"{}\":{{\"chunk\":\"{}\",\"document\":{},\"start\":{},\"end\":{}}}", comma, rows.integer(0),
+                    chunk_id(scope, rows.integer(1)), quoted(rows.text(2)), rows.integer(3), rows.integer(4));
+    comma = ",";
+    if (buffer.size() > (1u << 20)) {
+      put(buffer);
+      buffer.clear();
+    }
+  }
+  put(buffer.append(kEnd));
+}
+
+bool has_mapping(const std::filesystem::path& path, io::Database& metadata, const tree::Scope& scope,
+                 const MappingHead& head) {
+  const io::MappedFile file(path);
+  std::string_view rest(reinterpret_cast<const char*>(file.data()), file.size());
+  bool same = true;
+  put_mapping(metadata, scope, head, [&](std::string_view part) {
+    same = same && rest.starts_with(part);
+    if (same) rest.remove_prefix(part.size());
+  });
+  return same && rest.empty();
+}
+
 }  // namespace internal
 
-/// {"schema","generation","rows_total","ids":{"0":{"chunk","document","start","end"},…}}: which text a
-/// row of vectors.npy belongs to, for programs that read neither SQLite nor reef. Derived; rows
-/// that were removed are absent.
 void Store::write_id_mapping(bool append_only) {
   const auto path = folder_ / "id_mapping.json";
   const auto head = internal::mapping_head(database_);
@@ -76,22 +112,7 @@ void Store::write_id_mapping(bool append_only) {
       present && (append_only ? internal::may_stay(*present, head) : *present == head))
     return;
   io::StagedFile file(path);
-  std::string buffer = internal::head_text(head);
-  auto rows = database_.prepare(
-      "SELECT c.vector_row, c.id, d.name, c.start_byte, c.end_byte FROM chunks c JOIN documents d ON d.id = c.document "
-      "WHERE c.vector_row IS NOT NULL AND d.finished ORDER BY c.vector_row");
-  const char* comma = "";
-  while (rows.step()) {
-    buffer +=
-        fmt::format("{}\"{}\":{{\"chunk\":\"{}\",\"document\":{},\"start\":{},\"end\":{}}}", comma, rows.integer(0),
-                    chunk_id(scope_, rows.integer(1)), quoted(rows.text(2)), rows.integer(3), rows.integer(4));
-    comma = ",";
-    if (buffer.size() > (1u << 20)) {
-      file.write(buffer);
-      buffer.clear();
-    }
-  }
-  file.write(buffer + "}}\n");
+  internal::put_mapping(database_, scope_, head, [&](std::string_view part) { file.write(part); });
   file.commit();
 }
 

@@ -223,6 +223,9 @@ class ScopeCheck {
     const auto head = internal::read_mapping_head(folder_ / "id_mapping.json");
     if (!head || !internal::may_stay(*head, internal::mapping_head(database)))
       add("id_mapping.json", "not of the store's present state", kNextRun, true);
+    else if (!internal::has_mapping(folder_ / "id_mapping.json", database, scope_, *head))
+      add("id_mapping.json", "it does not say what the store holds",
+          "remove the file, and the next run makes it again");
   }
 
   /// In the store only temporary names, in the staging folder everything.

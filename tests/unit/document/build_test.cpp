@@ -7,9 +7,11 @@
 
 #include "reef/core/error.h"
 #include "reef/document/bench.h"
+#include "reef/document/export.h"
 #include "reef/document/ingest.h"
 #include "reef/document/store.h"
 #include "reef/document/verify.h"
+#include "reef/io/file.h"
 #include "reef/vector/faiss_helper.h"
 #include "support/fake_embedder.h"
 #include "support/tree_fixture.h"
@@ -63,6 +65,24 @@ TEST_CASE_FIXTURE(Fixture, "what a build made is reported, and why") {
   REQUIRE(bench.widths.size() == 2);
   CHECK(std::string(bench.widths[1].search) == "factory");
   CHECK(bench.widths[1].recall >= .9);
+  CHECK(faults().empty());
+}
+
+TEST_CASE_FIXTURE(Fixture, "id_mapping.json is what the store holds, or a fault, and a cut one is made again") {
+  ingest("a.jsonl", 30);
+  const auto path = tree.vectors(tree::Scope::shared()) / "id_mapping.json";
+  const std::string whole = io::read_file(path);
+  std::string changed = whole;
+  changed.replace(changed.find("\"start\":0"), 9, "\"start\":7");
+  io::replace_file(path, changed);
+  REQUIRE(faults().size() == 1);
+  CHECK(faults()[0].file == "id_mapping.json");
+  CHECK_FALSE(faults()[0].mends_itself);
+  io::replace_file(path, whole.substr(0, 200));
+  REQUIRE(faults().size() == 1);
+  CHECK(faults()[0].mends_itself);
+  document::export_store(tree, {.to = dir / "copy"});
+  CHECK(io::read_file(path) == whole);
   CHECK(faults().empty());
 }
 

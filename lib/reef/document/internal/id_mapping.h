@@ -2,10 +2,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "reef/io/sqlite.h"
+#include "reef/tree/tree.h"
 
 namespace reef::document::internal {
 
@@ -24,6 +27,15 @@ MappingHead mapping_head(io::Database& metadata);
 std::string head_text(const MappingHead& head);
 /// nullopt where the file is absent, unreadable or of another form.
 std::optional<MappingHead> read_mapping_head(const std::filesystem::path& path);
+
+/// Puts out {"schema",…,"ids":{"0":{"chunk","document","start","end"},…}}: which text a row of vectors.npy belongs to,
+/// for programs that read neither SQLite nor reef. Derived; rows that were removed are absent, and those from
+/// head.rows_total on.
+void put_mapping(io::Database& metadata, const tree::Scope& scope, const MappingHead& head,
+                 const std::function<void(std::string_view)>& put);
+/// Whether a file is what put_mapping() gives, byte for byte.
+bool has_mapping(const std::filesystem::path& path, io::Database& metadata, const tree::Scope& scope,
+                 const MappingHead& head);
 
 /// Whether a file of that head may stay beside the store: it is of its present content, or of a large store that has
 /// only grown since, by no more than a tenth. What such a file says is right; of the newest rows it says nothing.
