@@ -2,15 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <functional>
 #include <iterator>
-#include <string_view>
 #include <tuple>
 
 #include "reef/core/error.h"
 #include "reef/core/share_work.h"
 #include "reef/vector/internal/beam.h"
+#include "reef/vector/internal/copies.h"
 #include "reef/vector/kernels.h"
 
 namespace reef::vector {
@@ -88,10 +87,13 @@ struct Scratch {
 class HnswBuilder {
  public:
   HnswBuilder(const UniformCodes& codes, const HnswOptions& options)
-      : codes_(codes), options_(options), graph_(codes.rows()), sums_(codes.rows()) {}
+      : codes_(codes),
+        options_(options),
+        graph_(codes.rows()),
+        copies_(internal::find_copies(codes)),
+        sums_(codes.rows()) {}
 
   HnswGraph build(const std::function<void(std::uint64_t)>& on_rows) {
-    find_copies();
     prepare_rows();
     const std::vector<std::uint32_t> order = insertion_order();
     const std::size_t rows = order.size();
@@ -124,33 +126,7 @@ class HnswBuilder {
     share_work(static_cast<unsigned>(scratch_.size()), (count + kRun - 1) / kRun, run, [] {});
   }
 
-  void find_copies() {
-    struct Keyed {
-      std::size_t hash;
-      std::uint32_t row;
-    };
-    std::vector<Keyed> rows(codes_.rows());
-    for (std::uint32_t i = 0; i < rows.size(); ++i)
-      rows[i] = {std::hash<std::string_view>()({reinterpret_cast<const char*>(codes_.row(i)), codes_.dim()}), i};
-    const auto compare = [&](const Keyed& a, const Keyed& b) {
-      return a.hash != b.hash ? (a.hash < b.hash ? -1 : 1)
-                              : std::memcmp(codes_.row(a.row), codes_.row(b.row), codes_.dim());
-    };
-    std::sort(rows.begin(), rows.end(), [&](const Keyed& a, const Keyed& b) {
-      const int order = compare(a, b);
-      return order != 0 ? order < 0 : a.row < b.row;
-    });
-    first_.resize(rows.size());
-    next_.assign(rows.size(), kNone);
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      const std::uint32_t row = rows[i].row;
-      const bool copy = i > 0 && compare(rows[i - 1], rows[i]) == 0;
-      first_[row] = copy ? first_[rows[i - 1].row] : row;
-      if (copy) next_[rows[i - 1].row] = row;
-    }
-  }
-
-  bool is_copy(std::uint32_t row) const { return first_[row] != row; }
+  bool is_copy(std::uint32_t row) const { return copies_.first[row] != row; }
 
   /// Rows that differ by less than the links' heuristic can tell apart are dropped from every list of their
   /// neighbours: of 2,500 near-copies four in five could not be reached. Each such row gets a link from the nearest row
@@ -200,11 +176,11 @@ class HnswBuilder {
   }
 
   void hang_copies() {
-    for (std::uint32_t row = 0; row < next_.size(); ++row) {
+    for (std::uint32_t row = 0; row < copies_.next.size(); ++row) {
       std::uint32_t* ids = graph_.base_ids_.data() + row * HnswGraph::kBaseLinks;
       std::uint8_t& count = graph_.base_count_[row];
-      if (is_copy(row)) ids[count++] = first_[row];
-      if (next_[row] != kNone) ids[count++] = next_[row];  // limit() kept the place
+      if (is_copy(row)) ids[count++] = copies_.first[row];
+      if (copies_.next[row] != internal::Copies::kNone) ids[count++] = copies_.next[row];  // limit() kept the place
     }
   }
 
@@ -259,7 +235,7 @@ class HnswBuilder {
 
   std::size_t limit(std::uint32_t row, int level) const {
     if (level > 0) return HnswGraph::kUpperLinks;
-    return HnswGraph::kBaseLinks - (next_[row] != kNone ? 1 : 0);
+    return HnswGraph::kBaseLinks - (copies_.next[row] != internal::Copies::kNone ? 1 : 0);
   }
 
   void read_links(std::uint32_t row, int level, std::vector<Link>& list) const {
@@ -385,13 +361,10 @@ class HnswBuilder {
     }
   }
 
-  static constexpr std::uint32_t kNone = UINT32_MAX;
-
   const UniformCodes& codes_;
   const HnswOptions& options_;
   HnswGraph graph_;
-  std::vector<std::uint32_t> first_;  ///< of the rows equal to each, the lowest; itself where there is no other
-  std::vector<std::uint32_t> next_;   ///< and the next one, or kNone
+  const internal::Copies copies_;
   std::vector<std::int32_t> sums_;
   std::vector<Scratch> scratch_;
   std::vector<ReverseLink> all_;
