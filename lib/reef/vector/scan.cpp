@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "reef/core/cancel.h"
 #include "reef/vector/internal/store_files.h"
@@ -157,6 +158,7 @@ void score_exactly(const NpyMatrix& vectors, std::span<const float> query, std::
       row = vectors.row(hit.row).data();
     hit.score = kernels().inner_product(query.data(), row, query.size());
   }
+  std::erase_if(hits, [](const Hit& hit) { return std::isnan(hit.score); });  // of a damaged row: in no order
   std::sort(hits.begin(), hits.end(), better);
 }
 

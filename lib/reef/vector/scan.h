@@ -33,8 +33,8 @@ std::vector<Hit> scan(const NpyMatrix& vectors, const CodeMatrix& codes, std::sp
 std::vector<Hit> scan_exact(const NpyMatrix& vectors, std::span<const float> query, std::size_t k, std::uint64_t begin,
                             std::uint64_t end, const RowFilter& filter);
 
-/// Puts exact scores in the place of those that codes gave, and the best first. `read_rows`: copies the rows instead of
-/// mapping them, for a process that asks one question (HnswSearch says why).
+/// Puts exact scores in the place of those that codes gave, the best first, without those that are none. `read_rows`:
+/// copies the rows instead of mapping them, for a process that asks one question (HnswSearch says why).
 void score_exactly(const NpyMatrix& vectors, std::span<const float> query, std::vector<Hit>& hits, bool read_rows);
 
 }  // namespace reef::vector

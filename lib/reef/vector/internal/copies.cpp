@@ -16,8 +16,7 @@ Copies find_copies(const UniformCodes& codes) {
   for (std::uint32_t i = 0; i < rows.size(); ++i)
     rows[i] = {std::hash<std::string_view>()({reinterpret_cast<const char*>(codes.row(i)), codes.dim()}), i};
   const auto compare = [&](const Keyed& a, const Keyed& b) {
-    return a.hash != b.hash ? (a.hash < b.hash ? -1 : 1)
-                            : std::memcmp(codes.row(a.row), codes.row(b.row), codes.dim());
+    return a.hash != b.hash ? (a.hash < b.hash ? -1 : 1) : std::memcmp(codes.row(a.row), codes.row(b.row), codes.dim());
   };
   std::sort(rows.begin(), rows.end(), [&](const Keyed& a, const Keyed& b) {
     const int order = compare(a, b);
