@@ -93,9 +93,14 @@ std::vector<std::string> with_absolute(const std::vector<std::string>& names) {
 }  // namespace
 
 Snapshot::Allowed Snapshot::allowed(const Filter& filter) {
-  std::string sql = "SELECT c.id, c.vector_row FROM chunks c JOIN documents d ON d.id = c.document WHERE d.finished";
+  // Chunk ids out of the index by document; reading the chunks themselves for their rows would take twice as long.
+  std::string sql = "SELECT c.id FROM chunks c JOIN documents d ON d.id = c.document WHERE d.finished";
+  const bool by_tag_alone =
+      !filter.tags.empty() && filter.documents.empty() && filter.since.empty() && filter.until.empty();
+  if (by_tag_alone) sql = "SELECT c.id FROM chunks c WHERE true";  // a document gets its tags when it is finished
   if (!filter.tags.empty())
-    sql += " AND d.id IN (SELECT document FROM document_tags WHERE tag IN " + parameters(filter.tags.size()) + ")";
+    sql +=
+        " AND c.document IN (SELECT document FROM document_tags WHERE tag IN " + parameters(filter.tags.size()) + ")";
   const auto names = with_absolute(filter.documents);
   if (!names.empty()) {
     const std::string list = parameters(names.size());
@@ -105,7 +110,7 @@ Snapshot::Allowed Snapshot::allowed(const Filter& filter) {
   // A document without a date of its own counts from the day it was taken in.
   if (!filter.since.empty()) sql += " AND coalesce(nullif(d.created, ''), d.added) >= ?";
   if (!filter.until.empty()) sql += " AND coalesce(nullif(d.created, ''), d.added) < ?";
-  auto statement = database_.prepare(sql + " ORDER BY c.id");
+  auto statement = database_.prepare(sql);
   int index = 0;
   for (const std::string& tag : filter.tags) statement.bind(++index, tag);
   for (int list = 0; list < 2; ++list)
@@ -115,8 +120,9 @@ Snapshot::Allowed Snapshot::allowed(const Filter& filter) {
   Allowed allowed;
   while (statement.step()) {
     allowed.chunks.push_back(statement.integer(0));
-    if (!statement.is_null(1)) allowed.vector_rows.push_back(static_cast<std::uint64_t>(statement.integer(1)));
+    if (const auto row = map_.row(allowed.chunks.back())) allowed.vector_rows.push_back(*row);
   }
+  std::sort(allowed.chunks.begin(), allowed.chunks.end());
   std::sort(allowed.vector_rows.begin(), allowed.vector_rows.end());
   return allowed;
 }
