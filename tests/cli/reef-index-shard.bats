@@ -307,7 +307,7 @@ best() { reef-index query "$1" --persona "$2" --mode bm25 --json --no-touch | jq
   reef-index ingest many.jsonl --persona alice -q
   for wait in .01 .02 .04 .08; do
     shards "$PWD/s1"
-    timeout --signal=INT --preserve-status "$wait" reef-index shard apply -q 2>/dev/null && status=0 || status=$?
+    timeout --foreground --signal=INT --preserve-status "$wait" reef-index shard apply -q 2>/dev/null && status=0 || status=$?
     [ "$status" -eq 130 ] || [ "$status" -eq 0 ]
     [ "$(stores)" -eq 1 ]
     [ "$(best 'number 7' alice)" = d7 ]

@@ -262,7 +262,7 @@ field() { python3 -c 'import json, sys; o = json.load(sys.stdin); print(eval(sys
 
 @test "an interrupted run ends by its signal and the next one finishes it" {
   for i in $(seq 400); do printf '{"id":"d%d","text":"Text number %d of a long list of texts about harbours and ships."}\n' "$i" "$i"; done >many.jsonl
-  timeout --signal=INT --preserve-status .2 reef-index ingest many.jsonl && status=0 || status=$?
+  timeout --foreground --signal=INT --preserve-status .2 reef-index ingest many.jsonl && status=0 || status=$?
   [ "$status" -eq 130 ] || [ "$status" -eq 0 ]
   reef-index ingest many.jsonl -q
   [ "$(reef-index stat --json | field 'o["scopes"][0]["documents"]')" = 400 ]
@@ -595,7 +595,7 @@ has_faiss() { [ -x "$REEF_BIN/../libexec/reef/reef-faiss" ] || skip 'reef-faiss 
     reef-index remove "d$i" -q --wait 1m
     reef-index build -q &
     sleep ".0$((i % 7))"
-    ((i % 2)) || kill -KILL $! 2>/dev/null
+    ((i % 2)) || kill -KILL $! 2>/dev/null || true
     wait $! || true
   done) 2>/dev/null &
   builds=$!
@@ -814,7 +814,7 @@ vectors() { python3 "$BATS_TEST_DIRNAME/../support/given_vectors.py" "$@"; }
   reef-index ingest many.jsonl -q
   (for delay in .1 .2 .3 .4; do
     timeout --signal=KILL "$delay" reef-index build --embedding other -q || true
-    timeout --signal=INT --preserve-status "$delay" reef-index build --embedding other -q || true
+    timeout --foreground --signal=INT --preserve-status "$delay" reef-index build --embedding other -q || true
   done
   reef-index build --embedding other -q) 2>/dev/null &
   builds=$!
