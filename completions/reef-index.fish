@@ -83,7 +83,7 @@ complete -c reef-index -n '__fish_seen_subcommand_from export' -l persona -x -d 
 complete -c reef-index -n '__fish_seen_subcommand_from export' -l shared -d 'Scope: shared knowledge (default)'
 complete -c reef-index -n '__fish_seen_subcommand_from export' -l to -x -a '(__fish_complete_directories)' -d 'Folder that is absent or empty'
 complete -c reef-index -n '__fish_seen_subcommand_from export' -l wait -x -d 'Wait for another run to end (default: fail at once)'
-complete -c reef-index -n __fish_use_subcommand -a shard -d 'Spread the stores of personas over drives: show, plan or apply'
+complete -c reef-index -n __fish_use_subcommand -a shard -d 'Spread personas and shared knowledge over drives: show, plan or apply'
 complete -c reef-index -n '__fish_seen_subcommand_from shard' -F
 complete -c reef-index -n '__fish_seen_subcommand_from shard' -l persona -x -d 'Only this persona (default: all)'
 complete -c reef-index -n '__fish_seen_subcommand_from shard' -l dry-run -s n -d 'Print the plan and change nothing'

@@ -48,7 +48,7 @@ best() { reef-index query "$1" --persona "$2" --mode bm25 --json --no-touch | jq
   shards "$PWD/s1" "$PWD/s2"
   run reef-index shard plan
   [ "$status" -eq 0 ]
-  [[ "$output" == *"2 moves"*"dry run"* ]]
+  [[ "$output" == *"3 moves"*"dry run"* ]]  # and the shared knowledge
   [ "$output" = "$(reef-index shard apply --dry-run)" ]
   [ -z "$(ls -A s1 s2 | grep -v :)" ]
   reef-index shard plan --json | jq -S '[.moves[] | {persona, to, bytes}]' >planned
@@ -223,7 +223,7 @@ best() { reef-index query "$1" --persona "$2" --mode bm25 --json --no-touch | jq
   run reef-index shard apply
   applied=$status refusal=$output
   stayed=$([ -L root/vectors/personas/alice ] || echo yes)
-  shards "$PWD/s1" "$PWD/s2"
+  shards "$PWD/s2"
   pin "$PWD/s2" "$PWD/s2"
   run reef-index shard apply
   moved=$status

@@ -8,7 +8,7 @@
 #include "reef/core/units.h"
 #include "reef/document/bench.h"
 #include "reef/document/export.h"
-#include "reef/document/store.h"
+#include "reef/document/stores.h"
 #include "reef/document/verify.h"
 #include "reef/tree/persona.h"
 
@@ -49,11 +49,13 @@ int build(cli::Session& session, BuildArguments& arguments) {
   if (arguments.all) {
     scopes = document::scopes_of(tree, tree::personas(config));
     for (const tree::Scope& scope : scopes) {
-      const auto missing = tree::missing_store(tree, scope);
-      if (missing) warn_missing(*missing);
-      all_in_reach &= !missing;
+      const auto all_missing = tree::missing_stores(tree, scope);
+      for (const auto& missing : all_missing) warn_missing(missing);
+      all_in_reach &= all_missing.empty();
     }
-    std::erase_if(scopes, [&](const auto& scope) { return !document::Snapshot::exists(tree.vectors(scope)); });
+    std::erase_if(scopes, [&](const auto& scope) {
+      return !document::holds_store(tree, scope) || !tree::missing_stores(tree, scope).empty();
+    });
   }
   bool short_of_recall = false;
   for (const tree::Scope& scope : scopes) {

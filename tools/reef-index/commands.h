@@ -9,7 +9,7 @@
 #include "reef/document/reembed.h"
 #include "reef/embed/embedder.h"
 #include "reef/tree/config.h"
-#include "reef/tree/shards.h"
+#include "reef/tree/parts.h"
 #include "reef/tree/tree.h"
 
 namespace reef::tool {

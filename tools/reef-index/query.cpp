@@ -12,6 +12,7 @@
 #include "reef/core/cancel.h"
 #include "reef/core/log.h"
 #include "reef/core/time.h"
+#include "reef/document/stores.h"
 #include "reef/embed/default_embedder.h"
 #include "reef/io/minute_histogram.h"
 #include "reef/retrieve/query.h"
@@ -78,7 +79,7 @@ int run_batch(const tree::Tree& tree, const QueryArguments& arguments, retrieve:
     status = kStatusPartial;
   };
   const tree::Config personas = tree::Config::load(tree, {"personas"});
-  std::set<std::string> warned;  // of personas whose shard is missing
+  std::set<std::string> warned;  // of what is on shards that are missing
   for (BatchLines lines(*arguments.batch); lines.next();) {
     check_interrupt();
     if (cli::Session::flush() != 0) break;  // the reader went away
@@ -105,14 +106,14 @@ int run_batch(const tree::Tree& tree, const QueryArguments& arguments, retrieve:
       answer = searcher.query(lines.text(), options);
     } catch (const Error& error) {
       const bool out_of_reach =
-          options.persona && tree::missing_store(tree, tree::Scope::persona(*options.persona)).has_value();
+          options.persona && !tree::missing_stores(tree, tree::Scope::persona(*options.persona)).empty();
       if (error.code() != Errc::not_found || !out_of_reach) throw;
       fault(lines, error.what());
       continue;
     }
     if (!answer.missing.empty()) status = kStatusPartial;
     for (const auto& missing : answer.missing)
-      if (warned.insert(missing.persona).second) warn_missing(missing);
+      if (warned.insert(missing.scope).second) warn_missing(missing);
     answer.id = lines.id();
     cli::Session::print(to_json(answer) + "\n");
     latency.add(answer);
@@ -148,8 +149,7 @@ int query(cli::Session& session, QueryArguments& arguments) {
     throw Error(Errc::usage, "--vector has no words to search by: leave --mode bm25 out", "");
   const tree::Tree tree = open_tree(session, false);
   const tree::Config config = tree::Config::load(tree, {"system", "models"});
-  if (arguments.options.persona &&
-      !document::Snapshot::exists(tree.vectors(tree::Scope::persona(*arguments.options.persona))))
+  if (arguments.options.persona && !document::holds_store(tree, tree::Scope::persona(*arguments.options.persona)))
     tree::require_persona(tree::Config::load(tree, {"personas"}), *arguments.options.persona);
   retrieve::Searcher searcher(tree, config,
                               [&](const std::string& name) { return embed::open_embedder(tree, config, name); });

@@ -18,7 +18,9 @@ struct ShardArguments {
 int tell(cli::Session& session, const document::ShardPlan& plan) {
   if (session.json() || !session.quiet() || !plan.applied) session.show(plan);
   if (!session.json()) {
-    for (const auto& persona : plan.unmoved) log_warn("{}: {} ({})", persona.persona, persona.why, persona.hint);
+    for (const auto& persona : plan.unmoved)
+      log_warn("{}: {} ({})", persona.persona.empty() ? "shared knowledge" : persona.persona, persona.why,
+               persona.hint);
     for (const auto& shortfall : plan.shortfalls)
       log_warn("{} has {} free, and {} are to move there", shortfall.path, format_size(shortfall.free_bytes),
                format_size(shortfall.needed_bytes));
@@ -29,7 +31,8 @@ int tell(cli::Session& session, const document::ShardPlan& plan) {
 
 int shard(cli::Session& session, const ShardArguments& arguments) {
   const bool applies = arguments.action == "apply" && !arguments.dry_run;
-  const document::ShardOptions& options = arguments.options;
+  document::ShardOptions options = arguments.options;
+  options.threads = cli::threads_or_all(0);
   if (arguments.action == "show" && options.persona)
     throw Error(Errc::usage, "'shard show' shows every persona: leave --persona out", "");
   if (arguments.action != "apply" && arguments.dry_run)
@@ -49,7 +52,7 @@ int shard(cli::Session& session, const ShardArguments& arguments) {
 
 void add_shard(CLI::App& app, cli::Session& session) {
   auto arguments = std::make_shared<ShardArguments>();
-  CLI::App* verb = cli::add_verb(app, "shard", "Spread the stores of personas over drives: show, plan or apply",
+  CLI::App* verb = cli::add_verb(app, "shard", "Spread personas and shared knowledge over drives: show, plan or apply",
                                  "reef-index shard apply --dry-run");
   verb->add_option("action", arguments->action, "show, plan or apply")
       ->required()

@@ -20,14 +20,14 @@ struct BuildOptions {
 
 struct BuildReport {
   std::string scope;
-  std::int64_t generation = 0;
+  std::int64_t generation = 0;  ///< of several parts the newest
   vector::IndexKind index = vector::IndexKind::none;
   std::string factory;
-  std::uint64_t rows = 0;     ///< in the index
-  std::uint64_t removed = 0;  ///< rows that were purged
-  bool words_purged = true;   ///< Store::purge_words()
-  std::uint64_t bytes = 0;    ///< of index.bin
-  std::optional<vector::RecallSample> recall;
+  std::uint64_t rows = 0;                      ///< in the index
+  std::uint64_t removed = 0;                   ///< rows that were purged
+  bool words_purged = true;                    ///< Store::purge_words()
+  std::uint64_t bytes = 0;                     ///< of index.bin
+  std::optional<vector::RecallSample> recall;  ///< of several parts the lowest
   double asked_recall = 0;
   std::string codes_lose;  ///< vector::Rebuilt::codes_lose
   double seconds = 0;

@@ -5,11 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
-#include "reef/document/store.h"
+#include "reef/document/stores.h"
 #include "reef/io/file.h"
-#include "reef/tree/shards.h"
+#include "reef/tree/folders.h"
+#include "reef/tree/parts.h"
 
 namespace reef::document {
 namespace {
@@ -57,7 +60,6 @@ void require_free(const fs::path& folder) {
 }  // namespace
 
 ExportReport export_store(const tree::Tree& tree, const ExportOptions& options) {
-  const auto folder = tree.vectors(options.scope);
   tree::require_in_reach(tree, options.scope);
   fs::path target = fs::absolute(options.to).lexically_normal();
   if (!target.has_filename()) target = target.parent_path();  // "DIR/"
@@ -65,20 +67,26 @@ ExportReport export_store(const tree::Tree& tree, const ExportOptions& options) 
   report.scope = options.scope.name();
   report.folder = target.string();
   require_free(target);
-  if (!Snapshot::exists(folder))
+  if (!holds_store(tree, options.scope))
     throw Error(Errc::not_found, fmt::format("nothing was ingested for {} yet", report.scope), "see 'reef-index stat'");
   // Its lock keeps the files of one generation; derived ones are brought up to date first.
-  Store store(folder, options.scope, options.wait);
-  store.finish_run();
-  report.generation = store.vectors().state().generation;
+  Stores stores(tree, options.scope, options.wait);
+  stores.finish_run();
   StagedFolder staged(target);
-  for (const char* name : {"vectors.npy", "codes.npy", "index.bin", "id_mapping.json", "config.json"}) {
-    if (!fs::exists(folder / name)) continue;
-    copy_out(folder / name, staged.path() / name);
-    report.files.emplace_back(name);
+  for (std::size_t i = 0; i < stores.size(); ++i) {
+    Store& store = stores[i];
+    report.generation = std::max(report.generation, store.vectors().state().generation);
+    const fs::path part = stores.parts()[i].shard;  // empty for a store that is whole
+    if (!part.empty()) tree::make_folders(staged.path() / part);
+    for (const char* name : {"vectors.npy", "codes.npy", "index.bin", "id_mapping.json", "config.json"}) {
+      if (!fs::exists(store.folder() / name)) continue;
+      copy_out(store.folder() / name, staged.path() / part / name);
+      report.files.push_back(part / name);
+    }
+    report.files.push_back(part / "metadata.sqlite");
+    store.database().prepare("VACUUM INTO ?").bind(1, (staged.path() / report.files.back()).string()).run();
+    if (!part.empty()) io::sync_directory(staged.path() / part);
   }
-  store.database().prepare("VACUUM INTO ?").bind(1, (staged.path() / "metadata.sqlite").string()).run();
-  report.files.emplace_back("metadata.sqlite");
   for (const std::string& name : report.files) report.bytes += fs::file_size(staged.path() / name);
   staged.commit();
   return report;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <unordered_set>
 
 #include "reef/core/cancel.h"
@@ -13,7 +14,7 @@
 #include "reef/document/internal/given_rows.h"
 #include "reef/document/internal/schema.h"
 #include "reef/document/internal/sources.h"
-#include "reef/document/store.h"
+#include "reef/document/stores.h"
 #include "reef/io/file.h"
 #include "reef/vector/foreign_npy.h"
 
@@ -107,11 +108,13 @@ class Documents {
   std::optional<vector::NpyMatrix> vectors_;  ///< opened at the first comparison
 };
 
-/// Takes all rows into the store; within the caller's transaction.
+/// Takes all rows into the parts of a scope; within the caller's transactions.
 class Intake {
  public:
-  Intake(Store& store, Given& given, GivenReport& report, Progress& progress)
-      : store_(store), given_(given), report_(report), progress_(progress), documents_(store) {}
+  Intake(Stores& stores, Given& given, GivenReport& report, Progress& progress)
+      : stores_(stores), given_(given), report_(report), progress_(progress), parts_(stores.size()) {
+    for (std::size_t i = 0; i < stores.size(); ++i) parts_[i].documents.emplace(stores[i]);
+  }
 
   void run() {
     progress_.begin("adding vectors", given_.vectors.rows(), ProgressUnit::items);
@@ -121,35 +124,52 @@ class Intake {
       write();
       progress_.advance(given_.rows.size());
     }
-    if (report_.added + report_.replaced > 0) store_.vectors().commit();
+    for (std::size_t i = 0; i < stores_.size(); ++i)
+      if (parts_[i].changed) stores_[i].vectors().commit();
     report_.stretched = given_.vectors.stretched();
     progress_.end();
   }
 
  private:
+  struct Part {
+    std::optional<Documents> documents;
+    std::vector<WholeDocument> chosen;
+    std::vector<float> values;  ///< of the chosen
+    std::vector<bool> seen;     ///< documents that this run added or left as they are: one bit each
+    bool changed = false;
+
+    bool was_seen(std::int64_t document) const {
+      return static_cast<std::size_t>(document) < seen.size() && seen[static_cast<std::size_t>(document)];
+    }
+    void mark_seen(std::int64_t document) {
+      const auto index = static_cast<std::size_t>(document);
+      if (index >= seen.size()) seen.resize(index + index / 2 + 1);
+      seen[index] = true;
+    }
+  };
+
   /// Those of the batch that are new or changed.
   void choose() {
-    chosen_.clear();
-    values_.clear();
     names_.clear();
     for (std::size_t i = 0; i < given_.rows.size(); ++i) {
       GivenRow& row = given_.rows[i];
-      const auto held = documents_.find(row.id);
-      if ((held && was_seen(held->document)) || !names_.insert(row.id).second)
+      Part& part = parts_[stores_.index_of(row.id)];
+      const auto held = part.documents->find(row.id);
+      if ((held && part.was_seen(held->document)) || !names_.insert(row.id).second)
         refuse(row, fmt::format("id '{}' comes a second time", row.id), "an id names one document");
       if (held && !internal::is_given(held->source))
         refuse(row, fmt::format("id '{}' is a document of {}", row.id, io::shown(held->source)),
                "remove that one first ('reef-index remove'), or give the row another id");
       if (!row.unread_date.empty()) ++report_.undated;
-      if (held && documents_.is_same(*held, row, given_.vector(i))) {
+      if (held && part.documents->is_same(*held, row, given_.vector(i))) {
         ++report_.unchanged;
-        mark_seen(held->document);
+        part.mark_seen(held->document);
         continue;
       }
       ++(held ? report_.replaced : report_.added);
       const auto vector = given_.vector(i);
-      values_.insert(values_.end(), vector.begin(), vector.end());
-      chosen_.push_back(document_of(row, held));
+      part.values.insert(part.values.end(), vector.begin(), vector.end());
+      part.chosen.push_back(document_of(row, held));
     }
   }
 
@@ -169,10 +189,18 @@ class Intake {
   }
 
   void write() {
-    if (chosen_.empty()) return;
-    std::uint64_t row = store_.vectors().append(values_);
-    for (WholeDocument& document : chosen_) document.vector_row = row++;
-    for (const std::int64_t id : store_.add_whole(chosen_)) mark_seen(id);
+    for (std::size_t i = 0; i < stores_.size(); ++i) {
+      Part& part = parts_[i];
+      if (part.chosen.empty()) continue;
+      std::uint64_t row = stores_[i].vectors().append(part.values);
+      for (WholeDocument& document : part.chosen) document.vector_row = row++;
+      stores_.begin_numbers(i);
+      for (const std::int64_t id : stores_[i].add_whole(part.chosen)) part.mark_seen(id);
+      stores_.end_numbers(i);
+      part.changed = true;
+      part.chosen.clear();
+      part.values.clear();
+    }
   }
 
   [[noreturn]] void refuse(const GivenRow& row, const std::string& why, const std::string& hint) const {
@@ -180,27 +208,14 @@ class Intake {
                 hint + "; nothing was changed");
   }
 
-  /// Documents that this run added or left as they are: one bit each, however many there are.
-  bool was_seen(std::int64_t document) const {
-    return static_cast<std::size_t>(document) < seen_.size() && seen_[static_cast<std::size_t>(document)];
-  }
-  void mark_seen(std::int64_t document) {
-    const auto index = static_cast<std::size_t>(document);
-    if (index >= seen_.size()) seen_.resize(index + index / 2 + 1);
-    seen_[index] = true;
-  }
-
-  Store& store_;
+  Stores& stores_;
   Given& given_;
   GivenReport& report_;
   Progress& progress_;
-  Documents documents_;
+  std::vector<Part> parts_;
   std::string source_ = internal::given_source(given_.texts.path());
   std::string now_ = to_rfc3339(now());
-  std::vector<WholeDocument> chosen_;
-  std::vector<float> values_;              ///< of the chosen
   std::unordered_set<std::string> names_;  ///< of the batch
-  std::vector<bool> seen_;
 };
 
 /// The model that vectors of a store without any are said to be of.
@@ -248,8 +263,8 @@ GivenReport report_of(const GivenOptions& options, const Given& given, const emb
   return report;
 }
 
-void finish(Store& store, GivenReport& report, std::chrono::steady_clock::time_point begin) {
-  report.generation = store.vectors().state().generation;
+void finish(Stores& stores, GivenReport& report, std::chrono::steady_clock::time_point begin) {
+  report.generation = stores.state().generation;
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
@@ -286,8 +301,9 @@ void require_no_ingested(Store& store) {
 }
 
 /// Old content out, new content and its graph in.
-void replace_all(Store& store, Given& given, const embed::Identity& model, const GivenOptions& options,
+void replace_all(Stores& stores, Given& given, const embed::Identity& model, const GivenOptions& options,
                  GivenReport& report, Progress& progress) {
+  Store& store = stores[0];
   auto held = store.database().prepare("SELECT count(*) FROM documents");
   held.step();
   const auto before = static_cast<std::uint64_t>(held.integer(0));
@@ -295,7 +311,7 @@ void replace_all(Store& store, Given& given, const embed::Identity& model, const
   io::Transaction transaction(store.database());
   store.clear();
   store.vectors().begin_again(model.name, model.digest, model.dim);
-  Intake(store, given, report, progress).run();
+  Intake(stores, given, report, progress).run();
   const auto rebuilt = vector::rebuild(store.vectors(), {.threads = options.threads}, progress);
   store.vectors().adopt(rebuilt.state);
   transaction.commit();
@@ -311,23 +327,25 @@ GivenReport add_vectors(const tree::Tree& tree, const GivenOptions& options, con
                         Progress& progress) {
   const auto begin = std::chrono::steady_clock::now();
   Given given(options);
-  const auto folder = tree.vectors(options.scope);
   // Before a store is made: what is refused must leave nothing behind.
   std::optional<embed::Identity> first;
-  if (!Snapshot::exists(folder)) first = named_model(options, given.vectors, find_embedding);
-  Store store(folder, options.scope, options.wait);
-  store.remove_unfinished();
-  const auto& state = store.vectors().state();
+  if (!holds_store(tree, options.scope)) first = named_model(options, given.vectors, find_embedding);
+  Stores stores(tree, options.scope, options.wait);
+  stores.remove_unfinished();
+  const auto& state = stores.state();
   if (state.rows_total == 0 && !first) first = named_model(options, given.vectors, find_embedding);
   const auto model = state.rows_total > 0 ? model_of(state, options.scope.name(), options, given.vectors) : *first;
   GivenReport report = report_of(options, given, model);
-  store.vectors().use_model(model.name, model.digest, model.dim);
-  io::Transaction transaction(store.database());
-  Intake(store, given, report, progress).run();
-  transaction.commit();
-  store.finish_run(true);
-  report.rebuilt = internal::rebuild_if_due(store, options.threads, progress);
-  finish(store, report, begin);
+  stores.use_model(model.name, model.digest, model.dim);
+  // Of several parts one commit follows another. Ended in between, the next run leaves what is there and adds the rest.
+  std::vector<std::unique_ptr<io::Transaction>> transactions;
+  for (std::size_t i = 0; i < stores.size(); ++i)
+    transactions.push_back(std::make_unique<io::Transaction>(stores[i].database()));
+  Intake(stores, given, report, progress).run();
+  for (const auto& transaction : transactions) transaction->commit();
+  stores.finish_run(true);
+  report.rebuilt = internal::rebuild_if_due(stores, options.threads, progress);
+  finish(stores, report, begin);
   return report;
 }
 
@@ -339,10 +357,11 @@ GivenReport build_from_vectors(const tree::Tree& tree, const GivenOptions& optio
     throw Error(Errc::usage, fmt::format("{} holds no vectors", io::shown(options.vectors)),
                 "'build --vectors' puts them in the place of all that a scope holds; to empty it, use "
                 "'reef-index remove'");
-  const auto folder = tree.vectors(options.scope);
   std::optional<embed::Identity> first;
-  if (!Snapshot::exists(folder)) first = named_model(options, given.vectors, find_embedding);
-  Store store(folder, options.scope, options.wait);
+  if (!holds_store(tree, options.scope)) first = named_model(options, given.vectors, find_embedding);
+  Stores stores(tree, options.scope, options.wait);
+  stores.require_whole("'build --vectors' replaces all at once");
+  Store& store = stores[0];
   store.remove_unfinished();
   require_no_ingested(store);
   const auto& state = store.vectors().state();
@@ -362,7 +381,7 @@ GivenReport build_from_vectors(const tree::Tree& tree, const GivenOptions& optio
     }
   } else {
     try {
-      replace_all(store, given, model, options, report, progress);
+      replace_all(stores, given, model, options, report, progress);
     } catch (...) {
       store.vectors().abandon();
       throw;
@@ -371,7 +390,7 @@ GivenReport build_from_vectors(const tree::Tree& tree, const GivenOptions& optio
     store.vectors().remove_unnamed();
   }
   store.finish_run();
-  finish(store, report, begin);
+  finish(stores, report, begin);
   return report;
 }
 

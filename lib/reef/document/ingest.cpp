@@ -22,8 +22,9 @@
 #include "reef/document/internal/sources.h"
 #include "reef/document/originals.h"
 #include "reef/document/registry.h"
+#include "reef/document/stores.h"
 #include "reef/io/checksum.h"
-#include "reef/tree/shards.h"
+#include "reef/tree/parts.h"
 
 namespace reef::document {
 namespace {
@@ -50,7 +51,7 @@ class Ingest {
         make_embedder_(make_embedder),
         progress_(progress),
         input_(std::move(input)),
-        store_(tree.vectors(options.scope), options.scope, options.wait),
+        store_(tree, options.scope, options.wait),
         originals_(prepared_originals(tree, options.scope)),
         registry_(tree.registry(), originals_.staging() / "registry"),
         batch_(store_, report_, progress) {
@@ -66,7 +67,7 @@ class Ingest {
     for (Source& source : registry_.unfinished(options_.scope))
       if (source.state == SourceState::removing) remove_source(source);
     // Before anything is recorded: another model than the store's must be told, not found out later.
-    if (!options_.text_only && store_.vectors().state().rows_total > 0) need_embedder();
+    if (!options_.text_only && store_.state().rows_total > 0) need_embedder();
     add_pending(input_);
     const bool from_stdin = std::find(options_.paths.begin(), options_.paths.end(), "-") != options_.paths.end();
     internal::PipedInput piped(originals_.staging());
@@ -223,14 +224,10 @@ class Ingest {
     if (!extracted.unread) {
       for (const DocumentRow& document : store_.of_source(source.path)) {
         if (extracted.names.contains(document.name)) continue;
-        io::Transaction transaction(store_.database());
-        store_.remove_document(document.id);
-        transaction.commit();
+        store_.remove_document(document);
         ++report_.removed;
       }
-      io::Transaction transaction(store_.database());
       store_.forget_removed(source.path, &extracted.names);
-      transaction.commit();
     }
     source.sha256 = sha256;
     source.next_sha256.clear();
@@ -291,10 +288,10 @@ class Ingest {
 
   void need_embedder() {
     if (embedder_) return;
-    const auto& state = store_.vectors().state();
+    const auto& state = store_.state();
     embedder_ = state.rows_total > 0 ? embedder_of_store(state) : make_embedder_("");
     const auto identity = embedder_->identity();
-    store_.vectors().use_model(identity.name, identity.digest, identity.dim);
+    store_.use_model(identity.name, identity.digest, identity.dim);
     cache_.emplace(tree_.embedding_cache(), identity.digest, identity.dim);
     batch_.use(*embedder_, *cache_, options_.threads);
   }
@@ -305,7 +302,7 @@ class Ingest {
   Progress& progress_;
   internal::InputFiles input_;
   IngestReport report_;
-  Store store_;
+  Stores store_;
   Originals originals_;
   Registry registry_;
   Batch batch_;

@@ -173,11 +173,6 @@ std::vector<Postings> PostingsFinder::find(std::span<const std::string> terms) {
   return std::move(*found_);
 }
 
-double ChunkMap::mean_words(bool text_only) const {
-  const int kind = text_only ? 1 : 0;
-  return rows_[kind] > 0 ? static_cast<double>(words_[kind]) / static_cast<double>(rows_[kind]) : 1;
-}
-
 void ChunkMap::load(io::Database& database) {
   *this = {};
   static_assert(sizeof(Entry) == 6, "the entries of table chunk_map");

@@ -43,7 +43,7 @@ class ChunkMap {
   /// The chunk whose vector stands in that row; nullopt when it was removed.
   std::optional<std::int64_t> chunk_of_row(std::uint64_t row) const;
   std::int64_t rows(bool text_only) const { return rows_[text_only ? 1 : 0]; }
-  double mean_words(bool text_only) const;
+  std::int64_t words_in_all(bool text_only) const { return words_[text_only ? 1 : 0]; }
 
   /// Records the chunks that a transaction added (ids and rows growing) or removed; save() belongs
   /// into it.

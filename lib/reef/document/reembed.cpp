@@ -8,7 +8,7 @@
 #include "reef/core/error.h"
 #include "reef/core/log.h"
 #include "reef/document/embedding_cache.h"
-#include "reef/document/store.h"
+#include "reef/document/stores.h"
 #include "reef/text/chunk.h"
 
 namespace reef::document {
@@ -123,12 +123,13 @@ std::optional<ReembedReport> reembed(const tree::Tree& tree, const ReembedOption
   const auto begin = std::chrono::steady_clock::now();
   ReembedReport report;
   report.scope = options.scope.name();
-  const auto folder = tree.vectors(options.scope);
-  if (!Snapshot::exists(folder))
+  if (!holds_store(tree, options.scope))
     throw Error(Errc::not_found, fmt::format("nothing was ingested for {} yet", report.scope), "see 'reef-index stat'");
   const auto embedder = make_embedder(options.embedding);
   const auto identity = embedder->identity();
-  Store store(folder, options.scope, options.wait);
+  Stores stores(tree, options.scope, options.wait);
+  stores.require_whole("'build --embedding' replaces all vectors at once");
+  Store& store = stores[0];
   store.remove_unfinished();
   const auto& state = store.vectors().state();
   if (state.rows_total == 0 || state.model_digest == identity.digest) return std::nullopt;

@@ -106,6 +106,18 @@ Registry::Registry(const std::filesystem::path& path) : database_(path, io::Open
 Registry::Registry(const std::filesystem::path& path, const std::filesystem::path& staging)
     : database_(io::open_or_make(path, kMigrations, staging)) {}
 
+std::unique_ptr<Registry> Registry::open_if_sound(const std::filesystem::path& path, std::string* damage) {
+  std::error_code absent;
+  if (!std::filesystem::exists(path, absent)) return nullptr;
+  try {
+    return std::make_unique<Registry>(path);
+  } catch (const Error& error) {
+    if (error.code() != Errc::corrupt) throw;
+    if (damage) *damage = error.what();
+    return nullptr;
+  }
+}
+
 std::optional<Source> Registry::find(const tree::Scope& scope, const std::string& path) {
   auto statement = database_.prepare(fmt::format("SELECT {} FROM sources WHERE scope = ? AND path = ?", kColumns));
   statement.bind(1, scope.name()).bind(2, path);

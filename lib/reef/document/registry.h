@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -48,6 +49,9 @@ class Registry {
   explicit Registry(const std::filesystem::path& path);
   /// For writing; made in the folder `staging` when absent.
   Registry(const std::filesystem::path& path, const std::filesystem::path& staging);
+
+  /// For reading; null when it is not there, or damaged, which `damage` then says.
+  static std::unique_ptr<Registry> open_if_sound(const std::filesystem::path& path, std::string* damage = nullptr);
 
   std::optional<Source> find(const tree::Scope& scope, const std::string& path);
   /// Inserts (id 0) or updates, by (scope, path); sets source.id.

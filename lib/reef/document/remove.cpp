@@ -6,7 +6,8 @@
 #include "reef/core/error.h"
 #include "reef/document/ingest.h"
 #include "reef/document/internal/sources.h"
-#include "reef/tree/shards.h"
+#include "reef/document/stores.h"
+#include "reef/tree/parts.h"
 
 namespace reef::document {
 namespace {
@@ -28,48 +29,51 @@ std::vector<std::string> distinct(const std::vector<std::string>& names) {
 
 /// One document of a file that holds many: the file stays known, and ingesting it again does not bring the document
 /// back unless its text changed. The last one takes the file along.
-void remove_one(Store& store, Registry& registry, Originals& originals, const DocumentRow& document) {
-  if (internal::is_given(document.source)) {
-    io::Transaction transaction(store.database());
-    store.remove_document(document.id);
-    return transaction.commit();
-  }
+void remove_one(Stores& store, Registry& registry, Originals& originals, const DocumentRow& document) {
+  if (internal::is_given(document.source)) return store.remove_document(document);
   auto source = registry.find(store.scope(), document.source);
   if (source && store.is_alone(document)) {
     internal::remove_source(store, registry, originals, *source);
     return;
   }
-  io::Transaction transaction(store.database());
   store.remove_for_good(document);
-  transaction.commit();
 }
 
-/// All documents whose texts came from that file, beside vectors made elsewhere; at once. Returns their names.
-std::vector<std::string> remove_given(Store& store, const std::string& texts) {
+/// All documents whose texts came from that file, beside vectors made elsewhere; of each part at once. Returns their
+/// names.
+std::vector<std::string> remove_given(Stores& stores, const std::string& texts) {
   std::vector<std::string> names;
-  io::Transaction transaction(store.database());
-  for (const DocumentRow& document : store.of_source(internal::given_source(texts))) {
-    store.remove_document(document.id);
-    names.push_back(document.name);
+  for (std::size_t i = 0; i < stores.size(); ++i) {
+    Store& store = stores[i];
+    io::Transaction transaction(store.database());
+    for (const DocumentRow& document : store.of_source(internal::given_source(texts))) {
+      store.remove_document(document.id);
+      names.push_back(document.name);
+    }
+    transaction.commit();
   }
-  transaction.commit();
   return names;
 }
 
 /// What remove() would do, by reading alone.
 void plan(const tree::Tree& tree, const RemoveOptions& options, RemoveReport& report) {
-  io::Database metadata(tree.vectors(options.scope) / "metadata.sqlite", io::OpenMode::read);
-  io::require_version(metadata, Store::kVersion);
+  std::vector<io::Database> parts;
+  for (const tree::Part& part : tree::parts_of(tree, options.scope)) {
+    parts.emplace_back(part.folder / "metadata.sqlite", io::OpenMode::read);
+    io::require_version(parts.back(), Store::kVersion);
+  }
   std::optional<Registry> registry;
   if (internal::file_exists(tree.registry())) registry.emplace(tree.registry());
-  auto by_name = metadata.prepare("SELECT name FROM documents WHERE finished AND name = ?");
-  auto by_source = metadata.prepare("SELECT name FROM documents WHERE finished AND source = ? ORDER BY id");
+  const char* const by_name = "SELECT name FROM documents WHERE finished AND name = ?";
+  const char* const by_source = "SELECT name FROM documents WHERE finished AND source = ? ORDER BY id";
   std::set<std::string> planned;
-  const auto take_all = [&](io::Statement& statement, const std::string& name) {
+  const auto take_all = [&](const char* sql, const std::string& name) {
     std::size_t found = 0;
-    for (statement.bind(1, name); statement.step(); ++found)
-      if (planned.emplace(statement.text(0)).second) report.removed.emplace_back(statement.text(0));
-    statement.reset();
+    for (io::Database& part : parts) {
+      auto statement = part.prepare(sql);
+      for (statement.bind(1, name); statement.step(); ++found)
+        if (planned.emplace(statement.text(0)).second) report.removed.emplace_back(statement.text(0));
+    }
     return found > 0;
   };
   for (const std::string& name : distinct(options.documents)) {
@@ -89,15 +93,14 @@ RemoveReport remove(const tree::Tree& tree, const RemoveOptions& options, Progre
   RemoveReport report;
   report.scope = options.scope.name();
   report.dry_run = options.dry_run;
-  const auto folder = tree.vectors(options.scope);
   tree::require_in_reach(tree, options.scope);
-  if (!Snapshot::exists(folder))
+  if (!holds_store(tree, options.scope))
     throw Error(Errc::not_found, fmt::format("nothing was ingested for {} yet", report.scope), "see 'reef-index stat'");
   if (options.dry_run) {
     plan(tree, options, report);
     return report;
   }
-  Store store(folder, options.scope, options.wait);
+  Stores store(tree, options.scope, options.wait);
   Originals originals(tree, options.scope);
   originals.prepare();
   Registry registry(tree.registry(), originals.staging() / "registry");

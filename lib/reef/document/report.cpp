@@ -309,6 +309,7 @@ std::string to_json(const StatReport& report) {
   Json scopes = Json::array();
   for (const ScopeStat& scope : report.scopes)
     scopes.push_back({{"scope", scope.scope},
+                      {"parts", scope.parts},
                       {"generation", scope.generation},
                       {"files", scope.files},
                       {"failed", scope.failed},
@@ -328,7 +329,7 @@ std::string to_json(const StatReport& report) {
                       {"bytes", scope.bytes}});
   Json missing = Json::array();
   for (const tree::MissingStore& store : report.missing)
-    missing.push_back({{"scope", "persona:" + store.persona},
+    missing.push_back({{"scope", store.scope},
                        {"shard", store.shard.empty() ? Json(nullptr) : Json(store.shard)},
                        {"folder", store.folder},
                        {"why", store.what}});

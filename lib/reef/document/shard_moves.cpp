@@ -12,6 +12,7 @@
 #include "reef/core/units.h"
 #include "reef/document/internal/shard_publish.h"
 #include "reef/document/internal/shard_survey.h"
+#include "reef/document/internal/shared_split.h"
 #include "reef/document/internal/store_copy.h"
 #include "reef/document/store.h"
 #include "reef/io/file.h"
@@ -51,16 +52,6 @@ class Copy {
   std::string persona_;
   bool published_ = false;
 };
-
-void mark_moving(const fs::path& folder) {
-  io::open_file(folder / internal::kMovingMark, O_WRONLY | O_CREAT);
-  io::sync_directory(folder);
-}
-
-void unmark(const fs::path& folder) {
-  const fs::path mark = folder / internal::kMovingMark;
-  if (::unlink(mark.c_str()) != 0 && errno != ENOENT && errno != EROFS) throw_errno("remove", io::shown(mark));
-}
 
 /// Brings what a killed writer left, and a store of an older version, into order, and its WAL into its database.
 void settle_store(const fs::path& folder, const tree::Scope& scope, std::chrono::milliseconds wait) {
@@ -106,8 +97,8 @@ class StoreMove {
  private:
   void publish(Copy& copy) {
     const bool out_of_tree = !fs::is_symlink(link_), into_tree = move_.to == "tree";
-    mark_moving(copy.path());
-    if (!out_of_tree && !read_only_) mark_moving(from_);
+    internal::mark_moving(copy.path());
+    if (!out_of_tree && !read_only_) internal::mark_moving(from_);
     if (into_tree) {
       const fs::path link = internal::put_in_place(copy.path(), link_, move_.persona);
       copy.published();
@@ -121,7 +112,7 @@ class StoreMove {
       copy.published();
       remove_old(old);
     }
-    unmark(link_);
+    internal::unmark(link_);
   }
 
   void remove_old(const fs::path& old) const {
@@ -148,18 +139,37 @@ class StoreMove {
   std::chrono::milliseconds wait_;
 };
 
+void clean_up_shared(const tree::Tree& tree, const tree::ShardMap& map, ShardPlan& report) {
+  const auto scope = tree::Scope::shared();
+  const fs::path own = tree.vectors(scope);
+  if (const fs::path kept = tree::kept_store(tree, scope); !kept.empty()) {
+    if (::rename(kept.c_str(), own.c_str()) != 0) throw_errno("rename", io::shown(own));
+    report.moves.push_back({"", "tree", "tree", kept, own, 0, true});
+  }
+  io::sync_directory(own.parent_path());
+  for (ShardLeftover& leftover : internal::split_leftovers(tree, map, report)) {
+    check_interrupt();
+    internal::remove_store(leftover.path, internal::kSharedName);
+    report.leftovers.push_back(std::move(leftover));
+  }
+  for (const tree::Part& part : tree::parts_of(tree, scope))
+    if (tree::is_in_reach(part)) internal::unmark(part.folder);
+}
+
 /// What ended runs left: a store between two renames comes back, copies that nothing leads to go.
 void clean_up(const tree::Tree& tree, const tree::Config& config, const ShardOptions& options, ShardPlan& report) {
   const fs::path personas = tree.root() / "vectors/personas";
   const auto map = tree::ShardMap::load(tree, config);
   for (const std::string& persona : internal::sharded_personas(tree, config)) {
     if (options.persona && persona != *options.persona) continue;
-    const fs::path kept = tree::kept_store(tree, persona), own = tree.vectors(tree::Scope::persona(persona));
+    const auto scope = tree::Scope::persona(persona);
+    const fs::path kept = tree::kept_store(tree, scope), own = tree.vectors(scope);
     if (kept.empty()) continue;
     if (::rename(kept.c_str(), own.c_str()) != 0) throw_errno("rename", io::shown(own));
     io::sync_directory(personas);
     report.moves.push_back({persona, "tree", "tree", kept, own, 0, true});
   }
+  if (!options.persona) clean_up_shared(tree, map, report);
   auto leftovers = internal::find_leftovers(tree, map, options.persona);
   // The move that they are left of must have come to the drive before the other copy goes.
   if (!leftovers.empty()) io::sync_directory(personas);
@@ -173,7 +183,7 @@ void clean_up(const tree::Tree& tree, const tree::Config& config, const ShardOpt
     report.leftovers.push_back(std::move(leftover));
   }
   for (const std::string& persona : internal::sharded_personas(tree, config))
-    if (!options.persona || persona == *options.persona) unmark(tree.vectors(tree::Scope::persona(persona)));
+    if (!options.persona || persona == *options.persona) internal::unmark(tree.vectors(tree::Scope::persona(persona)));
 }
 
 void require_space(const ShardPlan& plan) {
@@ -193,6 +203,7 @@ void give_back(const tree::Tree& tree, const tree::Config& config) {
     if (!shard.listed) empty.push_back(shard.id);
   for (const std::string& persona : internal::sharded_personas(tree, config))
     std::erase(empty, map.place(persona).shard);
+  for (const tree::Part& part : tree::parts_of(tree, tree::Scope::shared())) std::erase(empty, part.shard);
   for (const std::string& id : empty) map.forget(id);
 }
 
@@ -212,14 +223,18 @@ ShardPlan apply_shards(const tree::Tree& tree, const tree::Config& config, const
   // Links to shards that are mounted elsewhere now, of all personas: only then may the new paths be recorded.
   for (const ShardMove& move : plan_shards(tree, config, {}).moves) {
     if (!move.relink || move.to == "tree") continue;
-    internal::replace_link(tree.vectors(tree::Scope::persona(move.persona)), move.to_folder, move.persona);
+    if (move.persona.empty())
+      internal::replace_link(move.from_folder, move.to_folder, internal::kSharedName);
+    else
+      internal::replace_link(tree.vectors(tree::Scope::persona(move.persona)), move.to_folder, move.persona);
     report.moves.push_back(move);
   }
   map.record_paths();
   clean_up(tree, config, options, report);
   ShardPlan plan = plan_shards(tree, config, options);
+  map = tree::ShardMap::load(tree, config);
   require_space(plan);
-  const bool several = plan.moves.size() > 1;
+  const bool several = plan.moves.size() + (plan.split ? 1 : 0) > 1;
   for (ShardMove& move : plan.moves) {
     check_interrupt();
     if (move.relink) continue;
@@ -230,6 +245,16 @@ ShardPlan apply_shards(const tree::Tree& tree, const tree::Config& config, const
       if (error.code() == Errc::interrupted || !several) throw;
       progress.end();
       report.unmoved.push_back({move.persona, error.what(), error.hint()});
+    }
+  }
+  if (plan.split) {
+    try {
+      internal::apply_split(tree, map, *plan.split, options, progress);
+      report.split = std::move(plan.split);
+    } catch (const Error& error) {
+      if (error.code() == Errc::interrupted || plan.moves.empty()) throw;
+      progress.end();
+      report.unmoved.push_back({"", error.what(), error.hint()});
     }
   }
   for (UnmovedPersona& unmoved : plan.unmoved) {

@@ -5,6 +5,7 @@
 
 #include "reef/core/error.h"
 #include "reef/document/internal/shard_survey.h"
+#include "reef/document/internal/shared_split.h"
 #include "reef/document/internal/store_copy.h"
 #include "reef/document/shard_moves.h"
 #include "reef/document/store.h"
@@ -45,7 +46,7 @@ class Planner {
     const tree::Place wanted = map_.wanted(persona);
     const tree::Place place = map_.place(persona);
     const fs::path own = tree_.vectors(tree::Scope::persona(persona));
-    const fs::path kept = tree::kept_store(tree_, persona);
+    const fs::path kept = tree::kept_store(tree_, tree::Scope::persona(persona));
     if (place.kind == tree::Place::Kind::none && kept.empty()) return;
     if (!kept.empty()) {
       plan_.moves.push_back({persona, "tree", "tree", kept, own, 0, true});
@@ -69,6 +70,8 @@ class Planner {
     add_move(persona, internal::place_name(place), place.folder, wanted);
   }
 
+  void add_shared() { internal::plan_split(tree_, map_, plan_); }
+
   /// Bytes are counted as the moves are made, one after the other: what one of them frees serves the next.
   void check_space() {
     std::map<dev_t, std::uint64_t> free;
@@ -90,6 +93,22 @@ class Planner {
       }
       target -= move.bytes;
       space(move.from_folder) += move.bytes;
+    }
+    // After the personas' moves; the present parts stay until the new ones are whole.
+    if (plan_.split) {
+      const auto& to = plan_.split->to;
+      for (std::size_t i = 0; i < std::max<std::size_t>(to.size(), 1); ++i) {
+        const fs::path root = to.empty() ? tree_.vectors(tree::Scope::shared()).parent_path() : map_.find(to[i])->path;
+        const std::uint64_t bytes = plan_.split->bytes / std::max<std::size_t>(to.size(), 1);
+        std::uint64_t& target = space(root / internal::kSharedName);
+        if (bytes <= target) {
+          target -= bytes;
+          continue;
+        }
+        const std::string name = to.empty() ? "tree" : to[i];
+        auto& shortfall = short_of.try_emplace(name, Shortfall{name, root.string(), 0, target}).first->second;
+        shortfall.needed_bytes += bytes;
+      }
     }
     for (auto& [shard, shortfall] : short_of) plan_.shortfalls.push_back(std::move(shortfall));
   }
@@ -124,10 +143,14 @@ ShardPlan plan_shards(const tree::Tree& tree, const tree::Config& config, const 
   Planner planner(tree, map);
   for (const std::string& persona : internal::sharded_personas(tree, config))
     if (!options.persona || persona == *options.persona) planner.add(persona);
+  if (!options.persona) planner.add_shared();
   planner.check_space();
   ShardPlan plan = planner.take();
+  if (!options.persona && tree::kept_store(tree, tree::Scope::shared()).empty())
+    for (ShardLeftover& leftover : internal::split_leftovers(tree, map, plan))
+      plan.leftovers.push_back(std::move(leftover));
   for (ShardLeftover& leftover : internal::find_leftovers(tree, map, options.persona)) {
-    if (leftover.path == tree::kept_store(tree, leftover.persona)) continue;
+    if (leftover.path == tree::kept_store(tree, tree::Scope::persona(leftover.persona))) continue;
     if (auto stays = internal::must_stay(tree, leftover))
       plan.unmoved.push_back(std::move(*stays));
     else
@@ -141,11 +164,19 @@ ShardReport shard_report(const tree::Tree& tree, const tree::Config& config) {
   ShardReport report;
   report.root = tree.root().string();
   const fs::path in_tree = tree.root() / "vectors/personas";
-  report.shards.push_back({"", in_tree.string(), fs::exists(in_tree) ? "present" : "missing", "", 0, 0, 0, 0});
+  report.shards.push_back({"", in_tree.string(), fs::exists(in_tree) ? "present" : "missing", "", 0, 0, 0, 0, 0, 0});
   for (const tree::Shard& shard : map.shards())
-    report.shards.push_back({shard.id, shard.path.string(), state_name(shard), shard.why, 0, 0, 0, 0});
+    report.shards.push_back({shard.id, shard.path.string(), state_name(shard), shard.why, 0, 0, 0, 0, 0, 0});
   for (ShardRow& row : report.shards)
     if (row.state != "missing") row.free_bytes = internal::free_bytes(row.path);
+  for (const tree::Part& part : tree::parts_of(tree, tree::Scope::shared())) {
+    if (!internal::holds_store(part.folder)) continue;
+    for (ShardRow& shard : report.shards) {
+      if (shard.id != part.shard) continue;
+      shard.shared_vectors = count_vectors(part.folder);
+      shard.shared_bytes = internal::store_bytes(part.folder);
+    }
+  }
   for (const std::string& persona : internal::sharded_personas(tree, config)) {
     const tree::Place place = map.place(persona);
     ShardPersona row;

@@ -86,9 +86,12 @@ ChunkId parse_chunk_id(std::string_view text) {
 }
 
 Store::Store(const std::filesystem::path& folder, tree::Scope scope, std::chrono::milliseconds wait)
+    : Store(folder, std::move(scope), io::LockFile(folder / ".lock", wait)) {}
+
+Store::Store(const std::filesystem::path& folder, tree::Scope scope, io::LockFile lock)
     : folder_(folder),
       scope_(std::move(scope)),
-      lock_(folder / ".lock", wait),
+      lock_(std::move(lock)),
       database_(open_for_writing(folder)),
       vectors_(folder, database_) {
   map_.load(database_);
@@ -205,8 +208,7 @@ void Store::remove_document(std::int64_t document) {
 
 void Store::remove_for_good(const DocumentRow& document) {
   remove_document(document.id);
-  auto statement = database_.prepare("INSERT OR REPLACE INTO removed_documents (name, source, sha256) VALUES (?,?,?)");
-  statement.bind(1, document.name).bind(2, document.source).bind(3, document.sha256).run();
+  remember_removed(document.name, document.source, document.sha256);
 }
 
 void Store::forget_removed(const std::string& source, const std::unordered_set<std::string>* still_held) {

@@ -59,6 +59,14 @@ struct NewChunk {
   std::optional<std::uint64_t> vector_row;
 };
 
+/// A chunk of another store, which keeps its id.
+struct CopiedChunk {
+  std::int64_t id = 0;
+  std::int64_t document = 0;  ///< that copy_document() gave
+  std::string title;          ///< of it
+  NewChunk added;
+};
+
 /// A document of one chunk, which is the whole of its text.
 struct WholeDocument {
   DocumentRow row;  ///< id and chunks are not read
@@ -89,6 +97,8 @@ class Store {
   /// Makes the store when it is absent. Throws Error{locked} when another run holds it, Error{corrupt} when files of
   /// a store are there without their metadata.sqlite.
   Store(const std::filesystem::path& folder, tree::Scope scope, std::chrono::milliseconds wait);
+  /// The same for who holds its lock already.
+  Store(const std::filesystem::path& folder, tree::Scope scope, io::LockFile lock);
 
   const tree::Scope& scope() const { return scope_; }
   const std::filesystem::path& folder() const { return folder_; }
@@ -110,6 +120,15 @@ class Store {
   /// All three steps at once for many documents. Returns their ids.
   std::vector<std::int64_t> add_whole(std::span<const WholeDocument> documents);
   void remove_document(std::int64_t document);
+  /// The largest id that a chunk ever had here, and a lower bound of those that come: a store that is one part of a
+  /// scope leaves out what the others gave.
+  std::int64_t last_chunk();
+  void number_chunks_after(std::int64_t id);
+  /// A finished document of another store, whose chunks follow. Returns its id.
+  std::int64_t copy_document(const DocumentRow& document);
+  /// Ids and rows grow together.
+  void copy_chunks(std::span<const CopiedChunk> chunks);
+  void remember_removed(const std::string& name, const std::string& source, const std::string& sha256);
   /// Removes all documents, and what is remembered of removed ones; in the transaction that also takes over vectors of
   /// the next generation (vector::StoreWriter::begin_again()).
   void clear();

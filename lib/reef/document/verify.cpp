@@ -1,7 +1,6 @@
 #include "reef/document/verify.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -16,7 +15,7 @@
 #include "reef/document/internal/sources.h"
 #include "reef/document/originals.h"
 #include "reef/document/registry.h"
-#include "reef/document/store.h"
+#include "reef/document/stores.h"
 #include "reef/io/checksum.h"
 
 namespace reef::document {
@@ -30,7 +29,12 @@ class ScopeCheck {
  public:
   /// `registry` is null when it is gone or damaged.
   ScopeCheck(const tree::Tree& tree, const tree::Scope& scope, Registry* registry, VerifyReport& report)
-      : tree_(tree), scope_(scope), folder_(tree.vectors(scope)), registry_(registry), report_(report) {}
+      : tree_(tree),
+        scope_(scope),
+        folder_(tree.vectors(scope)),
+        name_(scope.name()),
+        registry_(registry),
+        report_(report) {}
 
   /// Whether there are documents whose files the registry has to know.
   bool found_ingested() const { return ingested_; }
@@ -39,22 +43,40 @@ class ScopeCheck {
   bool run(std::chrono::milliseconds wait, Progress& progress) {
     // Held to the end: what a run writes meanwhile would look like what a killed one left.
     const auto lock = io::LockFile::for_reading(folder_ / ".lock", wait);
-    if (const auto missing = tree::missing_store(tree_, scope_)) {
-      add(io::shown(missing->folder), missing->what, missing->hint);
-      return false;
+    const auto missing = tree::missing_stores(tree_, scope_);
+    for (const tree::MissingStore& store : missing)
+      report_.faults.push_back({store.scope, io::shown(store.folder), store.what, store.hint, false});
+    const auto parts = tree::parts_of(tree_, scope_);
+    bool all_read = missing.empty();
+    for (const tree::Part& part : parts) {
+      if (parts.size() == 1 ? !missing.empty() : !tree::is_in_reach(part)) continue;
+      folder_ = part.folder;
+      name_ = tree::part_name(scope_, part);
+      if (parts.size() == 1 && !has_metadata()) return true;
+      all_read &= check_part(parts, progress);
     }
-    if (!has_metadata()) return true;
-    report_.scopes.push_back(scope_.name());
+    check_ids_are_unique();
+    name_ = scope_.name();
+    const Originals originals(tree_, scope_);
+    if (!databases_.empty()) check_leftovers(originals.staging());
+    // What the registry says is of all parts together.
+    return all_read && registry_ && check_registry(originals, progress);
+  }
+
+ private:
+  /// False when it cannot be read.
+  bool check_part(const std::vector<tree::Part>& parts, Progress& progress) {
+    report_.scopes.push_back(name_);
     io::Database database;
     try {
       database = io::Database(folder_ / "metadata.sqlite", io::OpenMode::read);
       io::require_version(database, Store::kVersion);
     } catch (const Error& error) {
-      if (error.code() != Errc::corrupt) throw;
+      if (error.code() != Errc::corrupt && error.code() != Errc::not_found) throw;
       add("metadata.sqlite", error.what(), kRestore);
       return false;
     }
-    progress.begin("checking " + scope_.name(), 0, ProgressUnit::items);
+    progress.begin("checking " + name_, 0, ProgressUnit::items);
     if (const std::string broken = database.integrity(); !broken.empty()) {
       add("metadata.sqlite", "SQLite: " + broken, kRestore);
       return false;
@@ -65,17 +87,44 @@ class ScopeCheck {
     check_rows(database);
     check_id_mapping(database);
     check_leftovers(folder_);
-    const Originals originals(tree_, scope_);
-    check_leftovers(originals.staging());
+    if (parts.size() > 1) check_place(database, parts);
     count(database);
-    const bool known = registry_ && check_registry(database, originals, progress);
+    databases_.push_back(std::move(database));
     progress.end();
-    return known;
+    return true;
   }
 
- private:
+  /// Of a split scope: a document elsewhere than where it is looked for could be taken in twice.
+  void check_place(io::Database& database, const std::vector<tree::Part>& parts) {
+    std::uint64_t misplaced = 0;
+    auto documents = database.prepare("SELECT name FROM documents");
+    while (documents.step())
+      if (parts[tree::part_of_document(parts, documents.text(0))].folder != folder_) ++misplaced;
+    if (misplaced > 0)
+      add("metadata.sqlite", fmt::format("{} documents belong to other parts", misplaced),
+          "take the shards out of storage.shards, run 'reef-index shard apply', and split again");
+  }
+
+  void check_ids_are_unique() {
+    if (databases_.size() < 2) return;
+    std::vector<bool> seen;
+    std::uint64_t twice = 0;
+    for (io::Database& database : databases_) {
+      auto chunks = database.prepare("SELECT id FROM chunks");
+      while (chunks.step()) {
+        const auto id = static_cast<std::size_t>(chunks.integer(0));
+        if (id >= seen.size()) seen.resize(id + id / 2 + 1);
+        if (seen[id]) ++twice;
+        seen[id] = true;
+      }
+    }
+    if (twice > 0)
+      report_.faults.push_back({scope_.name(), "metadata.sqlite",
+                                fmt::format("{} chunks share an id with another", twice), kRestore, false});
+  }
+
   void add(std::string file, std::string what, std::string next_step, bool mends_itself = false) {
-    report_.faults.push_back({scope_.name(), std::move(file), std::move(what), std::move(next_step), mends_itself});
+    report_.faults.push_back({name_, std::move(file), std::move(what), std::move(next_step), mends_itself});
   }
 
   void add(const vector::StoreFault& fault) {
@@ -87,7 +136,7 @@ class ScopeCheck {
       auto comparison = vector::compare_with_faiss(folder_, database);
       if (!comparison) return;
       for (const vector::StoreFault& fault : comparison->faults) add(fault);
-      report_.comparisons.push_back({scope_.name(), *std::move(comparison)});
+      report_.comparisons.push_back({name_, *std::move(comparison)});
     } catch (const Error& error) {
       if (error.code() != Errc::corrupt) throw;  // of vectors.npy, which verify_store() named
     }
@@ -121,8 +170,17 @@ class ScopeCheck {
                        [](const auto& entry) { return entry.path().filename().string()[0] != '.'; });
   }
 
-  bool check_registry(io::Database& database, const Originals& originals, Progress& progress) {
-    auto given = database.prepare(internal::kCountGiven);
+  std::int64_t count_given(const std::string& source) {
+    std::int64_t count = 0;
+    for (io::Database& database : databases_) {
+      auto given = database.prepare(internal::kCountGiven);
+      given.bind(1, source).step();
+      count += given.integer(0);
+    }
+    return count;
+  }
+
+  bool check_registry(const Originals& originals, Progress& progress) {
     std::set<std::string> known;
     for (const Source& source : registry_->list(scope_)) {
       check_interrupt();
@@ -135,20 +193,20 @@ class ScopeCheck {
         continue;
       }
       if (source.state != SourceState::done) continue;
-      given.bind(1, source.path).step();
-      if (given.integer(0) != source.documents)
+      if (const std::int64_t given = count_given(source.path); given != source.documents)
         add("documents.sqlite",
-            fmt::format("{} gave {} documents, the store holds {}", io::shown(source.path), source.documents,
-                        given.integer(0)),
+            fmt::format("{} gave {} documents, the store holds {}", io::shown(source.path), source.documents, given),
             "ingest that file again");
-      given.reset();
       check_original(source, originals);
       progress.advance(1);
     }
     bool all_known = true;
-    auto sources = database.prepare(internal::kIngestedSources);
-    while (sources.step()) {
-      const std::string path(sources.text(0));
+    std::set<std::string> held;
+    for (io::Database& database : databases_) {
+      auto sources = database.prepare(internal::kIngestedSources);
+      while (sources.step()) held.emplace(sources.text(0));
+    }
+    for (const std::string& path : held) {
       if (known.contains(path)) continue;
       all_known = false;
       add("metadata.sqlite", fmt::format("documents of {}, which the registry does not know", io::shown(path)),
@@ -263,7 +321,9 @@ class ScopeCheck {
 
   const tree::Tree& tree_;
   const tree::Scope& scope_;
-  fs::path folder_;
+  fs::path folder_;   ///< of the part that is looked at
+  std::string name_;  ///< of it
+  std::vector<io::Database> databases_;
   Registry* registry_;
   VerifyReport& report_;
   bool ingested_ = false;
@@ -285,33 +345,10 @@ void check_unreferenced(const tree::Tree& tree, Registry& registry, VerifyReport
   }
 }
 
-std::uint64_t folder_bytes(const fs::path& folder) {
-  std::uint64_t bytes = 0;
-  std::set<ino_t> counted;  // plain names are hard links
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    struct stat info {};
-    if (::lstat(entry.path().c_str(), &info) == 0 && S_ISREG(info.st_mode) && counted.insert(info.st_ino).second)
-      bytes += static_cast<std::uint64_t>(info.st_size);
-  }
-  return bytes;
-}
-
 void add_registry_fault(VerifyReport& report, std::string what) {
   report.faults.push_back(
       {"all", "documents.sqlite", std::move(what),
        "restore it from a backup; without one, remove what is left of it and ingest every file again", false});
-}
-
-/// Null when it is not there, or damaged, which is a fault.
-std::unique_ptr<Registry> open_registry(const tree::Tree& tree, VerifyReport& report) {
-  if (!internal::file_exists(tree.registry())) return nullptr;
-  try {
-    return std::make_unique<Registry>(tree.registry());
-  } catch (const Error& error) {
-    if (error.code() != Errc::corrupt) throw;
-    add_registry_fault(report, error.what());
-    return nullptr;
-  }
 }
 
 }  // namespace
@@ -320,8 +357,7 @@ std::vector<tree::Scope> scopes_of(const tree::Tree& tree, const std::vector<std
   std::vector<tree::Scope> scopes{tree::Scope::shared()};
   for (const std::string& id : personas) scopes.push_back(tree::Scope::persona(id));
   // A persona that was taken out of personas.yaml keeps its documents.
-  VerifyReport not_asked_for;
-  if (const auto registry = open_registry(tree, not_asked_for))
+  if (const auto registry = Registry::open_if_sound(tree.registry()))
     for (const tree::Scope& scope : registry->scopes())
       if (std::find(scopes.begin(), scopes.end(), scope) == scopes.end()) scopes.push_back(scope);
   return scopes;
@@ -332,7 +368,9 @@ VerifyReport verify(const tree::Tree& tree, const std::vector<tree::Scope>& scop
   if (with_faiss) vector::require_faiss();
   VerifyReport report;
   report.with_faiss = with_faiss;
-  auto registry = open_registry(tree, report);
+  std::string damage;
+  auto registry = Registry::open_if_sound(tree.registry(), &damage);
+  if (!damage.empty()) add_registry_fault(report, damage);
   if (registry) {
     if (const std::string broken = registry->database().integrity(); !broken.empty()) {
       add_registry_fault(report, "SQLite: " + broken);
@@ -354,48 +392,6 @@ VerifyReport verify(const tree::Tree& tree, const std::vector<tree::Scope>& scop
     for (const tree::Scope& scope : registry->scopes())
       all_known &= std::find(scopes.begin(), scopes.end(), scope) != scopes.end();
   if (all_known) check_unreferenced(tree, *registry, report);
-  return report;
-}
-
-StatReport stat(const tree::Tree& tree, const std::vector<tree::Scope>& scopes) {
-  StatReport report;
-  report.root = tree.root().string();
-  VerifyReport not_asked_for;
-  const auto registry = open_registry(tree, not_asked_for);
-  for (const tree::Scope& scope : scopes) {
-    const fs::path folder = tree.vectors(scope);
-    if (auto missing = tree::missing_store(tree, scope)) report.missing.push_back(std::move(*missing));
-    if (!Snapshot::exists(folder)) continue;
-    const auto opened = tree::opened_in_place(folder, [&] { return std::make_unique<Snapshot>(folder, scope); });
-    Snapshot& snapshot = *opened;
-    const auto& state = snapshot.vectors().state();
-    ScopeStat stat;
-    stat.scope = scope.name();
-    stat.generation = state.generation;
-    if (registry) {
-      for (const Source& source : registry->list(scope)) {
-        ++stat.files;
-        if (source.state == SourceState::failed) ++stat.failed;
-      }
-    }
-    stat.documents = static_cast<std::uint64_t>(snapshot.documents());
-    stat.text_only = static_cast<std::uint64_t>(snapshot.map().rows(true));
-    stat.dead_rows = snapshot.vectors().dead().size();
-    stat.vectors = state.rows_total - stat.dead_rows;
-    stat.chunks = static_cast<std::uint64_t>(snapshot.map().rows(false)) + stat.text_only;
-    stat.index = vector::index_kind(state);
-    stat.factory = state.index_factory;
-    stat.indexed = state.rows_indexed;
-    stat.tail = state.rows_total - state.rows_indexed;
-    std::error_code gone;  // verify says so
-    const auto index_bytes = fs::file_size(tree.vectors(scope) / state.index_file, gone);
-    if (stat.index != vector::IndexKind::none && !gone) stat.index_bytes = index_bytes;
-    stat.dim = state.dim;
-    stat.model = state.model;
-    stat.model_digest = state.model_digest;
-    stat.bytes = folder_bytes(tree.vectors(scope));
-    report.scopes.push_back(std::move(stat));
-  }
   return report;
 }
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "reef/core/progress.h"
-#include "reef/tree/shards.h"
+#include "reef/tree/parts.h"
 #include "reef/tree/tree.h"
 #include "reef/vector/store.h"
 
@@ -45,7 +45,8 @@ VerifyReport verify(const tree::Tree& tree, const std::vector<tree::Scope>& scop
 
 struct ScopeStat {
   std::string scope;
-  std::int64_t generation = 0;
+  std::uint64_t parts = 0;      ///< that are in reach, of a scope that is split; all that follows is of them together
+  std::int64_t generation = 0;  ///< the newest
   std::uint64_t files = 0;
   std::uint64_t failed = 0;  ///< files
   std::uint64_t documents = 0;

@@ -1,7 +1,6 @@
 #include <algorithm>
-#include <atomic>
 
-#include "reef/io/mapped_file.h"
+#include "reef/retrieve/internal/split_layer.h"
 #include "reef/retrieve/layer.h"
 #include "reef/vector/kernels.h"
 
@@ -14,13 +13,17 @@ constexpr double kLengthShare = .75;
 
 class DocumentLayer : public Layer {
  public:
-  DocumentLayer(std::shared_ptr<ScopeSearch> scope, std::string name, bool text_only)
-      : scope_(std::move(scope)), name_(std::move(name)), text_only_(text_only) {}
+  DocumentLayer(std::shared_ptr<ScopeSearch> scope, PartSearch& part, std::string name, bool text_only)
+      : scope_(std::move(scope)),
+        part_(part),
+        name_(std::move(name)),
+        text_only_(text_only),
+        mean_words_(scope_->mean_words(text_only)) {}
 
   const std::string& name() const override { return name_; }
 
   std::string vector_space() const override {
-    const auto& state = scope_->snapshot().vectors().state();
+    const auto& state = part_.snapshot().vectors().state();
     return text_only_ ? "" : state.model_digest.empty() ? state.model : state.model_digest;
   }
 
@@ -32,7 +35,7 @@ class DocumentLayer : public Layer {
   TermCounts term_counts() const override {
     TermCounts counts;
     counts.rows = static_cast<double>(map().rows(text_only_));
-    for (const document::Postings& term : scope_->postings()) {
+    for (const document::Postings& term : part_.postings()) {
       double rows = static_cast<double>(term.chunks.size());
       if (map().rows(!text_only_) > 0)
         rows = static_cast<double>(
@@ -45,7 +48,7 @@ class DocumentLayer : public Layer {
   std::vector<Candidate> best_by_words(std::span<const double> idf, std::size_t count) override {
     // One slot for each chunk id that any term occurs in; ids of a scope lie close together.
     std::int64_t low = INT64_MAX, high = -1;
-    for (const document::Postings& term : scope_->postings()) {
+    for (const document::Postings& term : part_.postings()) {
       if (term.chunks.empty()) continue;
       low = std::min(low, term.chunks.front());
       high = std::max(high, term.chunks.back());
@@ -53,7 +56,7 @@ class DocumentLayer : public Layer {
     if (high < low) return {};
     std::vector<float> scores(static_cast<std::size_t>(high - low + 1));
     for (std::size_t t = 0; t < idf.size(); ++t) {
-      const document::Postings& term = scope_->postings()[t];
+      const document::Postings& term = part_.postings()[t];
       for (std::size_t i = 0; i < term.chunks.size(); ++i)
         scores[static_cast<std::size_t>(term.chunks[i] - low)] +=
             static_cast<float>(weight(term.chunks[i], term.counts[i], idf[t]));
@@ -62,8 +65,8 @@ class DocumentLayer : public Layer {
   }
 
   std::vector<Candidate> best_by_vector(std::size_t count) override {
-    if (text_only_ || scope_->vector().empty() || scope_->snapshot().vectors().empty()) return {};
-    const auto* only = scope_->allowed() ? &scope_->allowed()->vector_rows : nullptr;
+    if (text_only_ || scope_->vector().empty() || part_.snapshot().vectors().empty()) return {};
+    const auto* only = part_.allowed() ? &part_.allowed()->vector_rows : nullptr;
     std::vector<std::uint64_t> others;
     if (!left_out_.empty()) {
       others = rows_not_left_out(only);
@@ -71,7 +74,7 @@ class DocumentLayer : public Layer {
     }
     std::vector<Candidate> best;
     for (const vector::Hit& hit :
-         scope_->snapshot().vectors().search(scope_->vector(), count, {.only = only, .ef = scope_->ef()}))
+         part_.snapshot().vectors().search(scope_->vector(), count, {.only = only, .ef = scope_->ef()}))
       if (const auto chunk = map().chunk_of_row(hit.row)) best.push_back({*chunk, 0, hit.score});
     return best;
   }
@@ -80,7 +83,7 @@ class DocumentLayer : public Layer {
     for (Candidate& candidate : candidates) {
       candidate.bm25 = 0;
       for (std::size_t t = 0; t < idf.size(); ++t) {
-        const document::Postings& term = scope_->postings()[t];
+        const document::Postings& term = part_.postings()[t];
         const auto found = std::lower_bound(term.chunks.begin(), term.chunks.end(), candidate.id);
         if (found == term.chunks.end() || *found != candidate.id) continue;
         candidate.bm25 +=
@@ -88,15 +91,15 @@ class DocumentLayer : public Layer {
       }
       if (text_only_ || scope_->vector().empty() || candidate.cosine) continue;
       const auto row = map().row(candidate.id);
-      if (row && *row < scope_->snapshot().vectors().state().rows_total) {
-        const auto values = scope_->snapshot().vectors().row(*row);
+      if (row && *row < part_.snapshot().vectors().state().rows_total) {
+        const auto values = part_.snapshot().vectors().row(*row);
         candidate.cosine = vector::kernels().inner_product(scope_->vector().data(), values.data(), values.size());
       }
     }
   }
 
   void leave_out(std::span<const std::int64_t> ids, bool whole_documents) override {
-    auto siblings = scope_->snapshot().database().prepare(
+    auto siblings = part_.snapshot().database().prepare(
         "SELECT id FROM chunks WHERE document = (SELECT document FROM chunks WHERE id = ?)");
     for (const std::int64_t id : ids) {
       if (is_left_out(id)) continue;
@@ -109,9 +112,9 @@ class DocumentLayer : public Layer {
   }
 
   std::optional<Passage> fetch(std::int64_t id) override {
-    const auto row = scope_->snapshot().chunk(id);
+    const auto row = part_.snapshot().chunk(id);
     if (!row) return std::nullopt;
-    const tree::Scope& scope = scope_->snapshot().scope();
+    const tree::Scope& scope = part_.snapshot().scope();
     return Passage{document::chunk_id(scope, id),
                    row->title,
                    row->heading_path,
@@ -126,10 +129,10 @@ class DocumentLayer : public Layer {
   }
 
  private:
-  const document::ChunkMap& map() const { return scope_->snapshot().map(); }
+  const document::ChunkMap& map() const { return part_.snapshot().map(); }
   bool is_mine(std::int64_t chunk) const { return map().words(chunk) > 0 && map().text_only(chunk) == text_only_; }
   bool is_allowed(std::int64_t chunk) const {
-    const auto& allowed = scope_->allowed();
+    const auto& allowed = part_.allowed();
     return !allowed || std::binary_search(allowed->chunks.begin(), allowed->chunks.end(), chunk);
   }
   bool is_left_out(std::int64_t chunk) const {
@@ -142,7 +145,7 @@ class DocumentLayer : public Layer {
   }
   /// Of the rows in `only` (null: of all), those of chunks that are not left out; ascending.
   std::vector<std::uint64_t> rows_not_left_out(const std::vector<std::uint64_t>* only) const {
-    const std::uint64_t total = scope_->snapshot().vectors().state().rows_total;
+    const std::uint64_t total = part_.snapshot().vectors().state().rows_total;
     std::vector<bool> gone(total);
     for (std::size_t chunk = 0; chunk < left_out_.size(); ++chunk) {
       if (!left_out_[chunk]) continue;
@@ -179,51 +182,26 @@ class DocumentLayer : public Layer {
   }
   /// Robertson and Zaragoza, The Probabilistic Relevance Framework (2009), with FTS5's constants.
   double weight(std::int64_t chunk, std::uint32_t count, double idf) const {
-    const double length = map().words(chunk) / map().mean_words(text_only_);
+    const double length = map().words(chunk) / mean_words_;
     return idf * count * (kSaturation + 1) / (count + kSaturation * (1 - kLengthShare + kLengthShare * length));
   }
 
   std::shared_ptr<ScopeSearch> scope_;
+  PartSearch& part_;
   std::string name_;
   bool text_only_;
+  double mean_words_;           ///< of the whole scope
   std::vector<bool> left_out_;  ///< by chunk id; those behind its end are not
 };
 
 }  // namespace
 
-Question::Question() {
-  static std::atomic<std::uint64_t> last{0};
-  number = ++last;
-}
-
-namespace {
-
-/// On a cold disk each page that SQLite asks for waits for the one before. A small database is asked
-/// for as a whole; before SQLite has it open, since closing a file drops all locks that the process
-/// holds on it.
-const std::filesystem::path& read_ahead(const std::filesystem::path& folder) {
-  constexpr std::size_t kSmall = 64 << 20;
-  const io::MappedFile database(folder / "metadata.sqlite");
-  if (database.size() <= kSmall) database.read_ahead(0, database.size());
-  return folder;
-}
-
-}  // namespace
-
-ScopeSearch::ScopeSearch(const tree::Tree& tree, const tree::Scope& scope, std::size_t ef)
-    : snapshot_(read_ahead(tree.vectors(scope)), scope), ef_(ef) {}
-
-void ScopeSearch::ask(const Question& question) {
-  if (asked_ == question.number) return;
-  asked_ = question.number;
-  postings_ = snapshot_.postings(question.terms);
-  allowed_.reset();
-  vector_.clear();
-  if (!question.filter.empty()) allowed_ = snapshot_.allowed(question.filter);
-}
-
 std::unique_ptr<Layer> make_document_layer(std::shared_ptr<ScopeSearch> scope, std::string name, bool text_only) {
-  return std::make_unique<DocumentLayer>(std::move(scope), std::move(name), text_only);
+  std::vector<std::unique_ptr<Layer>> layers;
+  for (const auto& part : scope->parts())
+    layers.push_back(std::make_unique<DocumentLayer>(scope, *part, name, text_only));
+  if (layers.size() == 1) return std::move(layers.front());
+  return internal::make_split_layer(std::move(scope), std::move(layers));
 }
 
 }  // namespace reef::retrieve

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "reef/document/store.h"
+#include "reef/tree/parts.h"
 
 namespace reef::retrieve {
 
@@ -71,28 +73,54 @@ class Layer {
   virtual std::optional<Passage> fetch(std::int64_t id) = 0;
 };
 
-/// A scope's store opened for questions; its layers share it.
+/// One folder of a scope's store, opened, and what of a question was looked up in it.
+class PartSearch {
+ public:
+  PartSearch(const std::filesystem::path& folder, const tree::Scope& scope);
+  document::Snapshot& snapshot() { return snapshot_; }
+  const document::Snapshot& snapshot() const { return snapshot_; }
+  void ask(const Question& question);
+  const std::vector<document::Postings>& postings() const { return postings_; }
+  const std::optional<document::Snapshot::Allowed>& allowed() const { return allowed_; }
+
+ private:
+  document::Snapshot snapshot_;
+  std::vector<document::Postings> postings_;
+  std::optional<document::Snapshot::Allowed> allowed_;  ///< absent without a filter
+};
+
+/// A scope's store opened for questions; its layers share it. Of one that is split, the parts that are in reach: each
+/// has a thread of its own.
 class ScopeSearch {
  public:
   /// `ef`: width of the search in the scope's graph; 0: what its file says.
   ScopeSearch(const tree::Tree& tree, const tree::Scope& scope, std::size_t ef = 0);
+  const tree::Scope& scope() const { return scope_; }
   std::size_t ef() const { return ef_; }
-  document::Snapshot& snapshot() { return snapshot_; }
-  const document::Snapshot& snapshot() const { return snapshot_; }
+  const std::vector<std::unique_ptr<PartSearch>>& parts() const { return parts_; }
+  /// Parts that are out of reach.
+  const std::vector<tree::MissingStore>& missing() const { return missing_; }
+
+  /// Chunks with vectors, or those without.
+  std::int64_t rows(bool text_only) const;
+  /// Words of such a chunk, over all parts.
+  double mean_words(bool text_only) const;
+  /// Of a part that holds vectors, else of any.
+  const vector::StoreState& state() const;
+  bool holds_document(const std::string& name);
+
   /// Looks the words of the question up, once for all layers of this scope.
   void ask(const Question& question);
-  const std::vector<document::Postings>& postings() const { return postings_; }
-  const std::optional<document::Snapshot::Allowed>& allowed() const { return allowed_; }
   /// The question's vector by the model of this scope, of unit length; after ask(). Empty: no dense search.
   void use_vector(std::vector<float> vector) { vector_ = std::move(vector); }
   const std::vector<float>& vector() const { return vector_; }
 
  private:
-  document::Snapshot snapshot_;
+  tree::Scope scope_;
   std::size_t ef_;
-  std::uint64_t asked_ = 0;  ///< number of the question that the postings belong to
-  std::vector<document::Postings> postings_;
-  std::optional<document::Snapshot::Allowed> allowed_;  ///< absent without a filter
+  std::vector<std::unique_ptr<PartSearch>> parts_;
+  std::vector<tree::MissingStore> missing_;
+  std::uint64_t asked_ = 0;  ///< number of the question that was looked up
   std::vector<float> vector_;
 };
 

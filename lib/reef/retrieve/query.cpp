@@ -10,9 +10,11 @@
 #include "reef/core/error.h"
 #include "reef/core/log.h"
 #include "reef/core/text.h"
+#include "reef/document/stores.h"
 #include "reef/retrieve/near_duplicates.h"
 #include "reef/text/chunk.h"
 #include "reef/tree/persona.h"
+#include "reef/tree/shards.h"
 
 namespace reef::retrieve {
 namespace {
@@ -83,8 +85,7 @@ class Results {
 /// A document that a filter names and nobody has would give an answer without results, and no reason for it.
 void require_documents(const std::vector<std::shared_ptr<ScopeSearch>>& scopes, const std::vector<std::string>& names) {
   for (const std::string& name : names) {
-    if (std::any_of(scopes.begin(), scopes.end(), [&](const auto& s) { return s->snapshot().holds_document(name); }))
-      continue;
+    if (std::any_of(scopes.begin(), scopes.end(), [&](const auto& s) { return s->holds_document(name); })) continue;
     throw Error(Errc::not_found, fmt::format("no document '{}' in what is searched", name),
                 "--document takes the id or the path that a result shows; 'reef-index show ID' prints them");
   }
@@ -141,15 +142,15 @@ Searcher::Layers Searcher::layers_of(const QueryOptions& options) {
   const auto ef = static_cast<std::size_t>(config_.count("system", "retrieve.ef"));
   const auto open = [&](const tree::Scope& scope) -> std::shared_ptr<ScopeSearch> {
     auto& slot = scopes_[scope.name()];
-    const auto folder = tree_.vectors(scope);
-    if (!slot && document::Snapshot::exists(folder))
-      slot = tree::opened_in_place(folder, [&] { return std::make_shared<ScopeSearch>(tree_, scope, ef); });
+    if (!slot && document::holds_store(tree_, scope))
+      slot =
+          tree::opened_in_place(tree_.vectors(scope), [&] { return std::make_shared<ScopeSearch>(tree_, scope, ef); });
     if (slot && std::find(result.scopes.begin(), result.scopes.end(), slot) == result.scopes.end())
       result.scopes.push_back(slot);
     return slot;
   };
   const auto add = [&](const std::shared_ptr<ScopeSearch>& scope, const char* name, bool text_only) {
-    if (!scope || scope->snapshot().map().rows(text_only) == 0) return;
+    if (!scope || scope->rows(text_only) == 0) return;
     result.layers.push_back(make_document_layer(scope, name, text_only));
     result.priors.push_back(config_.number("system", fmt::format("retrieve.priors.{}", name)));
   };
@@ -165,9 +166,11 @@ Searcher::Layers Searcher::layers_of(const QueryOptions& options) {
       if (name == "documents") add(open(scope), "documents", true);
     }
   }
-  for (const tree::Scope& scope : scopes)
-    if (auto missing = scopes_[scope.name()] ? std::nullopt : tree::missing_store(tree_, scope))
-      result.missing.push_back(std::move(*missing));
+  for (const tree::Scope& scope : scopes) {
+    const auto& opened = scopes_[scope.name()];
+    const auto missing = opened ? opened->missing() : tree::missing_stores(tree_, scope);
+    result.missing.insert(result.missing.end(), missing.begin(), missing.end());
+  }
   if (result.layers.empty() && !result.missing.empty())
     throw Error(Errc::not_found, result.missing.front().what, result.missing.front().hint);
   if (result.missing.empty()) require_documents(result.scopes, options.filter.documents);
@@ -185,7 +188,9 @@ void Searcher::embed_ahead(const std::string& text, const QueryOptions& options,
   std::vector<tree::Scope> scopes{tree::Scope::shared()};
   if (options.persona) scopes.push_back(tree::Scope::persona(*options.persona));
   for (const tree::Scope& scope : scopes) {
-    const std::string name = vector::hinted_model(tree_.vectors(scope));
+    std::string name;
+    for (const tree::Part& part : tree::parts_of(tree_, scope))
+      if (name.empty()) name = vector::hinted_model(part.folder);
     if (name.empty() || vectors.contains(name)) continue;
     try {
       embed::Embedder& model = embedder(name, "");
@@ -203,8 +208,8 @@ void Searcher::embed_for(Layers& layers, const std::string& text, Mode mode, Vec
   std::vector<std::string> without;
   bool any = false;
   for (const auto& scope : layers.scopes) {
-    const auto& state = scope->snapshot().vectors().state();
-    const std::string& name = scope->snapshot().scope().name();
+    const auto& state = scope->state();
+    const std::string name = scope->scope().name();
     if (state.rows_total == 0) continue;
     try {
       if (const auto made = embedders_.find(state.model);
@@ -287,7 +292,7 @@ Answer Searcher::query(const std::string& text, const QueryOptions& options) {
 
 void Searcher::require_vectors(const Layers& layers) {
   const auto& scopes = layers.scopes;
-  if (std::any_of(scopes.begin(), scopes.end(), [](const auto& scope) { return !scope->snapshot().vectors().empty(); }))
+  if (std::any_of(scopes.begin(), scopes.end(), [](const auto& scope) { return scope->state().rows_total > 0; }))
     return;
   throw Error(Errc::not_found, "no document that could be searched has vectors",
               "ask in words with --mode bm25, or ingest the documents without --text-only");
@@ -298,11 +303,11 @@ Answer Searcher::query_vector(const std::vector<float>& vector, const QueryOptio
   auto layers = layers_of(options);
   require_vectors(layers);
   for (const auto& scope : layers.scopes) {
-    const auto& state = scope->snapshot().vectors().state();
+    const auto& state = scope->state();
     if (state.rows_total > 0 && state.dim != vector.size())
       throw Error(Errc::usage,
-                  fmt::format("the vector has {} dimensions, those of {} have {}", vector.size(),
-                              scope->snapshot().scope().name(), state.dim),
+                  fmt::format("the vector has {} dimensions, those of {} have {}", vector.size(), scope->scope().name(),
+                              state.dim),
                   fmt::format("make it with {}, or choose --layers that it fits", state.model));
   }
   Question question;
@@ -325,7 +330,7 @@ Answer Searcher::answer(const Question& question, Layers& layers, const QueryOpt
   fuse.candidates = options.mode == Mode::dense ? std::max<std::size_t>(3 * options.count, 30)
                                                 : std::max<std::size_t>(fuse.candidates, options.count);
   for (const auto& scope : layers.scopes) {
-    const auto model = embedders_.find(scope->snapshot().vectors().state().model);
+    const auto model = embedders_.find(scope->state().model);
     if (scope->vector().empty() || model == embedders_.end()) continue;
     fuse.dense_weight =
         config_.number("models", fmt::format("models.{}.fusion_weight", model->second->identity().name));
@@ -355,14 +360,13 @@ Passage show(const tree::Tree& tree, const std::string& id) {
     return Error(Errc::not_found, fmt::format("no passage '{}'", id),
                  "its document may have been replaced or removed; ask again with 'reef-index query'");
   };
-  tree::require_in_reach(tree, wanted.scope);
-  const auto folder = tree.vectors(wanted.scope);
-  if (!document::Snapshot::exists(folder)) throw absent();
-  const auto scope = tree::opened_in_place(folder, [&] { return std::make_shared<ScopeSearch>(tree, wanted.scope); });
-  const auto layer = make_document_layer(scope, "", false);
-  auto passage = layer->fetch(wanted.chunk);
-  if (!passage) throw absent();
-  return std::move(*passage);
+  if (document::holds_store(tree, wanted.scope)) {
+    const auto scope = tree::opened_in_place(tree.vectors(wanted.scope),
+                                             [&] { return std::make_shared<ScopeSearch>(tree, wanted.scope); });
+    if (auto passage = make_document_layer(scope, "", false)->fetch(wanted.chunk)) return std::move(*passage);
+  }
+  tree::require_in_reach(tree, wanted.scope);  // it may be in a part that is not here
+  throw absent();
 }
 
 }  // namespace reef::retrieve

@@ -15,7 +15,7 @@
 #include "reef/retrieve/fuse.h"
 #include "reef/retrieve/layer.h"
 #include "reef/tree/config.h"
-#include "reef/tree/shards.h"
+#include "reef/tree/parts.h"
 #include "reef/tree/tree.h"
 
 namespace reef::retrieve {

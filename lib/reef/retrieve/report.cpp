@@ -73,7 +73,7 @@ std::string to_json(const Answer& answer) {
   if (!answer.id.empty()) out["id"] = answer.id;
   out["question"] = answer.question;
   out["results"] = std::move(results);
-  for (const tree::MissingStore& store : answer.missing) out["missing"].push_back("persona:" + store.persona);
+  for (const tree::MissingStore& store : answer.missing) out["missing"].push_back(store.scope);
   out["elapsed_ms"] = answer.elapsed_ms;
   return dump(out);
 }

@@ -50,7 +50,7 @@ const std::vector<ConfigKey>& config_keys() {
        "Drives: minimal is one, the others have data apart from models; reef-init --check compares",
        words("minimal standard enterprise")},
       {"system", "storage.shards", list, "",
-       "Folders, one or more for each drive, over which 'reef-index shard apply' spreads the personas' stores"},
+       "Folders, one or more for each drive, over which 'reef-index shard apply' spreads the stores"},
       {"system", "retrieve.layers", list, "[persona, shared, documents]", "Layers that a query searches, in this order",
        words("persona shared documents")},
       {"system", "retrieve.priors.persona", number, "1.0", "Factor on the score of a persona's own knowledge",

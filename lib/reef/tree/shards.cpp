@@ -10,13 +10,12 @@
 #include "reef/io/checksum.h"
 #include "reef/io/file.h"
 #include "reef/tree/internal/shard_files.h"
+#include "reef/tree/parts.h"
 
 namespace reef::tree {
 namespace {
 
 constexpr const char* kOnlyTree = "tree";  ///< a pin that keeps a persona out of the shards
-
-fs::path list_file(const Tree& tree) { return tree.root() / "vectors/shards.json"; }
 
 bool is_folder(const fs::path& path) {
   struct stat info {};
@@ -35,13 +34,6 @@ fs::path configured(const Tree& tree, const std::string& text) {
 }
 
 bool is_readable(const fs::path& path) { return ::access(path.c_str(), R_OK | X_OK) == 0; }
-
-std::uint64_t weight(const std::string& shard, const std::string& persona) {
-  const auto digest = io::sha256(shard + "\n" + persona);
-  std::uint64_t value = 0;
-  for (std::size_t i = 0; i < sizeof value; ++i) value = value << 8 | digest[i];
-  return value;
-}
 
 /// What a folder says that it is. A drive that cannot be read is a missing one; `why` then says so.
 std::optional<internal::ShardFile> shard_file_of(const fs::path& path, std::string& why) {
@@ -220,7 +212,8 @@ Place ShardMap::wanted(const std::string& persona) const {
   const Shard* best = is_pinned(persona) ? pin(persona) : nullptr;
   if (!best)
     for (const Shard& shard : shards_)
-      if (shard.listed && (!best || weight(shard.id, persona) > weight(best->id, persona))) best = &shard;
+      if (shard.listed && (!best || rendezvous_weight(shard.id, persona) > rendezvous_weight(best->id, persona)))
+        best = &shard;
   if (!best) return place;
   place.kind = Place::Kind::shard;
   place.shard = best->id;
@@ -277,57 +270,6 @@ void ShardMap::forget(const std::string& id) {
 
 void ShardMap::write_list() const {
   io::replace_file(list_file(*tree_), internal::shard_list_text({tree_id_, recorded_}));
-}
-
-fs::path kept_store(const Tree& tree, const std::string& persona) {
-  const fs::path own = tree.vectors(Scope::persona(persona));
-  std::error_code ignored;
-  const auto status = fs::symlink_status(own, ignored);
-  const bool empty = fs::is_directory(status) && fs::is_empty(own, ignored);  // as reef-init makes it
-  if (fs::exists(status) && !empty) return {};
-  const std::string prefix = fmt::format(".{}.kept-", persona);
-  for (fs::directory_iterator entry(own.parent_path(), ignored), end; entry != end; entry.increment(ignored))
-    if (entry->path().filename().string().starts_with(prefix)) return entry->path();
-  return {};
-}
-
-std::optional<MissingStore> missing_store(const Tree& tree, const Scope& scope) {
-  if (scope.is_shared()) return std::nullopt;
-  const fs::path link = tree.vectors(scope);
-  if (const fs::path kept = kept_store(tree, scope.persona_id()); !kept.empty())
-    return MissingStore{
-        scope.persona_id(), "", kept.string(),
-        fmt::format("the store of persona '{}' is out of reach: a move of it was ended between two steps",
-                    scope.persona_id()),
-        "run 'reef-index shard apply'"};
-  struct stat info {};
-  if (is_folder(link) || ::lstat(link.c_str(), &info) != 0 || !S_ISLNK(info.st_mode)) return std::nullopt;
-  MissingStore missing;
-  missing.persona = scope.persona_id();
-  const fs::path target = (link.parent_path() / fs::read_symlink(link)).lexically_normal();
-  const fs::path mount = target.parent_path().parent_path();
-  missing.folder = target.string();
-  for (const auto& [id, path] : internal::read_shard_list(list_file(tree)).shards)
-    if (path == mount) missing.shard = id;
-  const std::string named = missing.shard.empty() ? "" : fmt::format("shard {} ", missing.shard);
-  std::error_code ignored;
-  if (fs::exists(mount / "shard.json", ignored)) {
-    missing.what =
-        fmt::format("{}at {} does not hold the store of persona '{}'", named, io::shown(mount), missing.persona);
-    missing.hint = fmt::format("see 'reef-index shard show'; restore {} from a backup", io::shown(target));
-  } else {
-    missing.what = fmt::format("the store of persona '{}' is out of reach: {}at {} is not mounted", missing.persona,
-                               named, io::shown(mount));
-    missing.hint = fmt::format(
-        "mount its drive at {}; when it is mounted elsewhere for good, write that path into storage.shards and run "
-        "'reef-index shard apply'",
-        io::shown(mount));
-  }
-  return missing;
-}
-
-void require_in_reach(const Tree& tree, const Scope& scope) {
-  if (const auto missing = missing_store(tree, scope)) throw Error(Errc::not_found, missing->what, missing->hint);
 }
 
 }  // namespace reef::tree

@@ -14,7 +14,8 @@
 
 namespace reef::tree {
 
-/// A folder, usually on a drive of its own, that holds stores of personas in the tree's place: <path>/personas/<id>.
+/// A folder, usually on a drive of its own, that holds stores of personas in the tree's place, <path>/personas/<id>,
+/// and a part of the shared one, <path>/shared.
 struct Shard {
   enum class State {
     present,
@@ -47,7 +48,7 @@ struct Place {
 ///
 /// vectors/personas/<id> is the record of place: a folder, or a symbolic link into a shard. A persona belongs to the
 /// shard of the highest weight, sha256(shard id, persona id): a shard more or less moves only its share of the
-/// personas, and a mount point that is moved none (rendezvous hashing; Thaler and Ravishankar, 1998).
+/// personas, and a mount point that is moved none (rendezvous_weight()).
 class ShardMap {
  public:
   /// Reads storage.shards, vectors/shards.json and every shard.json; writes nothing. Throws Error{usage} for folders
@@ -72,6 +73,7 @@ class ShardMap {
   /// Gives a shard back that is not listed: it must hold nothing more.
   void forget(const std::string& id);
 
+  static fs::path list_file(const Tree& tree) { return tree.root() / "vectors/shards.json"; }
   static fs::path lock_file(const Tree& tree) { return tree.root() / "vectors/.shards.lock"; }
 
  private:
@@ -90,25 +92,6 @@ class ShardMap {
   std::vector<Shard> shards_;
   std::vector<std::pair<std::string, fs::path>> recorded_;  ///< as in vectors/shards.json
 };
-
-/// A persona's store under the hidden name .<id>.kept-…, while its own name is not there or an empty folder: a move
-/// that takes two renames was ended between them. Empty when there is none.
-fs::path kept_store(const Tree& tree, const std::string& persona);
-
-/// A store that is out of reach: what to say about it.
-struct MissingStore {
-  std::string persona;
-  std::string shard;  ///< id; empty when the tree does not know it
-  std::string folder;
-  std::string what;
-  std::string hint;
-};
-
-/// Set when the scope's folder is a link that leads nowhere, or kept_store() is its store, which is no scope without
-/// one.
-std::optional<MissingStore> missing_store(const Tree& tree, const Scope& scope);
-/// Throws Error{not_found} for a missing store.
-void require_in_reach(const Tree& tree, const Scope& scope);
 
 /// Which folder a path leads to now; zeros where it leads nowhere.
 std::pair<dev_t, ino_t> folder_identity(const fs::path& path);

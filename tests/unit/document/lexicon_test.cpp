@@ -77,5 +77,5 @@ TEST_CASE("postings hold every row with its count, stemmed as FTS5 stems") {
     CHECK(postings[1].chunks.empty());
   }
   CHECK(snapshot.map().rows(false) == 2);
-  CHECK(snapshot.map().mean_words(false) == doctest::Approx(5));
+  CHECK(snapshot.map().words_in_all(false) == 10);
 }

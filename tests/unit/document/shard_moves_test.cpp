@@ -156,7 +156,7 @@ TEST_CASE_FIXTURE(Fixture, "a store between the two renames of a move comes back
   const fs::path kept = document::internal::kept_name(link.parent_path(), "alice");
   list("");
   fs::rename(link, kept);
-  CHECK(tree::missing_store(tree, alice)->what.find("ended between two steps") != std::string::npos);
+  CHECK(tree::missing_stores(tree, alice).at(0).what.find("ended between two steps") != std::string::npos);
   CHECK_THROWS_WITH_AS(tree::require_in_reach(tree, alice), doctest::Contains("out of reach"), Error);
   CHECK(plan().moves.size() == 1);
   apply();
@@ -166,7 +166,7 @@ TEST_CASE_FIXTURE(Fixture, "a store between the two renames of a move comes back
   list("../a");
   fs::rename(link, kept);
   fs::create_directory(link);  // as reef-init does
-  CHECK(tree::missing_store(tree, alice));
+  CHECK(tree::missing_stores(tree, alice).size() == 1);
   apply();
   CHECK(fs::is_symlink(link));
   CHECK(contents(link) == before);
@@ -217,7 +217,7 @@ TEST_CASE_FIXTURE(Fixture, "a shard out of reach: its personas stay, nothing is 
   const auto stat = document::stat(tree, {tree::Scope::shared(), alice});
   CHECK(stat.scopes.empty());
   REQUIRE(stat.missing.size() == 1);
-  CHECK(stat.missing[0].persona == "alice");
+  CHECK(stat.missing[0].scope == "persona:alice");
   const auto verified = document::verify(tree, {alice}, std::chrono::milliseconds(0), no_progress());
   REQUIRE(verified.faults.size() == 1);
   CHECK(verified.faults[0].what.find("out of reach") != std::string::npos);

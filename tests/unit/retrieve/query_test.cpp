@@ -299,7 +299,7 @@ TEST_CASE_FIXTURE(Fixture, "a persona on a missing shard is named, and the other
   REQUIRE(answer.results.size() == 1);
   CHECK(answer.results[0].passage.document == "whale");
   REQUIRE(answer.missing.size() == 1);
-  CHECK(answer.missing[0].persona == "alice");
+  CHECK(answer.missing[0].scope == "persona:alice");
   CHECK(to_json(answer).find("\"missing\":[\"persona:alice\"]") != std::string::npos);
   CHECK(searcher.query("whale", {}).missing.empty());
   options.layers = {"persona"};

@@ -1,4 +1,5 @@
 #include "reef/tree/shards.h"
+#include "reef/tree/parts.h"
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
@@ -154,13 +155,14 @@ TEST_CASE_FIXTURE(Fixture, "an empty mount point is a missing shard, never a new
   map.begin_fresh();
   CHECK(!fs::exists(dir / "a/shard.json"));
 
-  const auto missing = missing_store(tree, Scope::persona("alice"));
-  REQUIRE(missing);
+  const auto all_missing = missing_stores(tree, Scope::persona("alice"));
+  REQUIRE(all_missing.size() == 1);
+  const auto* const missing = all_missing.data();
   CHECK(missing->shard == map.shards()[0].id);
   CHECK(missing->what.find((dir / "a").string()) != std::string::npos);
   CHECK_THROWS_AS(require_in_reach(tree, Scope::persona("alice")), Error);
-  CHECK(!missing_store(tree, Scope::shared()));
-  CHECK(!missing_store(tree, Scope::persona("bob")));
+  CHECK(missing_stores(tree, Scope::shared()).empty());
+  CHECK(missing_stores(tree, Scope::persona("bob")).empty());
 
   // A new drive in the place of one that is known elsewhere gets an id of its own.
   list({"a", "unmounted"});

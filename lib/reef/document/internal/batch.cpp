@@ -96,36 +96,58 @@ std::vector<float> Batch::embed() {
   return vectors;
 }
 
-void Batch::write(std::uint64_t first_row) {
-  io::Transaction transaction(store_.database());
-  std::uint64_t row = first_row;
-  std::uint64_t added = 0, replaced = 0;
-  for (const Piece& piece : pieces_) {
-    OpenDocument& document = *piece.document;
-    if (document.id == 0) document.id = store_.begin_document(document.row);
+void Batch::write(std::size_t part, const std::vector<const Piece*>& pieces, std::span<const float> rows) {
+  Store& store = store_[part];
+  std::uint64_t row = rows.empty() ? 0 : store.vectors().append(rows);
+  io::Transaction transaction(store.database());
+  store_.begin_numbers(part);
+  std::uint64_t added = 0, replaced = 0, written = 0;
+  for (const Piece* piece : pieces) {
+    OpenDocument& document = *piece->document;
+    if (document.id == 0) document.id = store.begin_document(document.row);
     std::vector<NewChunk> chunks;
-    for (const text::Chunk& chunk : piece.chunks)
+    for (const text::Chunk& chunk : piece->chunks)
       chunks.push_back({chunk, document.with_vectors ? std::optional(row++) : std::nullopt});
-    store_.add_chunks(document.id, document.row.title, chunks);
-    if (!piece.last_part) continue;
-    store_.finish_document(document.id, document.row);
+    store.add_chunks(document.id, document.row.title, chunks);
+    written += chunks.size();
+    if (!piece->last_part) continue;
+    store.finish_document(document.id, document.row);
     ++(document.replaces ? replaced : added);
   }
-  if (embedded_chunks_ > 0) store_.vectors().commit();
+  if (!rows.empty()) store.vectors().commit();
+  store_.end_numbers(part);
   transaction.commit();
-  report_.chunks += chunks_;
+  report_.chunks += written;
   report_.added += added;
   report_.replaced += replaced;
 }
 
+void Batch::write_all(std::span<const float> vectors) {
+  std::vector<std::vector<const Piece*>> pieces(store_.size());
+  std::vector<std::vector<float>> rows(store_.size());
+  const std::size_t dim = embedder_ ? embedder_->identity().dim : 0;
+  const bool several = store_.size() > 1;
+  std::size_t at = 0;
+  for (const Piece& piece : pieces_) {
+    const std::size_t part = store_.index_of(piece.document->row.name);
+    pieces[part].push_back(&piece);
+    if (!several || !piece.document->with_vectors) continue;
+    const auto own = vectors.subspan(at, piece.chunks.size() * dim);
+    rows[part].insert(rows[part].end(), own.begin(), own.end());
+    at += own.size();
+  }
+  for (std::size_t part = 0; part < store_.size(); ++part)
+    if (!pieces[part].empty()) write(part, pieces[part], several ? rows[part] : vectors);
+}
+
 void Batch::flush() {
   if (!pieces_.empty()) {
-    std::uint64_t first_row = 0;
+    std::vector<float> vectors;
     if (embedded_chunks_ > 0)
-      first_row = store_.vectors().append(embed());
+      vectors = embed();
     else
       progress_.advance(text_bytes_);
-    write(first_row);
+    write_all(vectors);
     pieces_.clear();
     sources_.clear();
     chunks_ = embedded_chunks_ = 0;

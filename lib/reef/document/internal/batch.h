@@ -4,13 +4,14 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "reef/document/embedding_cache.h"
 #include "reef/document/ingest.h"
-#include "reef/document/store.h"
+#include "reef/document/stores.h"
 
 namespace reef::document::internal {
 
@@ -26,7 +27,8 @@ struct OpenDocument {
 /// batch is what a killed run can lose.
 class Batch {
  public:
-  Batch(Store& store, IngestReport& report, Progress& progress) : store_(store), report_(report), progress_(progress) {}
+  Batch(Stores& store, IngestReport& report, Progress& progress)
+      : store_(store), report_(report), progress_(progress) {}
 
   /// Where vectors come from; needed before a document with vectors is added.
   void use(embed::Embedder& embedder, EmbeddingCache& cache, unsigned threads);
@@ -52,9 +54,11 @@ class Batch {
   };
   /// One unit vector for each chunk that gets one, in order.
   std::vector<float> embed();
-  void write(std::uint64_t first_row);
+  void write_all(std::span<const float> vectors);
+  /// Pieces of one part of the scope, with their rows alone.
+  void write(std::size_t part, const std::vector<const Piece*>& pieces, std::span<const float> rows);
 
-  Store& store_;
+  Stores& store_;
   IngestReport& report_;
   Progress& progress_;
   embed::Embedder* embedder_ = nullptr;

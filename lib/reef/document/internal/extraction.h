@@ -31,7 +31,7 @@ struct Extracted {
 class Extraction {
  public:
   /// `embedder` is null for text without vectors.
-  Extraction(Store& store, Registry& registry, Batch& batch, Progress& progress, const Source& source,
+  Extraction(Stores& store, Registry& registry, Batch& batch, Progress& progress, const Source& source,
              const std::string& sha256, embed::Embedder* embedder)
       : store_(store),
         registry_(registry),
@@ -54,7 +54,7 @@ class Extraction {
   bool begin(const text::Document& document);
   std::vector<text::Chunk> chunks_of(const text::Document& document) const;
 
-  Store& store_;
+  Stores& store_;
   Registry& registry_;
   Batch& batch_;
   Progress& progress_;

@@ -65,6 +65,16 @@ fs::path put_in_steps(const fs::path& fresh, const fs::path& name, const std::st
 
 }  // namespace
 
+void mark_moving(const fs::path& folder) {
+  io::open_file(folder / kMovingMark, O_WRONLY | O_CREAT);
+  io::sync_directory(folder);
+}
+
+void unmark(const fs::path& folder) {
+  const fs::path mark = folder / kMovingMark;
+  if (::unlink(mark.c_str()) != 0 && errno != ENOENT && errno != EROFS) throw_errno("remove", io::shown(mark));
+}
+
 fs::path moving_name(const fs::path& folder, const std::string& persona) {
   return hidden_name(folder, persona, kMoving);
 }

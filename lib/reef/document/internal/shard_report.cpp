@@ -14,6 +14,13 @@ std::string counted(std::uint64_t count, const char* one, const char* many) {
   return fmt::format("{} {}", format_count(count), count == 1 ? one : many);
 }
 
+/// Of a move, or what is left of one.
+Json persona_of(const std::string& persona) { return persona.empty() ? Json(nullptr) : Json(persona); }
+
+std::string places(const std::vector<std::string>& shards) {
+  return shards.empty() ? "tree" : counted(shards.size(), "shard", "shards");
+}
+
 std::string note_of(const ShardPersona& persona) {
   std::string note = persona.in_reach ? "" : "out of reach";
   if (persona.place == "elsewhere") note = "behind a link of your own";
@@ -31,11 +38,14 @@ std::string to_text(const ShardReport& report) {
                 {"PERSONAS", Align::right},
                 {"VECTORS", Align::right},
                 {"SIZE", Align::right},
+                {"SHARED", Align::right},
+                {"SIZE", Align::right},
                 {"FREE", Align::right},
                 {"PATH"}});
   for (const ShardRow& row : report.shards)
     shards.add({row.id.empty() ? "tree" : row.id, row.state, format_count(row.personas), format_count(row.vectors),
-                format_size(row.bytes), row.state == "missing" ? "-" : format_size(row.free_bytes), row.path});
+                format_size(row.bytes), format_count(row.shared_vectors), format_size(row.shared_bytes),
+                row.state == "missing" ? "-" : format_size(row.free_bytes), row.path});
   std::string text = shards.to_text();
   if (report.personas.empty()) return text;
   Table personas({{"PERSONA"}, {"SHARD"}, {"WANTED"}, {"VECTORS", Align::right}, {"SIZE", Align::right}, {"NOTE"}});
@@ -54,7 +64,9 @@ std::string to_json(const ShardReport& report) {
                {"free_bytes", row.state == "missing" ? Json(nullptr) : Json(row.free_bytes)},
                {"personas", row.personas},
                {"vectors", row.vectors},
-               {"bytes", row.bytes}};
+               {"bytes", row.bytes},
+               {"shared_vectors", row.shared_vectors},
+               {"shared_bytes", row.shared_bytes}};
     if (!row.why.empty()) entry["why"] = row.why;
     shards.push_back(std::move(entry));
   }
@@ -76,7 +88,13 @@ std::string to_text(const ShardPlan& plan) {
   for (const ShardMove& move : plan.moves) {
     (move.relink ? relinked : moves) += 1;
     bytes += move.bytes;
-    table.add({move.persona, move.from, move.to, move.relink ? "link only" : format_size(move.bytes)});
+    table.add({move.persona.empty() ? "(shared)" : move.persona, move.from, move.to,
+               move.relink ? "link only" : format_size(move.bytes)});
+  }
+  if (plan.split) {
+    ++moves;
+    bytes += plan.split->bytes;
+    table.add({"(shared)", places(plan.split->from), places(plan.split->to), format_size(plan.split->bytes)});
   }
   std::string text;
   if (!plan.applied) {
@@ -96,17 +114,19 @@ std::string to_text(const ShardPlan& plan) {
 std::string to_json(const ShardPlan& plan) {
   Json moves = Json::array(), leftovers = Json::array(), unmoved = Json::array(), shortfalls = Json::array();
   for (const ShardMove& move : plan.moves)
-    moves.push_back({{"persona", move.persona},
+    moves.push_back({{"persona", persona_of(move.persona)},
                      {"from", move.from},
                      {"to", move.to},
                      {"from_folder", move.from_folder.string()},
                      {"to_folder", move.to_folder.string()},
                      {"bytes", move.bytes},
                      {"link_only", move.relink}});
+  Json shared;
+  if (plan.split) shared = {{"from", plan.split->from}, {"to", plan.split->to}, {"bytes", plan.split->bytes}};
   for (const ShardLeftover& leftover : plan.leftovers)
-    leftovers.push_back({{"persona", leftover.persona}, {"path", leftover.path.string()}});
+    leftovers.push_back({{"persona", persona_of(leftover.persona)}, {"path", leftover.path.string()}});
   for (const UnmovedPersona& persona : plan.unmoved)
-    unmoved.push_back({{"persona", persona.persona}, {"why", persona.why}, {"next_step", persona.hint}});
+    unmoved.push_back({{"persona", persona_of(persona.persona)}, {"why", persona.why}, {"next_step", persona.hint}});
   for (const Shortfall& shortfall : plan.shortfalls)
     shortfalls.push_back({{"shard", shortfall.shard},
                           {"path", shortfall.path},
@@ -114,9 +134,10 @@ std::string to_json(const ShardPlan& plan) {
                           {"free_bytes", shortfall.free_bytes}});
   return dump({{"schema", "reef.index.shard_moves/1"},
                {"root", plan.root},
-               {"changed", plan.applied && plan.moves.size() + plan.leftovers.size() > 0},
+               {"changed", plan.applied && (plan.split || plan.moves.size() + plan.leftovers.size() > 0)},
                {"applied", plan.applied},
                {"moves", moves},
+               {"shared", shared},
                {"leftovers", leftovers},
                {"unmoved", unmoved},
                {"shortfalls", shortfalls}});

@@ -146,22 +146,16 @@ bool is_alive(Registry& registry, const tree::Scope& scope, const std::string& p
   return registry.find(scope, path).has_value() && !path.starts_with("stdin:") && file_exists(path);
 }
 
-std::vector<std::string> remove_source(Store& store, Registry& registry, Originals& originals, Source& source) {
+std::vector<std::string> remove_source(Stores& store, Registry& registry, Originals& originals, Source& source) {
   source.state = SourceState::removing;
   registry.save(source);
   std::vector<std::string> removed;
   for (const DocumentRow& document : store.of_source(source.path)) {
     check_interrupt();
-    io::Transaction transaction(store.database());
-    store.remove_document(document.id);
-    transaction.commit();
+    store.remove_document(document);
     removed.push_back(document.name);
   }
-  {
-    io::Transaction transaction(store.database());
-    store.forget_removed(source.path);
-    transaction.commit();
-  }
+  store.forget_removed(source.path);
   // The row goes last: while it is there, a run that is killed here is finished by the next. In one
   // transaction, as in drop_original().
   io::Transaction transaction(registry.database());
@@ -191,11 +185,8 @@ std::optional<vector::Rebuilt> try_rebuild(Store& store, const vector::RebuildOp
 
 }  // namespace
 
-bool rebuild_if_due(Store& store, unsigned threads, Progress& progress) {
-  if (!store.rebuild_is_due()) return false;
-  log_step("building the index of {} anew", store.scope().name());
-  const vector::StoreState& state = store.vectors().state();
-  const bool wants_graph = vector::is_large_enough(state) || !state.index_file.empty();
+bool rebuild_like(Store& store, const vector::StoreState& state, unsigned threads, Progress& progress) {
+  const bool wants_graph = vector::is_large_enough(store.vectors().state()) || !state.index_file.empty();
   vector::RebuildOptions options{
       .threads = threads, .with_graph = wants_graph, .factory = state.index_factory, .recall = state.index_recall};
   const char* const old_stays = "the old index stays until 'reef-index build' runs";
@@ -209,6 +200,16 @@ bool rebuild_if_due(Store& store, unsigned threads, Progress& progress) {
   if (!rebuilt->codes_lose.empty()) log_warn("{}: {}", store.scope().name(), rebuilt->codes_lose);
   store.finish_run();
   return true;
+}
+
+bool rebuild_if_due(Stores& stores, unsigned threads, Progress& progress) {
+  bool rebuilt = false;
+  for (std::size_t i = 0; i < stores.size(); ++i) {
+    if (!stores[i].rebuild_is_due()) continue;
+    log_step("building the index of {} anew", tree::part_name(stores.scope(), stores.parts()[i]));
+    rebuilt |= rebuild_like(stores[i], vector::StoreState(stores[i].vectors().state()), threads, progress);
+  }
+  return rebuilt;
 }
 
 IngestReport plan_ingest(const tree::Tree& tree, const IngestOptions& options) {

@@ -13,7 +13,7 @@
 #include "reef/document/internal/file_list.h"
 #include "reef/document/originals.h"
 #include "reef/document/registry.h"
-#include "reef/document/store.h"
+#include "reef/document/stores.h"
 #include "reef/text/extract.h"
 
 namespace reef::document::internal {
@@ -83,10 +83,13 @@ bool is_alive(Registry& registry, const tree::Scope& scope, const std::string& p
 
 /// Removes a source with all its documents, its original and its text, so that a run that is
 /// killed in the middle is finished by the next. Returns the ids of the documents.
-std::vector<std::string> remove_source(Store& store, Registry& registry, Originals& originals, Source& source);
+std::vector<std::string> remove_source(Stores& store, Registry& registry, Originals& originals, Source& source);
 
 /// At the end of a run that changed the store; true when it was due.
-bool rebuild_if_due(Store& store, unsigned threads, Progress& progress);
+bool rebuild_if_due(Stores& stores, unsigned threads, Progress& progress);
+/// An index as `state` says that there is one: of its factory, for its recall. What fails is said; false when there is
+/// no new one.
+bool rebuild_like(Store& store, const vector::StoreState& state, unsigned threads, Progress& progress);
 
 /// What ingest would do, from names and digests alone.
 IngestReport plan_ingest(const tree::Tree& tree, const IngestOptions& options);

@@ -70,6 +70,18 @@ void compare(const fs::path& from, const fs::path& to, Progress& progress) {
               "one of the drives may be failing: look into its SMART values and the kernel's log");
 }
 
+}  // namespace
+
+std::uint64_t store_bytes(const fs::path& folder) {
+  constexpr std::uint64_t kBlock = 4096;
+  std::uint64_t bytes = 0;
+  std::set<ino_t> counted;
+  for (const Entry& entry : entries_of(folder))
+    if (S_ISREG(entry.info.st_mode) && counted.insert(entry.info.st_ino).second)
+      bytes += (static_cast<std::uint64_t>(entry.info.st_size) + kBlock - 1) / kBlock * kBlock;
+  return bytes;
+}
+
 void verify_copy(const fs::path& folder) {
   io::Database database(folder / kDatabase, io::OpenMode::write);
   io::require_version(database, Store::kVersion);
@@ -81,18 +93,6 @@ void verify_copy(const fs::path& folder) {
   for (const vector::StoreFault& fault : vector::verify_store(folder, database))
     if (!fault.mends_itself) throw damaged(fmt::format("{}: {}", fs::path(fault.file).filename().string(), fault.what));
   database.checkpoint();
-}
-
-}  // namespace
-
-std::uint64_t store_bytes(const fs::path& folder) {
-  constexpr std::uint64_t kBlock = 4096;
-  std::uint64_t bytes = 0;
-  std::set<ino_t> counted;
-  for (const Entry& entry : entries_of(folder))
-    if (S_ISREG(entry.info.st_mode) && counted.insert(entry.info.st_ino).second)
-      bytes += (static_cast<std::uint64_t>(entry.info.st_size) + kBlock - 1) / kBlock * kBlock;
-  return bytes;
 }
 
 bool holds_store(const fs::path& folder) {

@@ -1,0 +1,327 @@
+#include "reef/document/internal/shared_split.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <memory>
+
+#include "reef/core/cancel.h"
+#include "reef/core/error.h"
+#include "reef/core/log.h"
+#include "reef/core/units.h"
+#include "reef/document/internal/document_copy.h"
+#include "reef/document/internal/shard_publish.h"
+#include "reef/document/internal/shard_survey.h"
+#include "reef/document/internal/sources.h"
+#include "reef/document/internal/store_copy.h"
+#include "reef/document/stores.h"
+#include "reef/io/file.h"
+#include "reef/tree/folders.h"
+
+namespace reef::document::internal {
+namespace {
+
+namespace fs = std::filesystem;
+const tree::Scope kScope = tree::Scope::shared();
+/// Names of a part on its shard, of which one is free while the other is read.
+constexpr const char* kPartNames[] = {"shared", "shared.2"};
+
+std::vector<std::string> shards_of(const std::vector<tree::Part>& parts) {
+  std::vector<std::string> shards;
+  for (const tree::Part& part : parts)
+    if (!part.shard.empty()) shards.push_back(part.shard);
+  return shards;
+}
+
+/// Where the links lead: the folders themselves, which stay when the links go.
+std::vector<fs::path> folders_of(const std::vector<tree::Part>& parts) {
+  std::vector<fs::path> folders;
+  for (const tree::Part& part : parts)
+    if (!part.shard.empty()) folders.push_back(fs::canonical(part.folder));
+  return folders;
+}
+
+bool is_whole(const tree::Tree& tree, const std::vector<tree::Part>& parts) {
+  if (!tree::is_split(tree, kScope)) return holds_store(tree.vectors(kScope));
+  return !parts.empty() &&
+         std::all_of(parts.begin(), parts.end(), [](const tree::Part& part) { return holds_store(part.folder); });
+}
+
+bool is_read_only(const fs::path& folder) { return ::access(folder.c_str(), W_OK) != 0 && errno == EROFS; }
+
+/// Folders that are being made, removed again unless the shared knowledge leads to them.
+class Staged {
+ public:
+  explicit Staged(const tree::Tree& tree) : tree_(tree) {}
+  Staged(const Staged&) = delete;
+  Staged& operator=(const Staged&) = delete;
+  ~Staged() {
+    for (const fs::path& folder : folders_) {
+      try {
+        if (!is_in_place(folder)) remove_store(folder, kSharedName);
+      } catch (const Error& error) {
+        log_step("{}", error.what());  // the next run removes it
+      }
+    }
+  }
+  void add(fs::path folder) { folders_.push_back(std::move(folder)); }
+  void rename(const fs::path& from, const fs::path& to) {
+    if (::rename(from.c_str(), to.c_str()) != 0) throw_errno("rename", io::shown(to));
+    std::replace(folders_.begin(), folders_.end(), from, to);
+    io::sync_directory(to.parent_path());
+  }
+
+ private:
+  bool is_in_place(const fs::path& folder) const {
+    const auto identity = tree::folder_identity(folder);
+    if (identity == std::pair<dev_t, ino_t>{} || identity == tree::folder_identity(tree_.vectors(kScope))) return true;
+    const auto parts = tree::parts_of(tree_, kScope);
+    return std::any_of(parts.begin(), parts.end(),
+                       [&](const tree::Part& part) { return tree::folder_identity(part.folder) == identity; });
+  }
+
+  const tree::Tree& tree_;
+  std::vector<fs::path> folders_;
+};
+
+class Split {
+ public:
+  Split(const tree::Tree& tree, const tree::ShardMap& map, const SharedSplit& split, const ShardOptions& options,
+        Progress& progress)
+      : tree_(tree), map_(map), split_(split), options_(options), progress_(progress), staged_(tree) {}
+
+  void run() {
+    const auto old = tree::parts_of(tree_, kScope);
+    const std::vector<fs::path> old_folders = folders_of(old);
+    // A failing drive is often one that the kernel lets nobody write to any more: what is there can leave all the same.
+    if (std::none_of(old.begin(), old.end(), [](const tree::Part& part) { return is_read_only(part.folder); })) {
+      // What a killed writer left, and a store of an older version.
+      Stores present(tree_, kScope, options_.wait);
+      present.remove_unfinished();
+    }
+    const io::LockFile lock(tree_.vectors(kScope) / ".lock", options_.wait);
+    stage();
+    copy(old);
+    check_interrupt();
+    publish(old_folders);
+  }
+
+ private:
+  void stage() {
+    for (const std::string& id : split_.to) parts_.push_back({id, folder_on(id)});
+    if (split_.to.empty()) parts_.push_back({"", moving_name(tree_.vectors(kScope).parent_path(), kSharedName)});
+    std::map<dev_t, std::uint64_t> needed;
+    for (const tree::Part& part : parts_) {
+      tree::make_folders(part.folder);
+      staged_.add(part.folder);
+      needed[tree::folder_identity(part.folder).first] += split_.bytes / parts_.size();
+    }
+    for (const tree::Part& part : parts_) {
+      const std::uint64_t bytes = needed[tree::folder_identity(part.folder).first];
+      if (const auto free = free_bytes(part.folder); free < bytes)
+        throw Error(Errc::failed,
+                    fmt::format("the shared knowledge needs {}, {} has {} free", format_size(bytes),
+                                io::shown(part.folder.parent_path()), format_size(free)),
+                    "free space there, or list another shard");
+    }
+  }
+
+  fs::path folder_on(const std::string& id) const { return moving_name(map_.find(id)->path, kSharedName); }
+
+  void copy(const std::vector<tree::Part>& old) {
+    std::vector<std::unique_ptr<Snapshot>> from;
+    std::int64_t last_chunk = 0;
+    std::uint64_t chunks = 0;
+    vector::StoreState indexed;
+    for (const tree::Part& part : old) {
+      from.push_back(std::make_unique<Snapshot>(part.folder, kScope));
+      auto last = from.back()->database().prepare("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'");
+      if (last.step()) last_chunk = std::max(last_chunk, last.integer(0));
+      chunks += static_cast<std::uint64_t>(from.back()->map().rows(false) + from.back()->map().rows(true));
+      const auto& state = from.back()->vectors().state();
+      if (state.rows_indexed > indexed.rows_indexed) indexed = state;
+    }
+    constexpr std::uint64_t kPasses = 3;  // written, and read on both sides
+    progress_.begin(split_.to.empty() ? "joining shared knowledge" : "splitting shared knowledge", kPasses * chunks,
+                    ProgressUnit::items);
+    {
+      std::vector<std::unique_ptr<Store>> stores;
+      for (const tree::Part& part : parts_)
+        stores.push_back(std::make_unique<Store>(part.folder, kScope, options_.wait));
+      copy_documents(from, stores, parts_, progress_);
+      for (const auto& store : stores) {
+        store->number_chunks_after(last_chunk);
+        store->finish_run();
+        if (store->rebuild_is_due() || (indexed.rows_indexed > 0 && store->vectors().state().rows_total > 0))
+          rebuild_like(*store, indexed, options_.threads, progress_);
+      }
+    }
+    compare(from);
+    progress_.end();
+  }
+
+  void compare(const std::vector<std::unique_ptr<Snapshot>>& from) {
+    StoreSum present, made;
+    for (const auto& snapshot : from) add_to_sum(present, *snapshot, progress_);
+    for (const tree::Part& part : parts_) {
+      verify_copy(part.folder);
+      Snapshot snapshot(part.folder, kScope);
+      add_to_sum(made, snapshot, progress_);
+    }
+    if (present == made) return;
+    throw Error(
+        Errc::failed,
+        fmt::format("of {} documents with {} chunks and {} vectors, {} with {} and {} were copied, or others",
+                    present.documents, present.chunks, present.vectors, made.documents, made.chunks, made.vectors),
+        "nothing was changed; 'reef-index verify' tells whether a store is damaged, SMART values whether a "
+        "drive is failing");
+  }
+
+  void publish(const std::vector<fs::path>& old_folders) {
+    const fs::path own = tree_.vectors(kScope);
+    for (const fs::path& folder : old_folders)
+      if (!is_read_only(folder)) mark_moving(folder);
+    fs::path fresh = parts_.front().folder;
+    if (!split_.to.empty()) {
+      fresh = moving_name(own.parent_path(), kSharedName);
+      staged_.add(fresh);
+      tree::make_folders(fresh / "parts");
+      for (const tree::Part& part : parts_) {
+        const fs::path name = free_name(part.folder.parent_path());
+        mark_moving(part.folder);
+        staged_.rename(part.folder, name);
+        if (::symlink(name.c_str(), (fresh / "parts" / part.shard).c_str()) != 0)
+          throw_errno("link", io::shown(fresh / "parts" / part.shard));
+      }
+      io::sync_directory(fresh / "parts");
+    }
+    // Whoever looks at it before its first writer comes can keep writers out.
+    io::open_file(fresh / ".lock", O_RDWR | O_CREAT);
+    io::sync_directory(fresh);
+    remove_store(put_in_place(fresh, own, kSharedName), kSharedName);
+    for (const fs::path& folder : old_folders) {
+      if (is_read_only(folder))
+        log_warn("{} cannot be removed: its filesystem is read-only; nothing leads to it any more", io::shown(folder));
+      else
+        remove_store(folder, kSharedName);
+    }
+    for (const tree::Part& part : tree::parts_of(tree_, kScope)) unmark(part.folder);
+  }
+
+  static fs::path free_name(const fs::path& shard) {
+    std::error_code ignored;
+    for (const char* const name : kPartNames)
+      if (!fs::exists(fs::symlink_status(shard / name, ignored))) return shard / name;
+    throw Error(Errc::failed, fmt::format("{} and {} are in the way", io::shown(shard / kPartNames[0]), kPartNames[1]),
+                "one is of an ended run or not reef's: move away what 'reef-index shard show' does not name");
+  }
+
+  const tree::Tree& tree_;
+  const tree::ShardMap& map_;
+  const SharedSplit& split_;
+  const ShardOptions& options_;
+  Progress& progress_;
+  Staged staged_;
+  std::vector<tree::Part> parts_;  ///< that are made
+};
+
+void wait_for(ShardPlan& plan, const std::string& why, const std::string& hint) {
+  plan.unmoved.push_back({"", why, hint});
+}
+
+std::string why_missing(const tree::ShardMap& map, const std::string& id) {
+  const tree::Shard* const shard = map.find(id);
+  if (!shard) return fmt::format("shard {} is not known", id);
+  return fmt::format("shard {} ({}): {}", id, io::shown(shard->path),
+                     shard->why.empty() ? "it does not hold its part" : shard->why);
+}
+
+}  // namespace
+
+void plan_split(const tree::Tree& tree, const tree::ShardMap& map, ShardPlan& plan) {
+  const fs::path own = tree.vectors(kScope);
+  if (const fs::path kept = tree::kept_store(tree, kScope); !kept.empty()) {
+    plan.moves.push_back({"", "tree", "tree", kept, own, 0, true});
+    return;  // what is there, and what is to be done with it, is known when it is in its place
+  }
+  const bool split = tree::is_split(tree, kScope);
+  if (!split && !holds_store(own)) return;
+  const auto parts = tree::parts_of(tree, kScope);
+  SharedSplit change;
+  change.from = shards_of(parts);
+  for (const tree::Shard& shard : map.shards())
+    if (shard.listed) change.to.push_back(shard.id);
+  std::sort(change.to.begin(), change.to.end());
+  if (change.to.size() < 2) change.to.clear();
+  bool all_here = true;
+  for (const tree::Part& part : parts) {
+    const tree::Shard* const shard = map.find(part.shard);
+    if (split && shard && shard->state == tree::Shard::State::present) {
+      // The name on the shard is the link's; its path is where the shard is now.
+      const fs::path now = shard->path / fs::read_symlink(part.folder).filename();
+      if (now != fs::read_symlink(part.folder) && holds_store(now)) {
+        plan.moves.push_back({"", part.shard, part.shard, part.folder, now, 0, true});
+        change.bytes += store_bytes(now);
+        continue;
+      }
+    }
+    if (!tree::is_in_reach(part)) {
+      all_here = false;
+      wait_for(plan, why_missing(map, part.shard),
+               "mount its drive, or write the path that it has now into storage.shards");
+      continue;
+    }
+    change.bytes += store_bytes(part.folder);
+  }
+  if (change.from == change.to || !all_here) return;
+  for (const std::string& id : change.to) {
+    if (map.find(id)->state != tree::Shard::State::missing) continue;
+    wait_for(plan, why_missing(map, id), "mount its drive, or take it out of storage.shards");
+    return;
+  }
+  plan.split = std::move(change);
+}
+
+void apply_split(const tree::Tree& tree, const tree::ShardMap& map, const SharedSplit& split,
+                 const ShardOptions& options, Progress& progress) {
+  Split(tree, map, split, options, progress).run();
+}
+
+std::vector<ShardLeftover> split_leftovers(const tree::Tree& tree, const tree::ShardMap& map, ShardPlan& plan) {
+  std::vector<ShardLeftover> leftovers;
+  const auto is_hidden = [](const std::string& name) {
+    return name.starts_with(fmt::format(".{}.{}-", kSharedName, kMoving)) ||
+           name.starts_with(fmt::format(".{}.{}-", kSharedName, kKept));
+  };
+  const auto look = [&](const fs::path& folder) {
+    std::error_code error;
+    for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
+      if (is_hidden(entry->path().filename().string())) leftovers.push_back({"", entry->path()});
+  };
+  look(tree.vectors(kScope).parent_path());
+  const auto parts = tree::parts_of(tree, kScope);
+  for (const tree::Shard& shard : map.shards()) {
+    if (shard.state != tree::Shard::State::present) continue;
+    look(shard.path);
+    for (const char* const name : kPartNames) {
+      const fs::path folder = shard.path / name;
+      if (!fs::exists(folder / kMovingMark)) continue;
+      const auto here = tree::folder_identity(folder);
+      if (std::none_of(parts.begin(), parts.end(),
+                       [&](const tree::Part& part) { return tree::folder_identity(part.folder) == here; }))
+        leftovers.push_back({"", folder});
+    }
+  }
+  if (leftovers.empty() || is_whole(tree, parts)) return leftovers;
+  wait_for(plan,
+           fmt::format("{} is left of a split, and {} is not whole: nothing is removed",
+                       io::shown(leftovers.front().path), io::shown(tree.vectors(kScope))),
+           "make all shards available");
+  return {};
+}
+
+}  // namespace reef::document::internal

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstddef>
+#include <exception>
+#include <thread>
+#include <vector>
+
+namespace reef::retrieve::internal {
+
+/// Runs `work(i)` for each part at once, each in a thread of its own: parts lie on drives of their own. The first is
+/// run by the caller, so that a store that is whole starts none. Throws what the first one that fails throws.
+template <typename Work>
+void each_part(std::size_t count, const Work& work) {
+  if (count == 1) return work(0);
+  std::vector<std::exception_ptr> failed(count);
+  const auto guarded = [&](std::size_t i) {
+    try {
+      work(i);
+    } catch (...) {
+      failed[i] = std::current_exception();
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 1; i < count; ++i) threads.emplace_back([&guarded, i] { guarded(i); });
+    if (count > 0) guarded(0);
+  }
+  for (const std::exception_ptr& error : failed)
+    if (error) std::rethrow_exception(error);
+}
+
+}  // namespace reef::retrieve::internal
