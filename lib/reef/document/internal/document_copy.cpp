@@ -178,10 +178,12 @@ void copy_documents(const std::vector<std::unique_ptr<Snapshot>>& from, const st
                     const std::vector<tree::Part>& parts, Progress& progress) {
   use_model_of(from, to);
   std::vector<Target> targets;
+  targets.reserve(to.size());
   for (const auto& store : to) targets.emplace_back(*store);
   std::vector<std::vector<Put>> put;
   {
     std::vector<std::unique_ptr<io::Transaction>> transactions;
+    transactions.reserve(to.size());
     for (const auto& store : to) transactions.push_back(std::make_unique<io::Transaction>(store->database()));
     for (const auto& snapshot : from) put.push_back(put_documents(*snapshot, targets, parts));
     for (const auto& transaction : transactions) transaction->commit();
