@@ -238,6 +238,77 @@ def workloads(bin_dir, model, other_model, inputs):
     def shard_workload(name, start, then):
         return Workload(name, with_shards(start, then), ("reef-index", "shard", "apply"), store_check, moved_final(then), relocate_links)
 
+    # The shared knowledge over shards: everything of it is found before, between and after, and nothing twice.
+    def list_shards(reef, names):
+        (reef.root / "config/system.yaml").write_text(f"storage:\n  shards: [{', '.join('.drives/' + n for n in names)}]\n")
+
+    def know_shards(reef, names):
+        """Ids that are not of the folder's path: every case then puts the same documents on the same shard."""
+        listed = reef.root / "vectors/shards.json"
+        known = json.loads(listed.read_text()) if listed.exists() else {"schema": "reef.vectors.shards/1", "tree": "5" * 16, "shards": []}
+        for name in names:
+            drive = reef.root / ".drives" / name
+            drive.mkdir(parents=True, exist_ok=True)
+            if (drive / "shard.json").exists():
+                continue
+            shard = {"schema": "reef.shard/1", "id": name * 16, "tree": known["tree"], "created": "2026-01-01T00:00:00Z"}
+            (drive / "shard.json").write_text(json.dumps(shard))
+            known["shards"].append({"id": name * 16, "path": str(drive)})
+        listed.write_text(json.dumps(known))
+
+    def with_split(start, then):
+        def prepare(reef):
+            with_documents(reef)
+            (reef.root / "config/personas.yaml").write_text("personas:\n  alice:\n    shard: tree\n")
+            if start:
+                know_shards(reef, start)
+                list_shards(reef, start)
+                reef.run("reef-index", "shard", "apply", "-q")
+            know_shards(reef, then)
+            list_shards(reef, then)
+        return prepare
+
+    def relocate_parts(reef):
+        for link in (reef.root / "vectors/shared").glob("parts/*"):
+            target = reef.root / os.readlink(link).split("-prepared/")[1]
+            link.unlink()
+            link.symlink_to(target)
+        shards = reef.root / "vectors/shards.json"
+        if shards.exists():
+            shards.write_text(re.sub(r'"path": ".*?-prepared/', f'"path": "{reef.root}/', shards.read_text()))
+
+    def split_check(reef):
+        place = reef.root / "vectors/shared"
+        if not place.exists():
+            kept = [p for p in place.parent.iterdir() if p.name.startswith(".shared.kept-")]
+            if len(kept) != 1 or not ((kept[0] / "metadata.sqlite").exists() or any(kept[0].glob("parts/*/metadata.sqlite"))):
+                raise Failure(f"shared knowledge is gone: {sorted(p.name for p in place.parent.iterdir())}")
+            return
+        tolerant_verify(reef)
+        split_answers(reef)
+
+    def split_answers(reef):
+        scope = json.loads(reef.run("reef-index", "stat", "--json").stdout)["scopes"][0]
+        if scope["documents"] != scope["vectors"] or scope["documents"] < 3:
+            raise Failure(f"documents are lost or doubled: {scope}")
+        for question, document in (("ropes", "line-1"), ("ropes", "line-2")):
+            if not found(reef, question, document):
+                raise Failure(f"'{question}' does not find {document}")
+
+    def split_final(names):
+        def final(reef):
+            clean_verify(reef)
+            split_answers(reef)
+            parts = [p for top in ("vectors/shared", ".drives") for p in (reef.root / top).rglob("metadata.sqlite")]
+            left = [p for top in ("vectors", ".drives") for p in (reef.root / top).rglob(".*") if re.search(r"\.(moving|kept)", p.name)]
+            if len(parts) != max(len(names), 1) or left:
+                raise Failure(f"parts {parts}, left behind {left}")
+            leftovers(reef.root)
+        return final
+
+    def split_workload(name, start, then):
+        return Workload(name, with_split(start, then), ("reef-index", "shard", "apply"), split_check, split_final(then), relocate_parts)
+
     def added_final(reef):
         clean_verify(reef)
         for question, document in (("number1 harbour", "v1"), ("number8 pier", "v8"), ("number25 pier", "v25")):
@@ -287,6 +358,9 @@ def workloads(bin_dir, model, other_model, inputs):
         shard_workload("shard-out", "tree", ".drives/a"),
         shard_workload("shard-on", ".drives/a", ".drives/b"),
         shard_workload("shard-back", ".drives/b", "tree"),
+        split_workload("split", "", "ab"),
+        split_workload("split-anew", "ab", "bc"),
+        split_workload("join", "ab", ""),
         Workload("remove-one", with_documents, ("reef-index", "remove", "line-1"), tolerant_verify, one_removed_final),
         Workload("add", with_vectors, ("reef-index", "add", *given("new"), "--threads", 1), whole_check, added_final),
         Workload("build-vectors", with_vectors, ("reef-index", "build", *given("new"), "--threads", 1), whole_check, replaced_final),
