@@ -18,6 +18,7 @@ BuildReport build(const tree::Tree& tree, const BuildOptions& options, Progress&
   if (!holds_store(tree, options.scope))
     throw Error(Errc::not_found, fmt::format("nothing was ingested for {} yet", report.scope), "see 'reef-index stat'");
   Stores stores(tree, options.scope, options.wait);
+  if (!options.factory.empty()) stores.require_whole("--factory makes one index of all vectors");
   stores.remove_unfinished();
   vector::RebuildOptions rebuild{.threads = options.threads, .factory = options.factory};
   rebuild.recall = options.recall.value_or(rebuild.recall);

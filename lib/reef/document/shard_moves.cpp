@@ -63,8 +63,9 @@ void settle_store(const fs::path& folder, const tree::Scope& scope, std::chrono:
 /// Moves one store. `link` is vectors/personas/<id>, a folder or a link.
 class StoreMove {
  public:
-  StoreMove(const tree::Tree& tree, const ShardMove& move, std::chrono::milliseconds wait)
-      : move_(move),
+  StoreMove(const tree::Tree& tree, const tree::ShardMap& map, const ShardMove& move, std::chrono::milliseconds wait)
+      : map_(map),
+        move_(move),
         scope_(tree::Scope::persona(move.persona)),
         link_(tree.vectors(scope_)),
         from_(fs::is_symlink(link_) ? move.from_folder : link_),
@@ -77,6 +78,7 @@ class StoreMove {
     const auto lock =
         read_only_ ? io::LockFile::for_reading(link_ / ".lock", wait_) : io::LockFile(link_ / ".lock", wait_);
     if (!read_only_) io::remove_stale(from_);
+    require_target();
     tree::make_folders(move_.to_folder.parent_path());
     const std::uint64_t bytes = internal::store_bytes(from_);
     if (const auto free = internal::free_bytes(move_.to_folder.parent_path()); free < bytes)
@@ -91,10 +93,15 @@ class StoreMove {
     internal::copy_store(from_, copy.path(), progress);
     progress.end();
     check_interrupt();
+    require_target();
     publish(copy);
   }
 
  private:
+  void require_target() const {
+    if (move_.to != "tree") map_.require_mounted(move_.to);
+  }
+
   void publish(Copy& copy) {
     const bool out_of_tree = !fs::is_symlink(link_), into_tree = move_.to == "tree";
     internal::mark_moving(copy.path());
@@ -131,6 +138,7 @@ class StoreMove {
         fmt::format("it is not of an ended move: compare it with {}, then move one of them away", io::shown(from_)));
   }
 
+  const tree::ShardMap& map_;
   const ShardMove& move_;
   tree::Scope scope_;
   fs::path link_;
@@ -239,7 +247,7 @@ ShardPlan apply_shards(const tree::Tree& tree, const tree::Config& config, const
     check_interrupt();
     if (move.relink) continue;
     try {
-      StoreMove(tree, move, options.wait).run(progress);
+      StoreMove(tree, map, move, options.wait).run(progress);
       report.moves.push_back(std::move(move));
     } catch (const Error& error) {
       if (error.code() == Errc::interrupted || !several) throw;

@@ -52,7 +52,15 @@ const vector::StoreState& Stores::state() const {
 }
 
 void Stores::use_model(const std::string& name, const std::string& digest, std::size_t dim) {
-  for (const auto& store : stores_) store->vectors().use_model(name, digest, dim);
+  for (const auto& store : stores_)
+    if (store->vectors().state().rows_total > 0) store->vectors().use_model(name, digest, dim);
+  // A part that holds nothing yet takes what the others say of that model, who may know its name alone.
+  const vector::StoreState held = state();
+  const bool any = held.rows_total > 0;
+  for (const auto& store : stores_) {
+    if (store->vectors().state().rows_total > 0) continue;
+    store->vectors().use_model(any ? held.model : name, any ? held.model_digest : digest, any ? held.dim : dim);
+  }
 }
 
 void Stores::begin_numbers(std::size_t part) {

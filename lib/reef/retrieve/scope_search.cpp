@@ -49,10 +49,11 @@ ScopeSearch::ScopeSearch(const tree::Tree& tree, const tree::Scope& scope, std::
   parts_.resize(parts.size());
   internal::each_part(parts.size(),
                       [&](std::size_t i) { parts_[i] = std::make_unique<PartSearch>(parts[i].folder, scope_); });
-  if (parts_.empty()) throw Error(Errc::not_found, fmt::format("no part of {} is in reach", scope.name()));
+  if (parts_.empty())
+    throw Error(Errc::not_found, fmt::format("no part of {} is in reach", scope.name()), "see 'reef-index shard show'");
   for (const auto& part : parts_) {
     const auto& own = part->snapshot().vectors().state();
-    if (own.rows_total == 0 || (own.dim == state().dim && own.model_digest == state().model_digest)) continue;
+    if (own.rows_total == 0 || vector::are_of_one_model(own, state())) continue;
     throw Error(Errc::corrupt,
                 fmt::format("parts of {} hold vectors of {} and of {}", scope.name(), state().model, own.model),
                 "restore the parts from one backup");

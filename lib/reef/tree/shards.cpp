@@ -33,6 +33,16 @@ fs::path configured(const Tree& tree, const std::string& text) {
   return path;
 }
 
+/// Whether `path`, which need not be there, lies in `folder` or is it, by whatever name.
+bool is_within(const fs::path& path, const fs::path& folder) {
+  std::error_code error;
+  fs::path at = fs::weakly_canonical(path, error);
+  if (error) at = path;
+  for (; at.has_relative_path(); at = at.parent_path())
+    if (same_folder(at, folder)) return true;
+  return false;
+}
+
 bool is_readable(const fs::path& path) { return ::access(path.c_str(), R_OK | X_OK) == 0; }
 
 /// What a folder says that it is. A drive that cannot be read is a missing one; `why` then says so.
@@ -84,14 +94,33 @@ ShardMap ShardMap::load(const Tree& tree, const Config& config) {
   return map;
 }
 
+void ShardMap::require_mounted(const std::string& id) const {
+  const Shard* const shard = find(id);
+  std::string why;
+  const auto file = shard ? shard_file_of(shard->path, why) : std::nullopt;
+  if (file && file->id == id && file->tree == tree_id_) return;
+  throw Error(Errc::failed, fmt::format("shard {} is gone from {}", id, shard ? io::shown(shard->path) : "the list"),
+              "mount its drive again; what was to move there stays where it was");
+}
+
 void ShardMap::check_folder(const fs::path& path) const {
   if (same_folder(path / "personas", tree_->root() / "vectors/personas") || same_folder(path, tree_->root()))
     throw Error(Errc::usage, fmt::format("storage.shards: {} is the tree's own folder", io::shown(path)),
                 "name folders outside of the tree, one or more for each drive");
-  for (const Shard& other : shards_)
+  // A move takes the folder that it replaces away, with all that lies in it.
+  if (is_within(path, tree_->root() / "vectors"))
+    throw Error(Errc::usage, fmt::format("storage.shards: {} lies among the stores of the tree", io::shown(path)),
+                "name folders outside of the tree, one or more for each drive");
+  for (const Shard& other : shards_) {
     if (same_folder(other.path, path))
       throw Error(Errc::usage, fmt::format("storage.shards: {} is listed twice", io::shown(path)),
                   "remove one of them");
+    if (is_within(path, other.path) || is_within(other.path, path))
+      throw Error(
+          Errc::usage,
+          fmt::format("storage.shards: one of {} and {} lies in the other", io::shown(other.path), io::shown(path)),
+          "name folders beside one another");
+  }
 }
 
 void ShardMap::add_listed(const fs::path& path) {

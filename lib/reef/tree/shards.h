@@ -54,6 +54,9 @@ class ShardMap {
   /// Reads storage.shards, vectors/shards.json and every shard.json; writes nothing. Throws Error{usage} for folders
   /// that cannot be shards of this tree, Error{corrupt} for a file that cannot be read.
   static ShardMap load(const Tree& tree, const Config& config);
+  /// Throws Error{failed} when a shard's folder is, by now, not that of the shard: between a look at it and a move that
+  /// takes hours a drive can go, and its mount point must not take what was meant for it.
+  void require_mounted(const std::string& id) const;
 
   /// In the order of storage.shards, then those that are known and not listed.
   const std::vector<Shard>& shards() const { return shards_; }

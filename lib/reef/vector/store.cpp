@@ -97,6 +97,11 @@ StoreState read_state(io::Database& metadata) {
   return state;
 }
 
+bool are_of_one_model(const StoreState& a, const StoreState& b) {
+  const bool by_name = a.model == b.model && (a.model_digest.empty() || b.model_digest.empty());
+  return a.dim == b.dim && (a.model_digest == b.model_digest || by_name);
+}
+
 IndexKind index_kind(const StoreState& state) {
   if (state.index_file.empty()) return IndexKind::none;
   if (!state.index_factory.empty()) return IndexKind::factory;

@@ -38,6 +38,9 @@ struct StoreState {
   double index_recall = .95;     ///< asked for when it was built; rebuilds that nobody asked for keep to it
 };
 
+/// Whether vectors of both can stand beside one another. A digest that is absent is that of any model of the name.
+bool are_of_one_model(const StoreState& a, const StoreState& b);
+
 /// What stands behind index_file: a graph over codes with one step for all dimensions, one over floats that keeps codes
 /// with a step for each, or what a factory string asked for.
 enum class IndexKind { none, graph, float_graph, factory };

@@ -13,6 +13,7 @@
 #include "reef/document/shard_moves.h"
 #include "reef/document/stores.h"
 #include "reef/document/verify.h"
+#include "reef/vector/npy.h"
 #include "support/fake_embedder.h"
 #include "support/tree_fixture.h"
 
@@ -190,6 +191,59 @@ TEST_CASE_FIXTURE(Fixture, "what replaces all vectors at once is refused, with a
   apply("../a, ../b");
   CHECK_THROWS_WITH_AS(document::reembed(tree, {.embedding = "fake"}, fake, no_progress()),
                        doctest::Contains("split over 2 shards"), Error);
+  document::BuildOptions factory;
+  factory.factory = "Flat";
+  CHECK_THROWS_WITH_AS(document::build(tree, factory, no_progress()), doctest::Contains("split over 2 shards"), Error);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a folder that another cannot take the place of waits, and is named") {
+  fs::rename(tree.vectors(kShared), dir / "elsewhere");
+  fs::create_directory_symlink(dir / "elsewhere", tree.vectors(kShared));
+  const auto report = apply("../a, ../b");
+  CHECK(!report.split);
+  REQUIRE(report.unmoved.size() == 1);
+  CHECK(report.unmoved[0].why.find("symbolic link") != std::string::npos);
+  CHECK(fs::exists(dir / "elsewhere/metadata.sqlite"));
+}
+
+TEST_CASE_FIXTURE(Fixture, "a folder in the place of a part's link is a part, and a split ends that") {
+  apply("../a, ../b");
+  const auto before = contents();
+  const fs::path link = parts()[0].folder, target = fs::canonical(link);
+  fs::remove(link);
+  fs::copy(target, link, fs::copy_options::recursive);
+  CHECK(contents() == before);
+  const auto report = apply("../a, ../b, ../c");
+  for (const auto& unmoved : report.unmoved) FAIL(unmoved.why);
+  CHECK(parts().size() == 3);
+  const auto after = contents();
+  CHECK(after.size() == before.size());
+  for (const auto& [id, chunk] : after) {
+    CHECK(before.contains(id));
+    CHECK(before.at(id).document == chunk.document);
+    CHECK(before.at(id).text == chunk.text);
+    CHECK(before.at(id).tags == chunk.tags);
+    CHECK(before.at(id).vector == chunk.vector);
+  }
+}
+
+TEST_CASE_FIXTURE(Fixture, "parts take a model's name from one another, and a digest from none") {
+  for (int i = 0; i < 40; ++i) document::remove(tree, {.documents = {fmt::format("d{}", i)}});
+  apply("../a, ../b");
+  document::GivenOptions given;
+  given.vectors = dir / "in/v.npy";
+  given.metadata = write("v.jsonl", "{\"id\":\"one\",\"text\":\"One boat.\"}\n");
+  given.embedding = "fake";
+  vector::write_npy(given.vectors, std::vector<float>(32, 1), 32);
+  const auto unknown = [](const std::string&) { return std::optional<embed::Identity>(); };
+  document::add_vectors(tree, given, unknown, no_progress());
+  ingest("more.jsonl", lines(100, 140));  // into both parts, with the model that is installed by now
+  document::Stores stores(tree, kShared, std::chrono::milliseconds(0));
+  REQUIRE(stores.size() == 2);
+  for (std::size_t i = 0; i < 2; ++i) {
+    CHECK(stores[i].vectors().state().rows_total > 0);
+    CHECK(stores[i].vectors().state().model_digest.empty());
+  }
 }
 
 TEST_CASE_FIXTURE(Fixture, "a part that is out of reach: nothing is written, the rest is read, the shard is named") {

@@ -205,6 +205,32 @@ TEST_CASE_FIXTURE(Fixture, "folders that cannot be shards are refused by name") 
     list({"tree/vectors"});
     CHECK(error_of_load().find("the tree's own folder") != std::string::npos);
   }
+  SUBCASE("among the tree's stores, whose folders a move replaces") {
+    folder("tree/vectors/shared/drive");
+    fs::create_directory_symlink(dir / "tree/vectors/shared/drive", dir / "alias");
+    for (const char* path : {"tree/vectors/shared", "tree/vectors/shared/drive", "tree/vectors/none/yet", "alias"}) {
+      list({path});
+      CHECK(error_of_load().find("among the stores of the tree") != std::string::npos);
+    }
+  }
+  SUBCASE("one in the other") {
+    folder("a/b");
+    list({"a", "a/b"});
+    CHECK(error_of_load().find("lies in the other") != std::string::npos);
+    list({"a/b", "a"});
+    CHECK(error_of_load().find("lies in the other") != std::string::npos);
+  }
+  SUBCASE("a drive that goes between the look at it and the move") {
+    list({"a"});
+    const Config now = config();
+    const auto map = load(now);
+    const std::string id = map.shards()[0].id;
+    CHECK_NOTHROW(map.require_mounted(id));
+    fs::rename(dir / "a", dir / "away");
+    CHECK_THROWS_WITH_AS(map.require_mounted(id), doctest::Contains("is gone from"), Error);
+    fs::create_directory(dir / "a");  // the bare mount point
+    CHECK_THROWS_AS(map.require_mounted(id), Error);
+  }
   SUBCASE("a copy of another shard") {
     fs::copy(dir / "a", dir / "copy", fs::copy_options::recursive);
     list({"a", "copy"});

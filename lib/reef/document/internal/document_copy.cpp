@@ -129,12 +129,12 @@ void use_model_of(const std::vector<std::unique_ptr<Snapshot>>& from, const std:
   for (const auto& snapshot : from) {
     const auto& state = snapshot->vectors().state();
     if (state.rows_total == 0) continue;
-    if (model && (model->model != state.model || model->model_digest != state.model_digest || model->dim != state.dim))
+    if (model && !vector::are_of_one_model(*model, state))
       throw Error(
           Errc::corrupt,
           fmt::format("parts of {} hold vectors of {} and of {}", snapshot->scope().name(), model->model, state.model),
           "restore them from one backup, or remove the documents and ingest them again");
-    model = &state;
+    if (!model || model->model_digest.empty()) model = &state;
   }
   if (!model) return;
   for (const auto& store : to) store->vectors().use_model(model->model, model->model_digest, model->dim);

@@ -37,11 +37,12 @@ std::vector<std::string> shards_of(const std::vector<tree::Part>& parts) {
   return shards;
 }
 
-/// Where the links lead: the folders themselves, which stay when the links go.
+/// Where the links lead: the folders themselves, which stay when the links go. A part in a link's place goes with
+/// vectors/shared.
 std::vector<fs::path> folders_of(const std::vector<tree::Part>& parts) {
   std::vector<fs::path> folders;
   for (const tree::Part& part : parts)
-    if (!part.shard.empty()) folders.push_back(fs::canonical(part.folder));
+    if (!part.shard.empty() && fs::is_symlink(part.folder)) folders.push_back(fs::canonical(part.folder));
   return folders;
 }
 
@@ -104,15 +105,24 @@ class Split {
       present.remove_unfinished();
     }
     const io::LockFile lock(tree_.vectors(kScope) / ".lock", options_.wait);
+    require_targets();
     stage();
     copy(old);
     check_interrupt();
+    require_targets();
     publish(old_folders);
   }
 
  private:
+  void require_targets() const {
+    for (const std::string& id : split_.to) map_.require_mounted(id);
+  }
+
   void stage() {
-    for (const std::string& id : split_.to) parts_.push_back({id, folder_on(id)});
+    for (const std::string& id : split_.to) {
+      free_name(map_.find(id)->path);  // told before hours of copying, not after
+      parts_.push_back({id, folder_on(id)});
+    }
     if (split_.to.empty()) parts_.push_back({"", moving_name(tree_.vectors(kScope).parent_path(), kSharedName)});
     std::map<dev_t, std::uint64_t> needed;
     for (const tree::Part& part : parts_) {
@@ -250,6 +260,7 @@ void plan_split(const tree::Tree& tree, const tree::ShardMap& map, ShardPlan& pl
   }
   const bool split = tree::is_split(tree, kScope);
   if (!split && !holds_store(own)) return;
+  std::error_code ignored;
   const auto parts = tree::parts_of(tree, kScope);
   SharedSplit change;
   change.from = shards_of(parts);
@@ -260,7 +271,9 @@ void plan_split(const tree::Tree& tree, const tree::ShardMap& map, ShardPlan& pl
   bool all_here = true;
   for (const tree::Part& part : parts) {
     const tree::Shard* const shard = map.find(part.shard);
-    if (split && shard && shard->state == tree::Shard::State::present) {
+    // In the place of a link, a folder that a copy of the tree brought is a part like any other.
+    const bool linked = fs::is_symlink(fs::symlink_status(part.folder, ignored));
+    if (split && linked && shard && shard->state == tree::Shard::State::present) {
       // The name on the shard is the link's; its path is where the shard is now.
       const fs::path now = shard->path / fs::read_symlink(part.folder).filename();
       if (now != fs::read_symlink(part.folder) && holds_store(now)) {
@@ -278,6 +291,13 @@ void plan_split(const tree::Tree& tree, const tree::ShardMap& map, ShardPlan& pl
     change.bytes += store_bytes(part.folder);
   }
   if (change.from == change.to || !all_here) return;
+  // Another folder takes its name, and the old one goes: neither works through a link or for a mount point.
+  const bool is_link = fs::is_symlink(fs::symlink_status(own, ignored));
+  if (is_link || tree::folder_identity(own).first != tree::folder_identity(own.parent_path()).first) {
+    wait_for(plan, fmt::format("{} is a {}", io::shown(own), is_link ? "symbolic link" : "mount point"),
+             "make it a folder of the tree's own drive, or keep the shared knowledge whole: list one shard");
+    return;
+  }
   for (const std::string& id : change.to) {
     if (map.find(id)->state != tree::Shard::State::missing) continue;
     wait_for(plan, why_missing(map, id), "mount its drive, or take it out of storage.shards");
@@ -303,6 +323,7 @@ std::vector<ShardLeftover> split_leftovers(const tree::Tree& tree, const tree::S
       if (is_hidden(entry->path().filename().string())) leftovers.push_back({"", entry->path()});
   };
   look(tree.vectors(kScope).parent_path());
+  look(tree.vectors(kScope) / "parts");
   const auto parts = tree::parts_of(tree, kScope);
   for (const tree::Shard& shard : map.shards()) {
     if (shard.state != tree::Shard::State::present) continue;
