@@ -122,11 +122,13 @@ int run_batch(const tree::Tree& tree, const QueryArguments& arguments, retrieve:
 }
 
 std::vector<float> read_vector(const std::string& file) {
-  const auto values = vector::read_npy_rows(file);
-  if (values.rows != 1)
-    throw Error(Errc::usage, fmt::format("{} holds {} vectors, a query takes one", file, values.rows),
+  vector::ForeignNpy given(file);
+  if (given.rows() != 1)
+    throw Error(Errc::usage, fmt::format("{} holds {} vectors, a query takes one", file, given.rows()),
                 "save an array of shape (1, dim) or (dim,)");
-  return values.unit_rows;
+  std::vector<float> vector(given.dim());
+  given.read(0, 1, vector);
+  return vector;
 }
 
 /// One heap that grows in large steps: a second thread's own heap and many small steps cost a

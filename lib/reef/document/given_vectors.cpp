@@ -278,11 +278,13 @@ bool holds_just(Store& store, const GivenOptions& options, const embed::Identity
   if (static_cast<std::uint64_t>(count.integer(0)) != given.vectors.rows()) return false;
   progress.begin("comparing", given.vectors.rows(), ProgressUnit::items);
   Documents documents(store);
+  std::unordered_set<std::int64_t> seen;
   for (given.next_batch(); !given.rows.empty(); given.next_batch()) {
     check_interrupt();
     for (std::size_t i = 0; i < given.rows.size(); ++i) {
       const auto held = documents.find(given.rows[i].id);
-      if (!held || !documents.is_same(*held, given.rows[i], given.vector(i))) return false;
+      if (!held || !seen.insert(held->document).second || !documents.is_same(*held, given.rows[i], given.vector(i)))
+        return false;
     }
     progress.advance(given.rows.size());
   }
@@ -338,11 +340,16 @@ GivenReport add_vectors(const tree::Tree& tree, const GivenOptions& options, con
   GivenReport report = report_of(options, given, model);
   stores.use_model(model.name, model.digest, model.dim);
   // Of several parts one commit follows another. Ended in between, the next run leaves what is there and adds the rest.
-  std::vector<std::unique_ptr<io::Transaction>> transactions;
-  for (std::size_t i = 0; i < stores.size(); ++i)
-    transactions.push_back(std::make_unique<io::Transaction>(stores[i].database()));
-  Intake(stores, given, report, progress).run();
-  for (const auto& transaction : transactions) transaction->commit();
+  try {
+    std::vector<std::unique_ptr<io::Transaction>> transactions;
+    for (std::size_t i = 0; i < stores.size(); ++i)
+      transactions.push_back(std::make_unique<io::Transaction>(stores[i].database()));
+    Intake(stores, given, report, progress).run();
+    for (const auto& transaction : transactions) transaction->commit();
+  } catch (...) {
+    for (std::size_t i = 0; i < stores.size(); ++i) stores[i].vectors().abandon();
+    throw;
+  }
   stores.finish_run(true);
   report.rebuilt = internal::rebuild_if_due(stores, options.threads, progress);
   finish(stores, report, begin);

@@ -102,14 +102,4 @@ void ForeignNpy::read(std::uint64_t first, std::uint64_t count, std::span<float>
   }
 }
 
-NpyRows read_npy_rows(const std::filesystem::path& path) {
-  ForeignNpy file(path);
-  NpyRows result;
-  result.rows = file.rows();
-  result.dim = file.dim();
-  result.unit_rows.resize(result.rows * result.dim);
-  file.read(0, file.rows(), result.unit_rows);
-  return result;
-}
-
 }  // namespace reef::vector

@@ -36,12 +36,4 @@ class ForeignNpy {
   std::vector<std::uint8_t> block_;
 };
 
-/// All rows of a file at once.
-struct NpyRows {
-  std::uint64_t rows = 0;
-  std::size_t dim = 0;
-  std::vector<float> unit_rows;  ///< rows x dim, brought to unit length
-};
-NpyRows read_npy_rows(const std::filesystem::path& path);
-
 }  // namespace reef::vector

@@ -153,7 +153,9 @@ void StoreWriter::remove_unnamed() {
 
 void StoreWriter::abandon() noexcept {
   try {
-    remove_unnamed();
+    vectors_.reset();
+    codes_.reset();
+    if (!metadata_.in_transaction()) StoreWriter(folder_, metadata_);  // cuts them, as after a run that was killed
   } catch (const std::exception& error) {
     log_detail("{}: {}", io::shown(folder_), error.what());
   }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include "reef/core/error.h"
@@ -103,6 +104,31 @@ TEST_CASE_FIXTURE(Fixture, "rows are added once, changed ones replaced") {
   CHECK(documents() == 55);
   CHECK(nearest("ship n47") == "d47");
   require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "an id that stands twice in a file is no other document's, and a refused run leaves no rows") {
+  const std::vector<float> two{1, 0, 0, 0, 1, 0, 0, 0};
+  auto options = files("{\"id\":\"a\",\"text\":\"One.\"}\n{\"id\":\"b\",\"text\":\"Two.\"}\n", two, 4);
+  options.embedding = "four";
+  build(options);
+  options = files("{\"id\":\"a\",\"text\":\"One.\"}\n{\"id\":\"a\",\"text\":\"One.\"}\n", two, 4);
+  options.embedding = "four";
+  CHECK(std::string(error_of([&] { build(options); }).what()).find("'a'") != std::string::npos);
+  CHECK(documents() == 2);
+  require_sound();
+  std::string lines;
+  std::vector<float> many;
+  for (int i = 0; i < 9000; ++i) {
+    lines += fmt::format("{{\"id\":\"x{}\",\"text\":\"Row {}.\"}}\n", i, i);
+    many.insert(many.end(), {1, 0, 0, static_cast<float>(i)});
+  }
+  many.back() = std::numeric_limits<float>::quiet_NaN();
+  options = files(lines, many, 4);
+  options.embedding = "four";
+  error_of([&] { add(options); });
+  CHECK(documents() == 2);
+  require_sound();  // and no rows behind the committed ones
 }
 
 TEST_CASE_FIXTURE(Fixture, "the same text with another vector is a change") {
