@@ -3,25 +3,17 @@
 # REEF_BIN is the folder of the executables. Vectors come from a tiny random encoder.
 
 bats_require_minimum_version 1.5.0
+load prepared_tree
 
 setup_file() {
-  export LC_ALL=C
-  PATH="${REEF_BIN:?set REEF_BIN to the folder of the executables}:$PATH"
-  export REEF_ROOT="$BATS_FILE_TMPDIR/prepared"
-  make_tiny_model "$BATS_FILE_TMPDIR/tiny" >/dev/null
-  reef-init --persona alice --persona bob --embedding tiny -q
-  reef-model import "$BATS_FILE_TMPDIR/tiny" --name tiny -q
+  prepare_tree alice bob
   printf '{"id":"boat","text":"The red boat of Alice leaks."}\n' | reef-index ingest --persona alice -q -
   printf '{"id":"sail","text":"The sails of Bob need drying."}\n' | reef-index ingest --persona bob -q -
   printf '{"id":"pier","text":"The boats lie at the north pier."}\n' | reef-index ingest -q -
 }
 
 setup() {
-  export LC_ALL=C
-  PATH="$REEF_BIN:$PATH"
-  cd "$BATS_TEST_TMPDIR"
-  cp -a "$BATS_FILE_TMPDIR/prepared" root
-  export REEF_ROOT="$PWD/root"
+  use_tree
   mkdir s1 s2
 }
 
@@ -279,10 +271,8 @@ best() { reef-index query "$1" --persona "$2" --mode bm25 --json --no-touch | jq
       1) pin "$PWD/s2" ;;
       2) pin tree ;;
     esac
-    reef-index shard apply -q &
-    sleep ".0$((i * 7 % 10))$i"
-    ((i % 4 == 3)) || kill -KILL $! 2>/dev/null || true
-    wait $! || true
+    # Every fourth one ends by itself.
+    killed_after "$(((i % 4 == 3) * 60)).0$((i * 7 % 10))$i" reef-index shard apply -q
   done) 2>/dev/null &
   moves=$!
   asked=0

@@ -3,25 +3,17 @@
 # REEF_BIN is the folder of the executables. Vectors come from a tiny random encoder.
 
 bats_require_minimum_version 1.5.0
+load prepared_tree
 
 setup_file() {
-  export LC_ALL=C
-  PATH="${REEF_BIN:?set REEF_BIN to the folder of the executables}:$PATH"
-  export REEF_ROOT="$BATS_FILE_TMPDIR/prepared"
-  make_tiny_model "$BATS_FILE_TMPDIR/tiny" >/dev/null
-  reef-init --persona alice --embedding tiny -q
-  reef-model import "$BATS_FILE_TMPDIR/tiny" --name tiny -q
+  prepare_tree alice
   printf '{"id":"own","text":"The red boat of Alice leaks."}\n' | reef-index ingest --persona alice -q -
   lines 1 60 >"$BATS_FILE_TMPDIR/boats.jsonl"
   reef-index ingest -q "$BATS_FILE_TMPDIR/boats.jsonl"
 }
 
 setup() {
-  export LC_ALL=C
-  PATH="$REEF_BIN:$PATH"
-  cd "$BATS_TEST_TMPDIR"
-  cp -a "$BATS_FILE_TMPDIR/prepared" root
-  export REEF_ROOT="$PWD/root"
+  use_tree
   boats="$BATS_FILE_TMPDIR/boats.jsonl"
   mkdir s1 s2 s3
   pin tree
@@ -91,7 +83,9 @@ best() { reef-index query "$1" --mode bm25 --json --no-touch | jq -r '.results[0
   [ -e root/vectors/shared/metadata.sqlite ]
   reef-index shard apply -q
   [ ! -e root/vectors/shared/metadata.sqlite ]
-  [ -e s1/shared/vectors.npy ] && [ -e s2/shared/vectors.npy ] && [ -L s1/../root/vectors/personas/alice ]
+  [ -e s1/shared/vectors.npy ]
+  [ -e s2/shared/vectors.npy ]
+  [ -L root/vectors/personas/alice ]
 }
 
 @test "ingest, remove, add, build, verify, stat, bench, export and show go over all parts" {
@@ -264,10 +258,8 @@ best() { reef-index query "$1" --mode bm25 --json --no-touch | jq -r '.results[0
       1) shards "$PWD/s1" "$PWD/s2" "$PWD/s3" ;;
       2) shards ;;
     esac
-    reef-index shard apply -q &
-    sleep ".$((i * 7 % 3))$((i * 11 % 10))"
-    ((i % 4 == 3)) || kill -KILL $! 2>/dev/null || true
-    wait $! || true
+    # Every fourth one ends by itself.
+    killed_after "$(((i % 4 == 3) * 60)).$((i * 7 % 3))$((i * 11 % 10))1" reef-index shard apply -q
   done) 2>/dev/null &
   moves=$!
   count=0

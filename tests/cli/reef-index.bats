@@ -3,22 +3,14 @@
 # REEF_BIN is the folder of the executables. Vectors come from a tiny random encoder.
 
 bats_require_minimum_version 1.5.0
+load prepared_tree
 
 setup_file() {
-  export LC_ALL=C
-  PATH="${REEF_BIN:?set REEF_BIN to the folder of the executables}:$PATH"
-  export REEF_ROOT="$BATS_FILE_TMPDIR/prepared"
-  make_tiny_model "$BATS_FILE_TMPDIR/tiny" >/dev/null
-  reef-init --persona alice --embedding tiny -q
-  reef-model import "$BATS_FILE_TMPDIR/tiny" --name tiny -q
+  prepare_tree alice
 }
 
 setup() {
-  export LC_ALL=C
-  PATH="$REEF_BIN:$PATH"
-  cd "$BATS_TEST_TMPDIR"
-  cp -a "$BATS_FILE_TMPDIR/prepared" root
-  export REEF_ROOT="$PWD/root"
+  use_tree
   mkdir docs
   printf '# Boats\n\nThe red boat leaks at the north pier.\n\n## Repairs\n\nPitch and oakum are bought in April.\n' >docs/boats.md
   printf '{"id":"r1","title":"Ropes","text":"Hemp ropes rot in wet winters."}\n{"id":"r2","title":"Sails","text":"Canvas sails need drying."}\n' >docs/gear.jsonl
@@ -593,10 +585,7 @@ has_faiss() { [ -x "$REEF_BIN/../libexec/reef/reef-faiss" ] || skip 'reef-faiss 
   # Each build renumbers the vectors: with those of one generation and the numbers of another, a text would not find itself.
   (for i in $(seq 12); do
     reef-index remove "d$i" -q --wait 1m
-    reef-index build -q &
-    sleep ".0$((i % 7))"
-    ((i % 2)) || kill -KILL $! 2>/dev/null || true
-    wait $! || true
+    killed_after "$((i % 2 * 60)).0$((i % 7 + 1))" reef-index build -q
   done) 2>/dev/null &
   builds=$!
   asked=0
@@ -756,7 +745,7 @@ vectors() { python3 "$BATS_TEST_DIRNAME/../support/given_vectors.py" "$@"; }
   count() { reef-index stat --json | field 'o["scopes"][0]["documents"]'; }
   for verb in add build; do
     for delay in .01 .03 .06 .1 .15 .2 .3; do
-      timeout --signal=KILL "$delay" reef-index "$verb" --vectors w.npy --metadata w.jsonl -q || true
+      killed_after "$delay" reef-index "$verb" --vectors w.npy --metadata w.jsonl -q
       now=$(count)
       [ "$now" = 300 ] || [ "$now" = 3000 ]
       reef-index query 'harbour' --mode bm25 --json >answer
@@ -813,7 +802,7 @@ vectors() { python3 "$BATS_TEST_DIRNAME/../support/given_vectors.py" "$@"; }
   for i in $(seq 1500); do printf '{"id":"d%d","text":"Text number %d about ropes and harbours."}\n' "$i" "$i"; done >many.jsonl
   reef-index ingest many.jsonl -q
   (for delay in .1 .2 .3 .4; do
-    timeout --signal=KILL "$delay" reef-index build --embedding other -q || true
+    killed_after "$delay" reef-index build --embedding other -q
     timeout --foreground --signal=INT --preserve-status "$delay" reef-index build --embedding other -q || true
   done
   reef-index build --embedding other -q) 2>/dev/null &

@@ -8,6 +8,7 @@
 #include "reef/core/error.h"
 #include "reef/core/text.h"
 #include "reef/core/time.h"
+#include "reef/document/internal/rows.h"
 #include "reef/document/internal/schema.h"
 #include "reef/io/checksum.h"
 
@@ -38,23 +39,16 @@ io::Database open_for_writing(const std::filesystem::path& folder) {
   return io::open_or_make(folder / kDatabase, migrations, io::temporary_name(folder / kDatabase));
 }
 
-DocumentRow read_document(const io::Statement& row) {
-  DocumentRow document;
-  document.id = row.integer(0);
-  document.name = row.text(1);
-  document.source = row.text(2);
-  document.title = row.text(3);
-  document.sha256 = row.text(4);
-  document.format = row.text(5);
-  document.created = row.text(6);
-  document.added = row.text(7);
+DocumentRow read_counted(const io::Statement& row) {
+  DocumentRow document = internal::read_document(row);
   document.chunks = row.integer(8);
   return document;
 }
 
-constexpr const char* kDocumentColumns =
-    "id, name, source, title, sha256, format, created, added, "
-    "(SELECT count(*) FROM chunks WHERE chunks.document = documents.id)";
+std::string counted_columns() {
+  return fmt::format("{}, (SELECT count(*) FROM chunks WHERE chunks.document = documents.id)",
+                     internal::kDocumentColumns);
+}
 
 }  // namespace
 
@@ -101,18 +95,18 @@ Store::Store(const std::filesystem::path& folder, tree::Scope scope, io::LockFil
 
 std::optional<DocumentRow> Store::find(const std::string& name) {
   auto statement =
-      database_.prepare(fmt::format("SELECT {} FROM documents WHERE name = ? AND finished", kDocumentColumns));
+      database_.prepare(fmt::format("SELECT {} FROM documents WHERE name = ? AND finished", counted_columns()));
   statement.bind(1, name);
   if (!statement.step()) return std::nullopt;
-  return read_document(statement);
+  return read_counted(statement);
 }
 
 std::vector<DocumentRow> Store::of_source(const std::string& source) {
   auto statement = database_.prepare(
-      fmt::format("SELECT {} FROM documents WHERE source = ? AND finished ORDER BY id", kDocumentColumns));
+      fmt::format("SELECT {} FROM documents WHERE source = ? AND finished ORDER BY id", counted_columns()));
   statement.bind(1, source);
   std::vector<DocumentRow> rows;
-  while (statement.step()) rows.push_back(read_document(statement));
+  while (statement.step()) rows.push_back(read_counted(statement));
   return rows;
 }
 
@@ -143,38 +137,10 @@ std::int64_t Store::begin_document(const DocumentRow& document) {
 }
 
 void Store::add_chunks(std::int64_t document, std::string_view title, std::span<const NewChunk> chunks) {
-  auto insert = database_.prepare(
-      "INSERT INTO chunks (document, text, heading_path, page, start_byte, end_byte, vector_row) VALUES "
-      "(?,?,?,?,?,?,?)");
-  auto index = database_.prepare("INSERT INTO chunks_fts (rowid, title, heading_path, text) VALUES (?,?,?,?)");
-  std::vector<std::int64_t> ids;
-  for (const NewChunk& added : chunks) {
-    insert.bind(1, document).bind(2, added.chunk.text).bind(3, added.chunk.heading_path);
-    insert.bind(4, static_cast<std::int64_t>(added.chunk.page)).bind(5, static_cast<std::int64_t>(added.chunk.start));
-    insert.bind(6, static_cast<std::int64_t>(added.chunk.end));
-    if (added.vector_row)
-      insert.bind(7, static_cast<std::int64_t>(*added.vector_row));
-    else
-      insert.bind_null(7);
-    insert.run();
-    const std::int64_t id = database_.last_insert_rowid();
-    index.bind(1, id).bind(2, title).bind(3, added.chunk.heading_path).bind(4, added.chunk.text).run();
-    ids.push_back(id);
-  }
-  note_in_map(ids, chunks);
-  changed_chunks_ += static_cast<std::int64_t>(ids.size());
-}
-
-void Store::note_in_map(std::span<const std::int64_t> ids, std::span<const NewChunk> chunks) {
-  auto statement = database_.prepare("SELECT sz FROM chunks_fts_docsize WHERE id = ?");
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    statement.bind(1, ids[i]);
-    std::uint32_t words = 0;
-    if (statement.step()) words = internal::sum_of_varints(statement.blob(0));
-    statement.reset();
-    map_.set(ids[i], words, chunks[i].vector_row);
-  }
+  internal::ChunkWriter writer(database_, map_);
+  for (const NewChunk& added : chunks) writer.insert(std::nullopt, document, title, added);
   map_.save(database_);
+  changed_chunks_ += static_cast<std::int64_t>(chunks.size());
 }
 
 void Store::finish_document(std::int64_t document, const DocumentRow& final_row) {

@@ -70,8 +70,7 @@ struct CopiedChunk {
 /// A document of one chunk, which is the whole of its text.
 struct WholeDocument {
   DocumentRow row;  ///< id and chunks are not read
-  std::string text;
-  std::uint64_t vector_row = 0;
+  NewChunk chunk;
   std::optional<std::int64_t> replaces;  ///< the document in whose place it comes
 };
 
@@ -158,7 +157,6 @@ class Store {
   void finish_run(bool append_only = false);
 
  private:
-  void note_in_map(std::span<const std::int64_t> ids, std::span<const NewChunk> chunks);
   void renumber(std::span<const std::uint64_t> kept);
   void settle(bool purged);
   void write_id_mapping(bool append_only);

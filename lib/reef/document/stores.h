@@ -43,7 +43,6 @@ class Stores {
   /// Before chunks are added to a part, in that transaction, and after it: keeps ids unique.
   void begin_numbers(std::size_t part);
   void end_numbers(std::size_t part);
-  std::int64_t last_chunk() const { return last_chunk_; }
 
   // As in Store, over all parts. What changes something is one transaction for each part.
   std::optional<DocumentRow> find(const std::string& name) { return of(name).find(name); }

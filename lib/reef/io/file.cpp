@@ -112,6 +112,14 @@ UniqueFd open_file(const fs::path& path, int flags, unsigned mode) {
   }
 }
 
+UniqueFd open_regular(const fs::path& path, const std::string& hint) {
+  UniqueFd fd = open_file(path, O_RDONLY);
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) throw_errno("stat", shown(path));
+  if (!S_ISREG(status.st_mode)) throw Error(Errc::usage, fmt::format("{} is not a regular file", shown(path)), hint);
+  return fd;
+}
+
 std::uint64_t file_size(int fd, const fs::path& path) {
   struct stat status {};
   if (::fstat(fd, &status) != 0) throw_errno("stat", shown(path));

@@ -31,6 +31,8 @@ void pwrite_all(int fd, std::string_view bytes, std::uint64_t offset, const fs::
 void pread_exact(int fd, void* into, std::size_t count, std::uint64_t offset, const fs::path& path);
 
 UniqueFd open_file(const fs::path& path, int flags, unsigned mode = 0640);
+/// For reading; Error{usage} with `hint` for a folder, pipe or device.
+UniqueFd open_regular(const fs::path& path, const std::string& hint);
 std::uint64_t file_size(int fd, const fs::path& path);
 void sync_file(int fd, const fs::path& path);
 /// Makes renames, links and removals inside `directory` durable.

@@ -13,12 +13,12 @@ namespace {
 namespace fs = std::filesystem;
 constexpr unsigned kFolderMode = 02750;
 
+}  // namespace
+
 bool is_folder(const fs::path& path) {
   struct stat info {};
   return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
 }
-
-}  // namespace
 
 void make_folders(const fs::path& path) {
   if (path.empty() || is_folder(path)) return;

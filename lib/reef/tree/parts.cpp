@@ -8,16 +8,12 @@
 #include "reef/core/error.h"
 #include "reef/io/checksum.h"
 #include "reef/io/file.h"
+#include "reef/tree/folders.h"
 #include "reef/tree/internal/shard_files.h"
 #include "reef/tree/shards.h"
 
 namespace reef::tree {
 namespace {
-
-bool is_folder(const fs::path& path) {
-  struct stat info {};
-  return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
-}
 
 bool is_link(const fs::path& path) {
   struct stat info {};

@@ -9,6 +9,7 @@
 #include "reef/core/time.h"
 #include "reef/io/checksum.h"
 #include "reef/io/file.h"
+#include "reef/tree/folders.h"
 #include "reef/tree/internal/shard_files.h"
 #include "reef/tree/parts.h"
 
@@ -16,11 +17,6 @@ namespace reef::tree {
 namespace {
 
 constexpr const char* kOnlyTree = "tree";  ///< a pin that keeps a persona out of the shards
-
-bool is_folder(const fs::path& path) {
-  struct stat info {};
-  return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
-}
 
 bool same_folder(const fs::path& a, const fs::path& b) {
   return a == b || (is_folder(a) && folder_identity(a) == folder_identity(b));

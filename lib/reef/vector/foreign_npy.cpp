@@ -45,18 +45,10 @@ std::size_t element_bytes(const std::string& descr, const std::string& name) {
   throw Error(Errc::corrupt, fmt::format("{} holds elements of type {}", name, descr), "save the array as float32");
 }
 
-io::UniqueFd open_regular(const std::filesystem::path& path) {
-  io::UniqueFd fd = io::open_file(path, O_RDONLY | O_CLOEXEC);
-  struct stat info {};
-  if (::fstat(fd.get(), &info) != 0) throw_errno("stat", io::shown(path));
-  if (!S_ISREG(info.st_mode))
-    throw Error(Errc::usage, fmt::format("{} is not a regular file", io::shown(path)), "name a .npy file");
-  return fd;
-}
-
 }  // namespace
 
-ForeignNpy::ForeignNpy(std::filesystem::path path) : path_(std::move(path)), fd_(open_regular(path_)) {
+ForeignNpy::ForeignNpy(std::filesystem::path path)
+    : path_(std::move(path)), fd_(io::open_regular(path_, "name a .npy file")) {
   const std::string name = io::shown(path_);
   const std::uint64_t size = io::file_size(fd_.get(), path_);
   std::vector<std::uint8_t> beginning(std::min<std::uint64_t>(size, internal::kMaxNpyHeader));

@@ -6,6 +6,7 @@
 
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
+#include "reef/document/internal/rows.h"
 #include "reef/io/checksum.h"
 
 namespace reef::document::internal {
@@ -41,26 +42,14 @@ std::vector<std::string> tags_of(io::Statement& statement, std::int64_t document
   return tags;
 }
 
-constexpr const char* kDocuments =
-    "SELECT id, name, source, title, sha256, format, created, added FROM documents WHERE finished ORDER BY id";
+std::string documents_query() {
+  return fmt::format("SELECT {} FROM documents WHERE finished ORDER BY id", kDocumentColumns);
+}
 constexpr const char* kTags = "SELECT tag FROM document_tags WHERE document = ? ORDER BY tag";
 constexpr const char* kRemoved = "SELECT name, source, sha256 FROM removed_documents";
 constexpr const char* kChunks =
     "SELECT c.id, c.document, d.name, d.title, c.text, c.heading_path, c.page, c.start_byte, c.end_byte, c.vector_row "
     "FROM chunks c JOIN documents d ON d.id = c.document WHERE d.finished ORDER BY c.id";
-
-DocumentRow document_of(const io::Statement& row) {
-  DocumentRow document;
-  document.id = row.integer(0);
-  document.name = row.text(1);
-  document.source = row.text(2);
-  document.title = row.text(3);
-  document.sha256 = row.text(4);
-  document.format = row.text(5);
-  document.created = row.text(6);
-  document.added = row.text(7);
-  return document;
-}
 
 /// One store that is written: chunks are collected, and go into one transaction with their vectors.
 class Target {
@@ -107,9 +96,9 @@ struct Put {
 /// Documents, tags and what is remembered of removed ones. Returns by id of the old document where it is now.
 std::vector<Put> put_documents(Snapshot& from, std::vector<Target>& targets, const std::vector<tree::Part>& parts) {
   std::vector<Put> put;
-  auto documents = from.database().prepare(kDocuments), tags = from.database().prepare(kTags);
+  auto documents = from.database().prepare(documents_query()), tags = from.database().prepare(kTags);
   while (documents.step()) {
-    DocumentRow document = document_of(documents);
+    DocumentRow document = read_document(documents);
     document.tags = tags_of(tags, document.id);
     const std::size_t part = tree::part_of_document(parts, document.name);
     put.resize(static_cast<std::size_t>(document.id) + 1);
@@ -144,7 +133,7 @@ void use_model_of(const std::vector<std::unique_ptr<Snapshot>>& from, const std:
 
 void add_to_sum(StoreSum& sum, Snapshot& snapshot, Progress& progress) {
   io::Database& database = snapshot.database();
-  auto documents = database.prepare(kDocuments), tags = database.prepare(kTags);
+  auto documents = database.prepare(documents_query()), tags = database.prepare(kTags);
   while (documents.step()) {
     FieldHash hash;
     for (int column = 1; column < 8; ++column) hash.add(documents.text(column));

@@ -62,16 +62,6 @@ std::string read_fields(const Json& object, GivenRow& row) {
   return "";
 }
 
-io::UniqueFd open_regular(const std::filesystem::path& path) {
-  io::UniqueFd fd = io::open_file(path, O_RDONLY | O_CLOEXEC);
-  struct stat info {};
-  if (::fstat(fd.get(), &info) != 0) throw_errno("stat", io::shown(path));
-  if (!S_ISREG(info.st_mode))
-    throw Error(Errc::usage, fmt::format("{} is not a regular file", io::shown(path)),
-                "name a file with one JSON object a line");
-  return fd;
-}
-
 }  // namespace
 
 std::string GivenRow::digest() const {
@@ -89,7 +79,8 @@ std::string GivenRow::digest() const {
   return io::to_hex(hash.finish());
 }
 
-GivenRows::GivenRows(std::filesystem::path path) : path_(std::move(path)), fd_(open_regular(path_)) {}
+GivenRows::GivenRows(std::filesystem::path path)
+    : path_(std::move(path)), fd_(io::open_regular(path_, "name a file with one JSON object a line")) {}
 
 void GivenRows::rewind() {
   buffer_.clear();
