@@ -28,11 +28,10 @@ void compile(const tree::Tree& tree, const tree::Config& config, const model::Im
     log_step("compiling the encoder into {}", target.string());
     tree::make_folders(tree.encoders());
     embed::compile_encoder(encoder, target);
-  } catch (const Error& e) {
-    if (e.code() == Errc::interrupted) throw;
-    log_warn("{} cannot embed texts yet: {}", result.manifest.name, e.what());
-  } catch (const std::filesystem::filesystem_error& e) {
-    log_warn("{} is not compiled yet: {}", result.manifest.name, e.code().message());
+  } catch (const std::exception&) {
+    const Error error = current_error();
+    if (error.code() == Errc::interrupted) throw;
+    log_warn("{} cannot embed texts yet: {}", result.manifest.name, error.what());
   }
 }
 

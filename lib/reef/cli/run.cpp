@@ -182,12 +182,9 @@ int run(const std::string& name, const std::string& about, int argc, char** argv
            chosen_verb(app) ? fmt::format("try '{} {} --help'", name, chosen_verb(app)->get_name())
                             : fmt::format("try '{} --help'", name));
     }
-  } catch (const Error& error) {
+  } catch (...) {
+    const Error error = current_error();
     fail(exit_status(error.code()), error.what(), error.hint());
-  } catch (const std::bad_alloc&) {
-    fail(exit_status(Errc::failed), "out of memory", "close other programs, or pass a smaller --threads");
-  } catch (const std::exception& error) {
-    fail(exit_status(Errc::failed), error.what(), "");
   }
   // A reader that went away has what it wanted.
   if (const int write_error = Session::flush(); write_error != 0 && write_error != EPIPE) {

@@ -60,4 +60,8 @@ constexpr int exit_status(Errc code) noexcept {
 /// ENOENT becomes not_found, everything else failed; common causes carry a hint.
 [[noreturn]] void throw_errno(const std::string& action, const std::string& path);
 
+/// What is being handled, in a catch block: an Error itself, else one that says what the standard library threw, such
+/// as a path and its fault for std::filesystem.
+Error current_error();
+
 }  // namespace reef
