@@ -56,11 +56,11 @@ int build(const std::string& prefix, unsigned threads) {
 }
 
 /// The best ten: of the first candidates by exact score when `vectors` is given.
-std::vector<Hit> ten_nearest(std::vector<Hit> hits, std::span<const float> query, const NpyMatrix* vectors,
-                             bool read_rows) {
+std::vector<Hit> ten_nearest(HnswSearch& walk, std::size_t ef, std::span<const float> query, const NpyMatrix* vectors) {
+  std::vector<Hit> hits = walk.search(query, ef);
   if (vectors != nullptr) {
     if (hits.size() > kScoredAnew) hits.resize(kScoredAnew);
-    score_exactly(*vectors, query, hits, read_rows);
+    score_exactly(*vectors, query, hits, kNearest, walk.doubt(), !walk.maps_codes());
   }
   if (hits.size() > kNearest) hits.resize(kNearest);
   return hits;
@@ -73,13 +73,13 @@ int search(const std::string& prefix) {
   std::vector<std::vector<Hit>> truth;
   for (std::size_t q = 0; q < queries.rows(); ++q)
     truth.push_back(scan_exact(vectors, queries.row(q), kNearest, 0, vectors.rows(), {}));
-  for (const std::size_t ef : {16, 32, 48, 64, 96, 128, 192, 256, 384, 512}) {
+  for (const std::size_t ef : {16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512}) {
     for (const NpyMatrix* anew : {static_cast<const NpyMatrix*>(nullptr), &vectors}) {
       std::vector<double> times;
       std::size_t common = 0;
       for (std::size_t q = 0; q < queries.rows(); ++q) {
         const double begin = cpu_seconds(CLOCK_THREAD_CPUTIME_ID);
-        const auto found = ten_nearest(walk.search(queries.row(q), ef), queries.row(q), anew, false);
+        const auto found = ten_nearest(walk, ef, queries.row(q), anew);
         times.push_back(1e3 * (cpu_seconds(CLOCK_THREAD_CPUTIME_ID) - begin));
         for (const Hit& hit : truth[q])
           common += static_cast<std::size_t>(
@@ -173,8 +173,7 @@ int one(const std::string& prefix) {
   HnswSearch walk(file);
   const auto query = queries.row(5);
   std::vector<std::uint64_t> rows;
-  for (const Hit& hit : ten_nearest(walk.search(query, file.ef_search()), query, &vectors, true))
-    rows.push_back(hit.row);
+  for (const Hit& hit : ten_nearest(walk, file.ef_search(), query, &vectors)) rows.push_back(hit.row);
   fmt::print("{{\"what\":\"one\",\"ids\":{},\"peak_kib\":{}}}\n", rows, reef::test::peak_memory_kib());
   return 0;
 }

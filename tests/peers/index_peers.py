@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 
-WIDTHS = [16, 32, 48, 64, 96, 128, 192, 256, 384, 512]
+WIDTHS = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512]
 
 
 def make_vectors(shape, rows, dim):

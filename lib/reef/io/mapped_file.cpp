@@ -66,11 +66,15 @@ bool MappedFile::looks_cached(std::size_t offset, std::size_t count) const {
 void MappedFile::read_ahead(std::size_t offset, std::size_t count) const {
   if (!fd_ || offset >= size_) return;
   count = std::min(count, size_ - offset);
-  if (count == 0 || looks_cached(offset, count)) return;  // to the kernel, 0 would mean "to the end"
-  ::posix_fadvise(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(count), POSIX_FADV_WILLNEED);
+  if (count == 0 || looks_cached(offset, count)) return;
+  // One call reads no further than the device's window of read-ahead, and 128 KiB are the least that is usual.
+  constexpr std::size_t kWindow = 128 << 10;
+  for (std::size_t done = 0; done < count; done += kWindow)
+    ::posix_fadvise(fd_.get(), static_cast<off_t>(offset + done), static_cast<off_t>(std::min(kWindow, count - done)),
+                    POSIX_FADV_WILLNEED);
 }
 
-void MappedFile::load(std::size_t offset, std::size_t count) const {
+void MappedFile::load(std::size_t offset, std::size_t count, bool stays_mapped) const {
   if (!fd_ || offset >= size_) return;
   count = std::min(count, size_ - offset);
   if (count == 0 || looks_cached(offset, count)) return;
@@ -78,8 +82,10 @@ void MappedFile::load(std::size_t offset, std::size_t count) const {
   const std::size_t begin = offset / kHuge * kHuge;
   const std::size_t end = std::min((offset + count + kHuge - 1) / kHuge * kHuge, size_);
   ::madvise(data_ + begin, end - begin, MADV_HUGEPAGE);
-  for (std::size_t at = begin; at < end; at += kHuge)
+  for (std::size_t at = begin; at < end; at += kHuge) {
     static_cast<void>(*static_cast<volatile std::uint8_t*>(data_ + at));
+    if (!stays_mapped) ::madvise(data_ + at, std::min(kHuge, end - at), MADV_DONTNEED);
+  }
 }
 
 void MappedFile::load_again(std::size_t offset, std::size_t count) const {

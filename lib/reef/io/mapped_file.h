@@ -34,8 +34,9 @@ class MappedFile {
   void read_ahead(std::size_t offset, std::size_t count) const;
   /// Reads a range that is not in memory and waits for it, in pages of 2 MiB where the filesystem has
   /// them (MADV_HUGEPAGE): ahead of use, read_ahead() leaves 4 KiB pages, of which 12 MB cost each
-  /// later process 1.8 ms to enter and leave. Costs three system calls when all is in memory.
-  void load(std::size_t offset, std::size_t count) const;
+  /// later process 1.8 ms to enter and leave. Costs three system calls when all is in memory. Without
+  /// `stays_mapped` the pages do not count as this process's memory afterwards.
+  void load(std::size_t offset, std::size_t count, bool stays_mapped = true) const;
   /// Throws the file out of memory, then load()s the range: for a file just written, whose pages are
   /// as small as the writes were. The file must be synced, or its dirty pages stay.
   void load_again(std::size_t offset, std::size_t count) const;

@@ -8,6 +8,7 @@
 #include "reef/core/error.h"
 #include "reef/io/file.h"
 #include "reef/vector/internal/npy_format.h"
+#include "reef/vector/internal/rounding.h"
 #include "reef/vector/internal/small_file.h"
 #include "reef/vector/npy.h"
 
@@ -15,9 +16,6 @@ namespace reef::vector {
 namespace {
 
 constexpr float kLargestCode = 127;
-/// Adding and subtracting 1.5 * 2^23 rounds to the nearest integer, ties to even: the same on every
-/// processor, and vectorised where std::nearbyint is a call.
-constexpr float kRounding = 12'582'912;
 
 }  // namespace
 
@@ -38,7 +36,7 @@ float encode_row(std::span<const float> row, std::int8_t* codes) {
   for (std::size_t j = 0; j < row.size(); ++j) {
     // A denormal scale is imprecise, hence the bounds.
     const float code = std::clamp(row[j] / scale, -kLargestCode, kLargestCode);
-    codes[j] = static_cast<std::int8_t>((code + kRounding) - kRounding);
+    codes[j] = static_cast<std::int8_t>(internal::rounded(code));
   }
   return scale;
 }

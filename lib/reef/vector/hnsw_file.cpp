@@ -1,5 +1,6 @@
 #include "reef/vector/hnsw_file.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -68,7 +69,10 @@ HnswFile::HnswFile(const std::filesystem::path& path) : HnswFile(io::MappedFile(
 HnswFile::HnswFile(io::MappedFile file) : file_(std::move(file)) {
   // On a cold disk a search waits for hundreds of single reads, one after the other; one read of all of it takes half
   // as long, and leaves it in large pages for those who come after. One that does not fit would push itself out.
-  if (file_.size() < memory_bytes() / 2) file_.load(0, file_.size());
+  if (file_.size() < memory_bytes() / 2) file_.load(0, file_.size(), false);
+  // Or each read of a row looks at the time of the last one: a twentieth of a search. Refused where others own the
+  // file.
+  ::fcntl(file_.fd(), F_SETFL, O_NOATIME);
   Cursor cursor(*this);
   read_graph(cursor);
   read_codes(cursor);

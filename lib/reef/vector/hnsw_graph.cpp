@@ -273,7 +273,7 @@ class HnswBuilder {
       const std::uint8_t* rows[4];
       for (std::size_t t = 0; t < 4; ++t) rows[t] = codes_.row(ids[std::min(j + t, count - 1)]);
       // Memory is the limit: ask for the rows after the next ones while these four are multiplied.
-      for (std::size_t t = j + 8; t < std::min(j + 12, count); ++t)
+      for (std::size_t t = j + internal::kRowsAhead; t < std::min(j + internal::kRowsAhead + 4, count); ++t)
         internal::prefetch(codes_.row(ids[t]), codes_.dim());
       std::int32_t products[4];
       dot_four(question, rows, codes_.dim(), products);
@@ -293,7 +293,7 @@ class HnswBuilder {
       std::size_t count = 0;
       for (const std::uint32_t id : graph_.links(*next, level)) {
         if (!s.visit(id)) continue;
-        if (count < 8) internal::prefetch(codes_.row(id), codes_.dim());
+        if (count < internal::kRowsAhead) internal::prefetch(codes_.row(id), codes_.dim());
         fresh[count++] = id;
       }
       distances(s.question.data(), sums_[row], fresh, count, found);

@@ -19,6 +19,8 @@ class HnswSearch {
   /// Their scores come from the rows' codes: fit to choose candidates, not to be shown. Throws Error{corrupt} for a
   /// damaged file.
   std::vector<Hit> search(std::span<const float> query, std::size_t ef);
+  /// What the codes' rounding may add to a score of the last search, or take from it: eight standard deviations.
+  float doubt() const { return doubt_; }
   /// Whether the last search used the mapping; false after a first, narrow one, which copied what it looked at.
   bool maps_codes() const { return maps_codes_; }
 
@@ -37,6 +39,7 @@ class HnswSearch {
   bool maps_codes_ = true;
   float scale_ = 1;
   float bias_ = 0;
+  float doubt_ = 0;
 };
 
 }  // namespace reef::vector

@@ -55,7 +55,15 @@ NpyMatrix::NpyMatrix(const std::filesystem::path& path, std::optional<std::uint6
   data_ = reinterpret_cast<const float*>(file_.data() + header.data_offset);
 }
 
-std::span<const float> NpyMatrix::row(std::uint64_t i) const { return {data_ + i * dim_, dim_}; }
+std::span<const float> NpyMatrix::row(std::uint64_t i) const {
+  if (i >= rows_) throw_no_row(i);
+  return {data_ + i * dim_, dim_};
+}
+
+void NpyMatrix::throw_no_row(std::uint64_t i) const {
+  throw Error(Errc::corrupt, fmt::format("{}: row {} was asked for, of {}", io::shown(file_.path()), i, rows_),
+              "what names it is damaged: 'reef-index verify' tells more");
+}
 
 void NpyMatrix::read_row(std::uint64_t i, std::span<float> out) const {
   const auto offset = reinterpret_cast<const std::uint8_t*>(row(i).data()) - file_.data();

@@ -40,6 +40,7 @@ class NpyMatrix {
 
   std::uint64_t rows() const { return rows_; }
   std::size_t dim() const { return dim_; }
+  /// Throws Error{corrupt} for a row that there is not: numbers of rows come from another file.
   std::span<const float> row(std::uint64_t i) const;
   /// A copy of a row (dim() values), by a read that maps nothing of the file.
   void read_row(std::uint64_t i, std::span<float> out) const;
@@ -47,6 +48,7 @@ class NpyMatrix {
 
  private:
   NpyMatrix(const std::filesystem::path& path, std::optional<std::uint64_t> committed_rows);
+  [[noreturn]] void throw_no_row(std::uint64_t i) const;
 
   io::MappedFile file_;
   std::uint64_t rows_ = 0;

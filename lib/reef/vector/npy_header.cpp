@@ -16,6 +16,7 @@ constexpr std::string_view kMagic = "\x93NUMPY";
 constexpr std::size_t kMaxDimensions = 32;  // numpy's own NPY_MAXDIMS
 constexpr int kMaxNesting = 16;
 constexpr int kCountWidth = 19;  // digits of 2^63 - 1
+constexpr const char* kDamaged = "the file is damaged or no .npy file; restore it, or write it again with numpy.save";
 
 /// Reads the one Python dictionary literal that a header is, and nothing else of Python.
 class HeaderParser {
@@ -53,7 +54,7 @@ class HeaderParser {
  private:
   [[noreturn]] void fail(std::string_view what) const {
     throw Error(Errc::corrupt, fmt::format("{}: the .npy header {} (byte {} of its dictionary)", name_, what, at_),
-                "the file is damaged or no .npy file; restore or write it again");
+                kDamaged);
   }
 
   void skip_blanks() {
@@ -162,21 +163,23 @@ class HeaderParser {
 NpyHeader parse_npy_header(std::span<const std::uint8_t> bytes, const std::string& name) {
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (!text.starts_with(kMagic)) {
-    throw Error(Errc::corrupt, fmt::format("{}: no .npy file (its first bytes are not \\x93NUMPY)", name));
+    throw Error(Errc::corrupt, fmt::format("{}: no .npy file (its first bytes are not \\x93NUMPY)", name), kDamaged);
   }
   const unsigned major = bytes.size() > 6 ? bytes[6] : 0u;
   const std::size_t prefix = major == 1 ? 10 : 12;  // magic, version, length of the dictionary
-  if (bytes.size() < prefix) throw Error(Errc::corrupt, fmt::format("{}: ends within its .npy header", name));
+  if (bytes.size() < prefix) throw Error(Errc::corrupt, fmt::format("{}: ends within its .npy header", name), kDamaged);
   if (major < 1 || major > 3 || bytes[7] != 0) {
-    throw Error(Errc::corrupt,
-                fmt::format("{}: .npy version {}.{} is not one of 1.0, 2.0, 3.0", name, major, bytes[7]));
+    throw Error(Errc::corrupt, fmt::format("{}: .npy version {}.{} is not one of 1.0, 2.0, 3.0", name, major, bytes[7]),
+                kDamaged);
   }
   std::size_t length = bytes[8] | static_cast<std::size_t>(bytes[9]) << 8;
   if (major > 1) length |= static_cast<std::size_t>(bytes[10]) << 16 | static_cast<std::size_t>(bytes[11]) << 24;
   if (length > internal::kMaxNpyHeader - prefix) {
-    throw Error(Errc::corrupt, fmt::format("{}: a .npy header of {} bytes, more than reef reads", name, length));
+    throw Error(Errc::corrupt, fmt::format("{}: a .npy header of {} bytes, more than reef reads", name, length),
+                kDamaged);
   }
-  if (length > bytes.size() - prefix) throw Error(Errc::corrupt, fmt::format("{}: ends within its .npy header", name));
+  if (length > bytes.size() - prefix)
+    throw Error(Errc::corrupt, fmt::format("{}: ends within its .npy header", name), kDamaged);
   NpyHeader header;
   header.data_offset = prefix + length;
   HeaderParser(text.substr(prefix, length), name).parse(header);

@@ -1,9 +1,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
+#include "reef/core/share_work.h"
 #include "reef/io/checksum.h"
 #include "reef/io/file.h"
 #include "reef/vector/faiss_helper.h"
@@ -67,6 +69,7 @@ class IndexBuilder {
         vectors_(internal::open_vectors(folder, rebuilt.state)) {}
 
   void run() {
+    require_unit_rows();
     StoreState& state = rebuilt_.state;
     state.index_file = fmt::format("index.{}.bin", state.generation);
     state.index_factory = options_.factory;
@@ -80,6 +83,21 @@ class IndexBuilder {
   }
 
  private:
+  /// A row that a failing drive changed would have codes that say nothing, and links that lead nowhere.
+  void require_unit_rows() const {
+    const std::size_t blocks = (vectors_.rows() + kRowsAtOnce - 1) / kRowsAtOnce;
+    const auto check = [&](std::size_t, std::size_t block) {
+      for (std::uint64_t row = block * kRowsAtOnce;
+           row < std::min<std::uint64_t>((block + 1) * kRowsAtOnce, vectors_.rows()); ++row)
+        if (!is_unit(vectors_.row(row)))
+          throw Error(
+              Errc::corrupt,
+              fmt::format("{}: row {} is no unit vector", io::shown(folder_ / rebuilt_.state.vectors_file), row),
+              "the file was damaged: restore the store from a backup; 'reef-index verify' tells more");
+    };
+    share_work(options_.threads, blocks, check, [] {});
+  }
+
   void build_graph(const fs::path& path) {
     progress_.begin("building the graph", vectors_.rows(), ProgressUnit::items);
     const internal::RecallSampler sampler(vectors_, options_.threads);
@@ -126,12 +144,14 @@ class IndexBuilder {
     }
   }
 
-  static double recall_of_graph(const internal::RecallSampler& sampler, const fs::path& path) {
+  double recall_of_graph(const internal::RecallSampler& sampler, const fs::path& path) const {
     const HnswFile file(path);
     HnswSearch walk(file);
     return sampler.of([&](std::span<const float> question) {
+      constexpr std::size_t kNearest = internal::RecallSampler::kNearest;
       auto hits = walk.search(question, file.ef_search());
-      hits.resize(std::min(hits.size(), internal::graph_candidates(internal::RecallSampler::kNearest)));
+      hits.resize(std::min(hits.size(), internal::graph_candidates(kNearest)));
+      score_exactly(vectors_, question, hits, kNearest, walk.doubt(), false);
       return hits;
     });
   }
@@ -146,7 +166,10 @@ class IndexBuilder {
     recall.codes = sampler.of_codes(UniformCodes(vectors_, options_.threads));
     FaissSearch faiss(path, vectors_.dim());
     recall.graph = sampler.of([&](std::span<const float> question) {
-      return faiss.search(question, internal::faiss_candidates(internal::RecallSampler::kNearest));
+      constexpr std::size_t kNearest = internal::RecallSampler::kNearest;
+      auto hits = faiss.search(question, internal::faiss_candidates(kNearest));
+      score_exactly(vectors_, question, hits, kNearest, std::numeric_limits<float>::infinity(), false);
+      return hits;
     });
     progress_.end();
   }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
+#include <utility>
 
 #include "reef/core/cancel.h"
 #include "reef/vector/internal/store_files.h"
@@ -148,15 +150,30 @@ std::vector<Hit> scan(const NpyMatrix& vectors, const CodeMatrix& codes, std::sp
   return sorted(best);
 }
 
-void score_exactly(const NpyMatrix& vectors, std::span<const float> query, std::vector<Hit>& hits, bool read_rows) {
+void score_exactly(const NpyMatrix& vectors, std::span<const float> query, std::vector<Hit>& hits, std::size_t k,
+                   float doubt, bool read_rows) {
+  constexpr std::ptrdiff_t kSurelyMore = 10;
   std::vector<float> copy(read_rows ? query.size() : 0);
-  for (Hit& hit : hits) {
+  std::vector<float> best;  // the k best so far, the worst of them in front
+  for (auto hit = hits.begin(); hit != hits.end(); ++hit) {
+    const bool may_end = best.size() == k && hit - hits.begin() >= static_cast<std::ptrdiff_t>(k) + kSurelyMore;
+    if (may_end && (k == 0 || hit->score + doubt < best.front())) {
+      hits.erase(hit, hits.end());
+      break;
+    }
     const float* row = copy.data();
     if (read_rows)
-      vectors.read_row(hit.row, copy);
+      vectors.read_row(hit->row, copy);
     else
-      row = vectors.row(hit.row).data();
-    hit.score = kernels().inner_product(query.data(), row, query.size());
+      row = vectors.row(hit->row).data();
+    const float by_code = std::exchange(hit->score, kernels().inner_product(query.data(), row, query.size()));
+    if (std::isnan(hit->score)) continue;
+    doubt = std::max(doubt, std::abs(hit->score - by_code));
+    best.push_back(hit->score);
+    std::push_heap(best.begin(), best.end(), std::greater());
+    if (best.size() <= k) continue;
+    std::pop_heap(best.begin(), best.end(), std::greater());
+    best.pop_back();
   }
   std::erase_if(hits, [](const Hit& hit) { return std::isnan(hit.score); });  // of a damaged row: in no order
   std::sort(hits.begin(), hits.end(), better);

@@ -33,8 +33,13 @@ std::vector<Hit> scan(const NpyMatrix& vectors, const CodeMatrix& codes, std::sp
 std::vector<Hit> scan_exact(const NpyMatrix& vectors, std::span<const float> query, std::size_t k, std::uint64_t begin,
                             std::uint64_t end, const RowFilter& filter);
 
-/// Puts exact scores in the place of those that codes gave, the best first, without those that are none. `read_rows`:
-/// copies the rows instead of mapping them, for a process that asks one question (HnswSearch says why).
-void score_exactly(const NpyMatrix& vectors, std::span<const float> query, std::vector<Hit>& hits, bool read_rows);
+/// Puts exact scores in the place of those that codes gave, and leaves those that may be among the `k` best: `hits` are
+/// sorted by what their codes say, best first, and one that lies more than `doubt` under the k-th best exact score is
+/// not looked at, nor any behind it. Codes of some rows err by more (values that are all alike, values beyond the
+/// codes' range): the largest error met takes the place of a smaller `doubt`, and k + 10 are looked at in any case. The
+/// result is sorted, without scores that are none. `read_rows`: copies the rows instead of mapping them, for a process
+/// that asks one question (HnswSearch says why).
+void score_exactly(const NpyMatrix& vectors, std::span<const float> query, std::vector<Hit>& hits, std::size_t k,
+                   float doubt, bool read_rows);
 
 }  // namespace reef::vector

@@ -120,7 +120,8 @@ StoreReader::StoreReader(std::filesystem::path folder, io::Database& metadata)
   // Codes of rows such as these would lose what the index was built to find.
   if (!state_.index_by_floats) codes_ = open_codes(folder_, state_, missing_);
   index_map_ = open_index(folder_, state_, missing_);
-  auto query = metadata.prepare("SELECT row FROM dead_rows ORDER BY row");
+  auto query = metadata.prepare("SELECT row FROM dead_rows WHERE row >= 0 AND row < ? ORDER BY row");
+  query.bind(1, static_cast<std::int64_t>(state_.rows_total));
   while (query.step()) dead_.push_back(static_cast<std::uint64_t>(query.integer(0)));
 }
 

@@ -97,6 +97,8 @@ class StoreWriter {
   /// Takes over what rebuild() wrote: names and counts, no dead rows any more. Inside the transaction in which the
   /// caller gives its rows their new numbers.
   void adopt(const StoreState& rebuilt);
+  /// After adopt() in a transaction that was rolled back: the state is again what the database says.
+  void reload();
   /// Removes files of generations that the commit point does not name.
   void remove_unnamed();
   const std::filesystem::path& folder() const { return folder_; }
@@ -104,6 +106,7 @@ class StoreWriter {
 
  private:
   void open_files();
+  void begin_at(const StoreState& state);
   std::uint64_t next_row() const { return vectors_ ? next_row_ : state_.rows_total; }
 
   std::filesystem::path folder_;

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "reef/core/error.h"
 #include "reef/core/log.h"
@@ -138,7 +139,10 @@ std::vector<Hit> StoreReader::search(std::span<const float> query, std::size_t k
     }
   }
   if (!hits) return scan(vectors_, codes_, query, k, 0, state_.rows_total, filter);
-  score_exactly(vectors_, query, *hits, walk_ && !walk_->maps_codes());
+  if (walk_)
+    score_exactly(vectors_, query, *hits, k, walk_->doubt(), !walk_->maps_codes());
+  else
+    score_exactly(vectors_, query, *hits, k, std::numeric_limits<float>::infinity(), false);
   if (state_.rows_indexed < state_.rows_total) {
     const auto tail = scan(vectors_, codes_, query, k, state_.rows_indexed, state_.rows_total, filter);
     hits->insert(hits->end(), tail.begin(), tail.end());

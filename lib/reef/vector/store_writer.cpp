@@ -138,11 +138,17 @@ void StoreWriter::adopt(const StoreState& rebuilt) {
   update.bind(11, rebuilt.index_factory).bind(12, static_cast<std::int64_t>(rebuilt.index_by_floats));
   update.bind(13, rebuilt.index_recall).run();
   if (rebuilt.vectors_file != state_.vectors_file) metadata_.execute("DELETE FROM dead_rows");
-  state_ = rebuilt;
+  begin_at(rebuilt);
+}
+
+void StoreWriter::begin_at(const StoreState& state) {
+  state_ = state;
   vectors_.reset();
   codes_.reset();
   next_row_ = state_.rows_total;
 }
+
+void StoreWriter::reload() { begin_at(read_state(metadata_)); }
 
 void StoreWriter::remove_unnamed() {
   if (metadata_.in_transaction())

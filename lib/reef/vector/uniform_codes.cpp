@@ -7,12 +7,11 @@
 #include <vector>
 
 #include "reef/core/share_work.h"
+#include "reef/vector/internal/rounding.h"
 
 namespace reef::vector {
 namespace {
 
-/// Adding and subtracting 1.5 * 2^23 rounds to the nearest integer, ties to even, in vectorised code too.
-constexpr float kRounding = 12'582'912;
 constexpr std::size_t kRowsAtOnce = 1024;
 
 float step_for(const NpyMatrix& vectors) {
@@ -35,7 +34,7 @@ void encode(const float* values, std::size_t count, float step, std::uint8_t* co
   const float inverse = 1 / step;
   for (std::size_t j = 0; j < count; ++j) {
     const float cut = std::min(std::max(values[j] * inverse, -128.0F), 127.0F);
-    codes[j] = static_cast<std::uint8_t>(static_cast<int>((cut + kRounding) - kRounding) + 128);
+    codes[j] = static_cast<std::uint8_t>(static_cast<int>(internal::rounded(cut)) + 128);
   }
 }
 

@@ -1,7 +1,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <deque>
+#include <limits>
 
 #include "hnsw_sample.h"
 #include "reef/core/error.h"
@@ -193,4 +195,49 @@ TEST_CASE("a question of another dimension is refused, and a width of nothing fi
   HnswSearch search(file);
   CHECK_THROWS_AS(search.search(random_rows(1, 9, 45), 10), Error);
   CHECK(search.search(random_rows(1, 8, 46), 0).size() == 1);
+}
+
+TEST_CASE("a first question, which reads its rows, finds what later ones find in the mapping") {
+  const GraphSample sample(random_rows(2000, kDim, 47), kDim, {.ef_construction = 60, .threads = 2});
+  write_hnsw_file(sample.dir / "index.bin", sample.codes, sample.graph);
+  const HnswFile file(sample.dir / "index.bin");
+  const auto queries = random_rows(20, kDim, 48);
+  for (std::size_t q = 0; q < 20; ++q) {
+    HnswSearch search(file);
+    const auto first = search.search(row_of(queries, kDim, q), 64);
+    REQUIRE(!search.maps_codes());
+    const auto second = search.search(row_of(queries, kDim, q), 64);
+    REQUIRE(search.maps_codes());
+    REQUIRE(first.size() == second.size());
+    for (std::size_t i = 0; i < first.size(); ++i) {
+      CHECK(first[i].row == second[i].row);
+      CHECK(first[i].score == second[i].score);
+    }
+  }
+}
+
+TEST_CASE("scores by codes lie within the doubt of exact ones, and rows within it alone are scored anew") {
+  const GraphSample sample(random_rows(3000, 96, 49), 96, {.ef_construction = 60, .threads = 2});
+  write_hnsw_file(sample.dir / "index.bin", sample.codes, sample.graph);
+  const HnswFile file(sample.dir / "index.bin");
+  HnswSearch search(file);
+  const auto queries = random_rows(50, 96, 50);
+  std::size_t scored = 0;
+  for (std::size_t q = 0; q < 50; ++q) {
+    const auto query = row_of(queries, 96, q);
+    auto hits = search.search(query, 100);
+    auto all = hits;
+    CHECK(search.doubt() > 0);
+    for (const Hit& hit : hits) {
+      const float exact = kernels().inner_product(query.data(), sample.vectors.row(hit.row).data(), 96);
+      CHECK(std::abs(exact - hit.score) < search.doubt());
+    }
+    score_exactly(sample.vectors, query, hits, 10, search.doubt(), false);
+    score_exactly(sample.vectors, query, all, 10, std::numeric_limits<float>::infinity(), false);
+    REQUIRE(all.size() == 100);
+    REQUIRE(hits.size() >= 10);
+    for (std::size_t i = 0; i < 10; ++i) CHECK(hits[i].row == all[i].row);
+    scored += hits.size();
+  }
+  CHECK(scored < 50 * 60);
 }

@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <fstream>
+#include <limits>
 
 #include "reef/vector/faiss_helper.h"
 #include "reef/vector/kernels.h"
@@ -371,4 +373,32 @@ TEST_CASE("when a rebuild is due") {
   CHECK_FALSE(rebuild_is_due(state, 0));
   state.rows_indexed = 17'999;
   CHECK(rebuild_is_due(state, 0));  // more than a tenth is tail
+}
+
+TEST_CASE("a row that is no unit vector any more is named, and no index is made of it") {
+  for (const float value : {std::numeric_limits<float>::quiet_NaN(), 7.0F}) {
+    SampleStore store;
+    store.add(50);
+    {
+      std::fstream file(store / "vectors.npy", std::ios::in | std::ios::out | std::ios::binary);
+      file.seekp(-static_cast<std::streamoff>(sizeof(float)) * SampleStore::kDim * 8, std::ios::end);  // row 42
+      file.write(reinterpret_cast<const char*>(&value), sizeof value);
+    }
+    StoreWriter writer(store.folder(), store.metadata());
+    for (const char* factory : {"", "Flat"})
+      CHECK_THROWS_WITH_AS(rebuild(writer, {.factory = factory}, no_progress()),
+                           doctest::Contains("row 42 is no unit vector"), Error);
+    CHECK(store.reader().search(test::row_of(store.values(), SampleStore::kDim, 3), 1).front().row == 3);
+  }
+}
+
+TEST_CASE("numbers of rows that there are not are left out, or refused") {
+  SampleStore store;
+  store.add(300);
+  rebuild_store(store);
+  store.metadata().execute("INSERT INTO dead_rows VALUES (-1), (7), (300), (9223372036854775807)");
+  StoreReader reader = store.reader();
+  CHECK(std::vector<std::uint64_t>(reader.dead().begin(), reader.dead().end()) == std::vector<std::uint64_t>{7});
+  CHECK(reader.search(test::row_of(store.values(), SampleStore::kDim, 3), 1, {.always_index = true}).front().row == 3);
+  CHECK_THROWS_AS(reader.row(300), Error);
 }

@@ -1,6 +1,7 @@
 #include "reef/vector/internal/recall_sample.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "reef/core/cancel.h"
 #include "reef/core/share_work.h"
@@ -46,8 +47,8 @@ RecallSampler::RecallSampler(const NpyMatrix& vectors, unsigned threads)
   for (auto& hits : truth_) std::sort(hits.begin(), hits.end(), better);
 }
 
-std::size_t RecallSampler::found(std::size_t q, std::vector<Hit>& hits) const {
-  score_exactly(vectors_, vectors_.row(question_row(q)), hits, false);
+std::size_t RecallSampler::found(std::size_t q, std::vector<Hit> hits) const {
+  if (truth_[q].empty()) return 0;
   if (hits.size() > truth_[q].size()) hits.resize(truth_[q].size());
   const float tenth = truth_[q].back().score;
   return static_cast<std::size_t>(
@@ -66,21 +67,22 @@ double RecallSampler::of_codes(const UniformCodes& codes) const {
   auto hits = nearest_of_all(questions(), codes.rows(), graph_candidates(kNearest), threads_, score);
   std::size_t common = 0, all = 0;
   for (std::size_t q = 0; q < questions(); ++q) {
-    common += found(q, hits[q]);
+    score_exactly(vectors_, vectors_.row(question_row(q)), hits[q], kNearest, std::numeric_limits<float>::infinity(),
+                  false);
+    common += found(q, std::move(hits[q]));
     all += truth_[q].size();
   }
-  return static_cast<double>(common) / static_cast<double>(all);
+  return static_cast<double>(common) / static_cast<double>(std::max<std::size_t>(all, 1));
 }
 
 double RecallSampler::of(const std::function<std::vector<Hit>(std::span<const float>)>& search) const {
   std::size_t common = 0, all = 0;
   for (std::size_t q = 0; q < questions(); ++q) {
     check_interrupt();
-    auto hits = search(vectors_.row(question_row(q)));
-    common += found(q, hits);
+    common += found(q, search(vectors_.row(question_row(q))));
     all += truth_[q].size();
   }
-  return static_cast<double>(common) / static_cast<double>(all);
+  return static_cast<double>(common) / static_cast<double>(std::max<std::size_t>(all, 1));
 }
 
 }  // namespace reef::vector::internal

@@ -23,12 +23,12 @@ class RecallSampler {
   std::size_t questions() const { return truth_.size(); }
   /// Of a scan of all codes, of which the best are scored anew.
   double of_codes(const UniformCodes& codes) const;
-  /// Of what `search` chooses for a question, scored anew.
+  /// Of what `search` finds for a question, with exact scores.
   double of(const std::function<std::vector<Hit>(std::span<const float>)>& search) const;
 
  private:
   std::uint64_t question_row(std::size_t q) const { return q * (vectors_.rows() / truth_.size()); }
-  std::size_t found(std::size_t q, std::vector<Hit>& hits) const;
+  std::size_t found(std::size_t q, std::vector<Hit> hits) const;
 
   const NpyMatrix& vectors_;
   unsigned threads_;
