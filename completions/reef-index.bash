@@ -20,6 +20,7 @@ _reef_index() {
     add:--threads) ;;
     remove:--persona) ;;
     remove:--wait) ;;
+    remove:--threads) ;;
     query:--persona) ;;
     query:--layers) ;;
     query:-k) ;;
@@ -53,12 +54,13 @@ _reef_index() {
     export:--wait) ;;
     shard:--persona) ;;
     shard:--wait) ;;
+    shard:--threads) ;;
     *:--root) kind=-d ;;
     *:--color) words='auto always never' ;;
     *) case $verb:$cur in
       ingest:-*) words='--persona --shared --text-only --tag --prune --force -f --dry-run -n --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       add:-*) words='--vectors --metadata --embedding --persona --shared --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
-      remove:-*) words='--persona --shared --dry-run -n --wait --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      remove:-*) words='--persona --shared --dry-run -n --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       query:-*) words='--persona --layers -k --mode --since --until --tag --document --chunks --context --budget --batch --vector --no-touch --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       show:-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       embed:-*) words='--batch --output -o --as-query --force -f --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
@@ -67,7 +69,7 @@ _reef_index() {
       stat:-*) words='--persona --shared --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       bench:-*) words='--persona --shared --questions --recall --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       export:-*) words='--persona --shared --to --wait --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
-      shard:-*) words='--persona --dry-run -n --wait --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      shard:-*) words='--persona --dry-run -n --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       :-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       ingest:*) kind=-f ;;
       remove:*) kind=-f ;;

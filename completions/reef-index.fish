@@ -32,6 +32,7 @@ complete -c reef-index -n '__fish_seen_subcommand_from remove' -l persona -x -d 
 complete -c reef-index -n '__fish_seen_subcommand_from remove' -l shared -d 'Scope: shared knowledge (default)'
 complete -c reef-index -n '__fish_seen_subcommand_from remove' -l dry-run -s n -d 'Print the plan and change nothing'
 complete -c reef-index -n '__fish_seen_subcommand_from remove' -l wait -x -d 'Wait for another run to end (default: fail at once)'
+complete -c reef-index -n '__fish_seen_subcommand_from remove' -l threads -x -d 'Threads to use (default: all cores)'
 complete -c reef-index -n __fish_use_subcommand -a query -d 'Answer a question with cited passages'
 complete -c reef-index -n '__fish_seen_subcommand_from query' -l persona -x -d 'Search this persona\'s knowledge too'
 complete -c reef-index -n '__fish_seen_subcommand_from query' -l layers -x -d 'Layers to search: persona,shared,documents'
@@ -88,3 +89,4 @@ complete -c reef-index -n '__fish_seen_subcommand_from shard' -F
 complete -c reef-index -n '__fish_seen_subcommand_from shard' -l persona -x -d 'Only this persona (default: all)'
 complete -c reef-index -n '__fish_seen_subcommand_from shard' -l dry-run -s n -d 'Print the plan and change nothing'
 complete -c reef-index -n '__fish_seen_subcommand_from shard' -l wait -x -d 'Wait for another run to end (default: fail at once)'
+complete -c reef-index -n '__fish_seen_subcommand_from shard' -l threads -x -d 'Threads to use (default: all cores)'

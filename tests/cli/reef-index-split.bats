@@ -126,6 +126,9 @@ best() { reef-index query "$1" --mode bm25 --json --no-touch | jq -r '.results[0
   run reef-index build --embedding tiny
   [ "$status" -eq 2 ]
   [[ "$output" == *"3 shards"*"hint: take the shards out"* ]]
+  run reef-index build --embedding tiny --all
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"shared is left as it is"*"3 shards"* ]]
   shards "$PWD/s1" "$PWD/s2"
   reef-index shard apply -q
   reef-index stat --json | jq -e '.scopes[0] | .index == "graph" and .indexed == 90 and .parts == 2'
@@ -152,6 +155,12 @@ best() { reef-index query "$1" --mode bm25 --json --no-touch | jq -r '.results[0
   [ ! -e s2 ] && [ ! -e copy ]
   run reef-index build --all
   [ "$status" -eq 3 ]
+  printf '{"id":"1","text":"barrels"}\n{"id":"2","text":"pier"}\n' >two.jsonl
+  mv s1 away1
+  run reef-index query --batch two.jsonl
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"two.jsonl:1:"*"two.jsonl:2:"* ]]
+  mv away1 s1
   run reef-index stat
   [ "$status" -eq 3 ]
   [[ "$output" == *"$id"* ]]

@@ -780,6 +780,13 @@ vectors() { python3 "$BATS_TEST_DIRNAME/../support/given_vectors.py" "$@"; }
   run reef-index build --embedding absent --all
   [ "$status" -eq 5 ]
   [[ "$output" == *"absent"* ]]
+  # A scope that another run writes holds up no other.
+  exec 9>>"$REEF_ROOT/vectors/shared/.lock"
+  flock 9
+  run reef-index build --all
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"shared is left as it is"*"persona:alice: "*"in the graph"* ]]
+  exec 9>&-
   reef-index build --embedding other --all -q
   [ "$(reef-index stat --json | field 'set(s["model"] for s in o["scopes"])')" = "{'other'}" ]
   reef-index verify

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <iostream>
@@ -27,10 +28,29 @@ BatchLines::BatchLines(const std::string& file) : name_(file), in_(&std::cin) {
   in_ = &file_;
 }
 
+/// False at the end. A file of another kind may be one line that fills the memory.
+bool BatchLines::read_line(std::string& line) {
+  constexpr std::size_t kLongest = 64 << 20;
+  std::array<char, 1 << 16> piece;
+  line.clear();
+  for (;;) {
+    in_->getline(piece.data(), piece.size());
+    const auto count = static_cast<std::size_t>(in_->gcount());
+    if (in_->bad() || (in_->fail() && count == 0)) return !in_->bad() && !line.empty();
+    const bool goes_on = in_->fail();
+    line.append(piece.data(), goes_on || in_->eof() ? count : count - 1);  // without the line feed, which is counted
+    if (!goes_on) return true;
+    if (line.size() > kLongest)
+      throw Error(Errc::failed, fmt::format("{}:{}: a line of more than 64 MiB", name_, number_ + 1),
+                  "name a file of one {\"id\",\"text\"} a line");
+    in_->clear();
+  }
+}
+
 bool BatchLines::next() {
   std::string line;
   errno = 0;
-  while (std::getline(*in_, line)) {
+  while (read_line(line)) {
     ++number_;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     fault_.clear();

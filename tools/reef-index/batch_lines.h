@@ -17,7 +17,7 @@ class BatchLines {
  public:
   /// Throws Error{not_found} when there is no such file.
   explicit BatchLines(const std::string& file);
-  /// Throws Error{failed} when the file cannot be read to its end.
+  /// Throws Error{failed} when the file cannot be read to its end, or has a line of more than 64 MiB.
   bool next();
   std::size_t number() const { return number_; }
   const std::string& fault() const { return fault_; }
@@ -26,6 +26,7 @@ class BatchLines {
   const std::optional<std::string>& persona() const { return persona_; }
 
  private:
+  bool read_line(std::string& line);
   void parse(const std::string& line);
 
   std::string name_;

@@ -10,6 +10,8 @@
 #include "reef/document/export.h"
 #include "reef/document/stores.h"
 #include "reef/document/verify.h"
+#include "reef/embed/default_embedder.h"
+#include "reef/tree/parts.h"
 #include "reef/tree/persona.h"
 
 namespace reef::tool {
@@ -33,6 +35,56 @@ void add_share(CLI::App& verb, const std::string& name, T& value, const std::str
   verb.add_option(name, value, about)->check(check)->type_name("SHARE");
 }
 
+/// Builds one scope. Returns the status that it deserves.
+int build_scope(cli::Session& session, const tree::Tree& tree, const tree::Config& config, BuildArguments& arguments,
+                embed::Embedder* embedder) {
+  document::BuildOptions& options = arguments.options;
+  if (embedder) {
+    const document::ReembedOptions again{.scope = options.scope,
+                                         .threads = options.threads,
+                                         .wait = options.wait,
+                                         .cache_cap_bytes = config.size_bytes("system", "cache.embedding.cap_bytes")};
+    if (embed_again(session, tree, again, *embedder)) return 0;
+  }
+  const auto report = document::build(tree, options, session.progress());
+  if (session.json() || !session.quiet()) session.show(report);
+  if (!report.codes_lose.empty() && report.index != vector::IndexKind::float_graph)
+    log_warn("{}: {}", report.scope, report.codes_lose);
+  if (!report.words_purged)
+    log_warn(
+        "{}: a program that reads the store kept words of what was removed in metadata.sqlite; build once more "
+        "when it has ended",
+        report.scope);
+  if (report.reaches_recall()) return 0;
+  warn_short_of_recall(report.scope, report.recall->graph, report.asked_recall);
+  return options.recall ? kStatusFault : 0;
+}
+
+/// Every scope that has a store; what one of them lacks or cannot do holds up no other.
+int build_all(cli::Session& session, const tree::Tree& tree, const tree::Config& config, BuildArguments& arguments,
+              embed::Embedder* embedder) {
+  int status = 0;
+  for (const tree::Scope& scope : document::scopes_of(tree, tree::personas(config))) {
+    const auto all_missing = tree::missing_stores(tree, scope);
+    for (const auto& missing : all_missing) warn_missing(missing);
+    if (!all_missing.empty()) status = kStatusPartial;
+    if (!all_missing.empty() || !document::holds_store(tree, scope)) continue;
+    arguments.options.scope = scope;
+    try {
+      const int own = build_scope(session, tree, config, arguments, embedder);
+      if (status == 0) status = own;
+    } catch (const std::exception&) {
+      const Error error = current_error();
+      if (error.code() == Errc::interrupted) throw;
+      session.progress().end();
+      log_warn("{} is left as it is: {}{}", scope.name(), error.what(),
+               error.hint().empty() ? "" : fmt::format(" ({})", error.hint()));
+      status = kStatusPartial;
+    }
+  }
+  return status;
+}
+
 int build(cli::Session& session, BuildArguments& arguments) {
   if (arguments.given->vectors) {
     document::GivenOptions given;
@@ -42,49 +94,12 @@ int build(cli::Session& session, BuildArguments& arguments) {
   }
   const tree::Tree tree = open_tree(session, true);
   const tree::Config config = tree::Config::load(tree);
-  document::BuildOptions& options = arguments.options;
-  options.threads = cli::threads_or_all(options.threads);
-  std::vector<tree::Scope> scopes{chosen_scope(*arguments.scope, config)};
-  bool all_in_reach = true;
-  if (arguments.all) {
-    scopes = document::scopes_of(tree, tree::personas(config));
-    for (const tree::Scope& scope : scopes) {
-      const auto all_missing = tree::missing_stores(tree, scope);
-      for (const auto& missing : all_missing) warn_missing(missing);
-      all_in_reach &= all_missing.empty();
-    }
-    std::erase_if(scopes, [&](const auto& scope) {
-      return !document::holds_store(tree, scope) || !tree::missing_stores(tree, scope).empty();
-    });
-  }
-  bool short_of_recall = false;
-  for (const tree::Scope& scope : scopes) {
-    options.scope = scope;
-    if (arguments.given->embedding) {
-      document::ReembedOptions again{.scope = scope,
-                                     .embedding = *arguments.given->embedding,
-                                     .threads = options.threads,
-                                     .wait = options.wait,
-                                     .cache_cap_bytes = config.size_bytes("system", "cache.embedding.cap_bytes")};
-      if (embed_again(session, tree, config, again)) continue;
-    }
-    const auto report = document::build(tree, options, session.progress());
-    if (session.json() || !session.quiet()) session.show(report);
-    if (!report.codes_lose.empty() && report.index != vector::IndexKind::float_graph)
-      log_warn("{}: {}", report.scope, report.codes_lose);
-    if (!report.words_purged)
-      log_warn(
-          "{}: a program that reads the store kept words of what was removed in metadata.sqlite; build once more "
-          "when it has ended",
-          report.scope);
-    if (report.reaches_recall()) continue;
-    short_of_recall = true;
-    log_warn(
-        "{}: recall@10 is {:.3f}, under the {} asked for; 'reef-index bench' tells which width of search reaches it",
-        report.scope, report.recall->graph, report.asked_recall);
-  }
-  if (!all_in_reach) return kStatusPartial;
-  return short_of_recall && options.recall ? kStatusFault : 0;
+  arguments.options.threads = cli::threads_or_all(arguments.options.threads);
+  std::unique_ptr<embed::Embedder> embedder;
+  if (arguments.given->embedding) embedder = embed::open_embedder(tree, config, *arguments.given->embedding);
+  if (arguments.all) return build_all(session, tree, config, arguments, embedder.get());
+  arguments.options.scope = chosen_scope(*arguments.scope, config);
+  return build_scope(session, tree, config, arguments, embedder.get());
 }
 
 }  // namespace

@@ -47,9 +47,11 @@ struct GivenChoice {
 };
 /// `needed`: there is nothing else that the command could do.
 void add_given(CLI::App& app, const std::shared_ptr<GivenChoice>& choice, bool needed);
+/// Of an index that finds less than it was to.
+void warn_short_of_recall(const std::string& scope, double recall, double asked);
 /// `build` of one scope with --embedding alone; false when there is nothing to embed.
-bool embed_again(cli::Session& session, const tree::Tree& tree, const tree::Config& config,
-                 const document::ReembedOptions& options);
+bool embed_again(cli::Session& session, const tree::Tree& tree, const document::ReembedOptions& options,
+                 embed::Embedder& embedder);
 /// `build` with --vectors.
 int build_from_vectors(cli::Session& session, const GivenChoice& choice, document::GivenOptions options,
                        const ScopeChoice& scope);

@@ -68,7 +68,7 @@ int ingest(cli::Session& session, IngestArguments& arguments) {
 int remove(cli::Session& session, document::RemoveOptions& options, const ScopeChoice& scope) {
   const tree::Tree tree = open_tree(session, !options.dry_run);
   options.scope = chosen_scope(scope, tree::Config::load(tree));
-  options.threads = cli::threads_or_all(0);
+  options.threads = cli::threads_or_all(options.threads);
   const auto report = document::remove(tree, options, session.progress());
   if (report.removed.empty() && !report.not_found.empty())
     throw Error(Errc::not_found,
@@ -114,6 +114,7 @@ void add_remove(CLI::App& app, cli::Session& session) {
   add_scope(*verb, scope);
   cli::add_dry_run(*verb, options->dry_run);
   cli::add_wait(*verb, options->wait);
+  cli::add_threads(*verb, options->threads);
   verb->callback([=, &session] { session.choose([=, &session] { return remove(session, *options, *scope); }); });
 }
 

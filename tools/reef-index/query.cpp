@@ -106,7 +106,8 @@ int run_batch(const tree::Tree& tree, const QueryArguments& arguments, retrieve:
       answer = searcher.query(lines.text(), options);
     } catch (const Error& error) {
       const bool out_of_reach =
-          options.persona && !tree::missing_stores(tree, tree::Scope::persona(*options.persona)).empty();
+          !tree::missing_stores(tree, tree::Scope::shared()).empty() ||
+          (options.persona && !tree::missing_stores(tree, tree::Scope::persona(*options.persona)).empty());
       if (error.code() != Errc::not_found || !out_of_reach) throw;
       fault(lines, error.what());
       continue;

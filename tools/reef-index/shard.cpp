@@ -19,8 +19,8 @@ int tell(cli::Session& session, const document::ShardPlan& plan) {
   if (session.json() || !session.quiet() || !plan.applied) session.show(plan);
   if (!session.json()) {
     for (const auto& persona : plan.unmoved)
-      log_warn("{}: {} ({})", persona.persona.empty() ? "shared knowledge" : persona.persona, persona.why,
-               persona.hint);
+      log_warn("{}: {}{}", persona.persona.empty() ? "shared knowledge" : persona.persona, persona.why,
+               persona.hint.empty() ? "" : fmt::format(" ({})", persona.hint));
     for (const auto& shortfall : plan.shortfalls)
       log_warn("{} has {} free, and {} are to move there", shortfall.path, format_size(shortfall.free_bytes),
                format_size(shortfall.needed_bytes));
@@ -32,7 +32,7 @@ int tell(cli::Session& session, const document::ShardPlan& plan) {
 int shard(cli::Session& session, const ShardArguments& arguments) {
   const bool applies = arguments.action == "apply" && !arguments.dry_run;
   document::ShardOptions options = arguments.options;
-  options.threads = cli::threads_or_all(0);
+  options.threads = cli::threads_or_all(options.threads);
   if (arguments.action == "show" && options.persona)
     throw Error(Errc::usage, "'shard show' shows every persona: leave --persona out", "");
   if (arguments.action != "apply" && arguments.dry_run)
@@ -61,6 +61,7 @@ void add_shard(CLI::App& app, cli::Session& session) {
   verb->add_option("--persona", arguments->options.persona, "Only this persona (default: all)")->type_name("ID");
   cli::add_dry_run(*verb, arguments->dry_run);
   cli::add_wait(*verb, arguments->options.wait);
+  cli::add_threads(*verb, arguments->options.threads);
   verb->callback([=, &session] { session.choose([=, &session] { return shard(session, *arguments); }); });
 }
 

@@ -65,13 +65,17 @@ void add_given(CLI::App& app, const std::shared_ptr<GivenChoice>& choice, bool n
       ->type_name("NAME");
 }
 
-bool embed_again(cli::Session& session, const tree::Tree& tree, const tree::Config& config,
-                 const document::ReembedOptions& options) {
-  const auto open = [&](const std::string& name) { return embed::open_embedder(tree, config, name); };
-  const auto report = document::reembed(tree, options, open, session.progress());
+void warn_short_of_recall(const std::string& scope, double recall, double asked) {
+  log_warn("{}: recall@10 is {:.3f}, under the {} asked for; 'reef-index bench' tells which width of search reaches it",
+           scope, recall, asked);
+}
+
+bool embed_again(cli::Session& session, const tree::Tree& tree, const document::ReembedOptions& options,
+                 embed::Embedder& embedder) {
+  const auto report = document::reembed(tree, options, embedder, session.progress());
   if (!report) {
     log_info("{}: nothing to embed with {}: its vectors are of that model already, or it has none",
-             options.scope.name(), options.embedding);
+             options.scope.name(), embedder.identity().name);
     return false;
   }
   if (report->cut > 0)
@@ -79,6 +83,8 @@ bool embed_again(cli::Session& session, const tree::Tree& tree, const tree::Conf
         "{}: {} of {} passages are longer than {} reads, and their ends are not in their vectors; remove those "
         "documents and ingest them again to have them cut anew",
         report->scope, report->cut, report->chunks, report->model);
+  if (report->recall && report->recall->graph < report->asked_recall)
+    warn_short_of_recall(report->scope, report->recall->graph, report->asked_recall);
   if (session.json() || !session.quiet()) session.show(*report);
   return true;
 }

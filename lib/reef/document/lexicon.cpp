@@ -176,16 +176,20 @@ std::vector<Postings> PostingsFinder::find(std::span<const std::string> terms) {
 void ChunkMap::load(io::Database& database) {
   *this = {};
   static_assert(sizeof(Entry) == 6, "the entries of table chunk_map");
-  auto statement = database.prepare("SELECT page, entries FROM chunk_map ORDER BY page");
+  // No chunk has a higher id than the last one given: a damaged number must not ask for terabytes.
+  auto statement = database.prepare(
+      "SELECT page, entries, (SELECT seq FROM sqlite_sequence WHERE name = 'chunks') FROM chunk_map ORDER BY page "
+      "DESC");
   while (statement.step()) {
     const std::int64_t page = statement.integer(0);
     const auto blob = statement.blob(1);
-    if (page < 0 || page > (std::int64_t{1} << 40) / kPage || blob.size() > kPage * sizeof(Entry) ||
+    if (page < 0 || page > statement.integer(2) / kPage || blob.size() > kPage * sizeof(Entry) ||
         blob.size() % sizeof(Entry) != 0)
       throw Error(Errc::corrupt, fmt::format("{}: table chunk_map, page {} is damaged", database.path(), page),
-                  "run 'reef-index verify'");
+                  "restore the file from a backup, or remove the scope's documents and ingest them again");
     const auto begin = static_cast<std::size_t>(page * kPage);
-    entries_.resize(begin + blob.size() / sizeof(Entry));
+    // The last page comes first: one allocation holds all.
+    entries_.resize(std::max(entries_.size(), begin + blob.size() / sizeof(Entry)));
     std::memcpy(entries_.data() + begin, blob.data(), blob.size());
   }
   for (const Entry& entry : entries_) count(entry, 1);

@@ -8,6 +8,7 @@
 #include "reef/core/error.h"
 #include "reef/core/log.h"
 #include "reef/document/embedding_cache.h"
+#include "reef/document/internal/cached_embedding.h"
 #include "reef/document/stores.h"
 #include "reef/text/chunk.h"
 
@@ -28,19 +29,16 @@ class Passages {
   /// The next ones; false when there are none.
   bool next() {
     texts.clear();
-    hashes.clear();
     while (!ended_ && texts.size() < kBatch) {
       ended_ = !rows_.step();  // stepped once more, it would begin again
       if (ended_) break;
       kept.push_back(static_cast<std::uint64_t>(rows_.integer(0)));
       texts.push_back(text::passage_text(rows_.text(1), rows_.text(2), rows_.text(3)));
-      hashes.push_back(passage_hash(texts.back()));
     }
     return !texts.empty();
   }
 
   std::vector<std::string> texts;
-  std::vector<PassageHash> hashes;
   std::vector<std::uint64_t> kept;  ///< old rows of all passages so far
 
  private:
@@ -52,17 +50,12 @@ class Reembed {
  public:
   Reembed(Store& store, embed::Embedder& embedder, EmbeddingCache& cache, const ReembedOptions& options,
           ReembedReport& report, Progress& progress)
-      : store_(store),
-        embedder_(embedder),
-        cache_(cache),
-        options_(options),
-        report_(report),
-        progress_(progress),
-        dim_(embedder.identity().dim) {}
+      : store_(store), embedder_(embedder), cache_(cache), options_(options), report_(report), progress_(progress) {}
 
   void run() {
     const auto identity = embedder_.identity();
     const std::uint64_t before = store_.vectors().state().rows_total;
+    report_.asked_recall = store_.vectors().state().index_recall;
     auto count = store_.database().prepare("SELECT count(*) FROM chunks WHERE vector_row IS NOT NULL");
     count.step();
     progress_.begin("embedding", static_cast<std::uint64_t>(count.integer(0)), ProgressUnit::items);
@@ -79,32 +72,19 @@ class Reembed {
     progress_.end();
     report_.chunks = kept.size();
     report_.removed = before - kept.size();
-    const vector::Rebuilt rebuilt = store_.take_over(kept, {.threads = options_.threads}, progress_);
+    const vector::Rebuilt rebuilt =
+        store_.take_over(kept, {.threads = options_.threads, .recall = report_.asked_recall}, progress_);
     report_.recall = rebuilt.recall;
     if (!rebuilt.codes_lose.empty()) log_warn("{}: {}", report_.scope, rebuilt.codes_lose);
   }
 
  private:
   std::vector<float> vectors_of(const Passages& passages) {
-    std::vector<float> vectors(passages.texts.size() * dim_);
-    const auto known = cache_.find(passages.hashes, vectors);
-    std::vector<std::string_view> missing;
-    std::vector<std::size_t> places;
-    for (std::size_t i = 0; i < passages.texts.size(); ++i) {
-      if (embedder_.count_tokens(passages.texts[i]) > embedder_.passage_tokens()) ++report_.cut;
-      if (known[i]) continue;
-      missing.push_back(passages.texts[i]);
-      places.push_back(i);
-    }
-    progress_.advance(passages.texts.size() - missing.size());
-    if (missing.empty()) return vectors;
-    std::vector<float> computed(missing.size() * dim_);
-    embedder_.embed_passages(missing, computed, options_.threads, progress_);
-    for (std::size_t k = 0; k < places.size(); ++k)
-      std::copy_n(computed.data() + k * dim_, dim_, vectors.data() + places[k] * dim_);
-    report_.embedded += missing.size();
-    cache_.add(passages.hashes, vectors, known);
-    return vectors;
+    for (const std::string& text : passages.texts)
+      if (embedder_.count_tokens(text) > embedder_.passage_tokens()) ++report_.cut;
+    auto embedded = internal::embed_passages(embedder_, cache_, passages.texts, options_.threads, progress_);
+    report_.embedded += embedded.computed;
+    return std::move(embedded.vectors);
   }
 
   Store& store_;
@@ -113,20 +93,18 @@ class Reembed {
   const ReembedOptions& options_;
   ReembedReport& report_;
   Progress& progress_;
-  std::size_t dim_;
 };
 
 }  // namespace
 
-std::optional<ReembedReport> reembed(const tree::Tree& tree, const ReembedOptions& options,
-                                     const embed::EmbedderMaker& make_embedder, Progress& progress) {
+std::optional<ReembedReport> reembed(const tree::Tree& tree, const ReembedOptions& options, embed::Embedder& embedder,
+                                     Progress& progress) {
   const auto begin = std::chrono::steady_clock::now();
   ReembedReport report;
   report.scope = options.scope.name();
   if (!holds_store(tree, options.scope))
     throw Error(Errc::not_found, fmt::format("nothing was ingested for {} yet", report.scope), "see 'reef-index stat'");
-  const auto embedder = make_embedder(options.embedding);
-  const auto identity = embedder->identity();
+  const auto identity = embedder.identity();
   Stores stores(tree, options.scope, options.wait);
   stores.require_whole("'build --embedding' replaces all vectors at once");
   Store& store = stores[0];
@@ -138,7 +116,7 @@ std::optional<ReembedReport> reembed(const tree::Tree& tree, const ReembedOption
   report.dim = identity.dim;
   EmbeddingCache cache(tree.embedding_cache(), identity.digest, identity.dim);
   try {
-    Reembed(store, *embedder, cache, options, report, progress).run();
+    Reembed(store, embedder, cache, options, report, progress).run();
   } catch (...) {
     store.vectors().abandon();
     throw;

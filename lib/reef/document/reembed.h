@@ -6,7 +6,7 @@
 #include <string>
 
 #include "reef/core/progress.h"
-#include "reef/embed/default_embedder.h"
+#include "reef/embed/embedder.h"
 #include "reef/tree/tree.h"
 #include "reef/vector/store.h"
 
@@ -14,7 +14,6 @@ namespace reef::document {
 
 struct ReembedOptions {
   tree::Scope scope = tree::Scope::shared();
-  std::string embedding;  ///< name of the model
   unsigned threads = 1;
   std::chrono::milliseconds wait{0};
   std::uint64_t cache_cap_bytes = 2ull << 30;
@@ -31,6 +30,7 @@ struct ReembedReport {
   std::uint64_t removed = 0;   ///< rows that were purged
   std::int64_t generation = 0;
   std::optional<vector::RecallSample> recall;
+  double asked_recall = 0;  ///< that the store's index was made for
   double seconds = 0;
 };
 
@@ -40,10 +40,10 @@ struct ReembedReport {
 /// one goes on from there.
 ///
 /// nullopt, and nothing done, when the vectors are of that model already, or when there are none. Throws
-/// Error{not_found} when the scope has no store or the model is not installed, Error{locked} when another run writes
-/// the scope.
-std::optional<ReembedReport> reembed(const tree::Tree& tree, const ReembedOptions& options,
-                                     const embed::EmbedderMaker& make_embedder, Progress& progress);
+/// Error{not_found} when the scope has no store, Error{usage} when it is split over shards, Error{locked} when another
+/// run writes the scope.
+std::optional<ReembedReport> reembed(const tree::Tree& tree, const ReembedOptions& options, embed::Embedder& embedder,
+                                     Progress& progress);
 
 std::string to_text(const ReembedReport& report);
 std::string to_json(const ReembedReport& report);

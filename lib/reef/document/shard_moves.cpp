@@ -34,7 +34,7 @@ class Copy {
     try {
       if (!published_ && tree::folder_identity(path_) != tree::folder_identity(link_))
         internal::remove_store(path_, persona_);
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       log_step("{}", error.what());  // the next run removes it
     }
   }
@@ -222,8 +222,15 @@ ShardPlan apply_shards(const tree::Tree& tree, const tree::Config& config, const
   const io::LockFile lock(tree::ShardMap::lock_file(tree), options.wait);
   io::remove_stale(tree.root() / "vectors");
   auto map = tree::ShardMap::load(tree, config);
-  for (const tree::Shard& shard : map.shards())
-    if (shard.state != tree::Shard::State::missing) io::remove_stale(shard.path);
+  for (const tree::Shard& shard : map.shards()) {
+    if (shard.state == tree::Shard::State::missing) continue;
+    try {
+      io::remove_stale(shard.path);
+    } catch (const Error& error) {
+      if (error.code() == Errc::interrupted) throw;
+      log_warn("{}", error.what());  // a failing drive; its personas may be able to leave all the same
+    }
+  }
   map.begin_fresh();
   ShardPlan report;
   report.root = tree.root().string();
@@ -231,10 +238,12 @@ ShardPlan apply_shards(const tree::Tree& tree, const tree::Config& config, const
   // Links to shards that are mounted elsewhere now, of all personas: only then may the new paths be recorded.
   for (const ShardMove& move : plan_shards(tree, config, {}).moves) {
     if (!move.relink || move.to == "tree") continue;
-    if (move.persona.empty())
+    if (move.persona.empty()) {
+      tree::make_folders(move.from_folder.parent_path());  // may be lost with the links
       internal::replace_link(move.from_folder, move.to_folder, internal::kSharedName);
-    else
+    } else {
       internal::replace_link(tree.vectors(tree::Scope::persona(move.persona)), move.to_folder, move.persona);
+    }
     report.moves.push_back(move);
   }
   map.record_paths();
@@ -249,7 +258,8 @@ ShardPlan apply_shards(const tree::Tree& tree, const tree::Config& config, const
     try {
       StoreMove(tree, map, move, options.wait).run(progress);
       report.moves.push_back(std::move(move));
-    } catch (const Error& error) {
+    } catch (const std::exception&) {  // std::filesystem's of a failing drive, too
+      const Error error = current_error();
       if (error.code() == Errc::interrupted || !several) throw;
       progress.end();
       report.unmoved.push_back({move.persona, error.what(), error.hint()});
@@ -259,7 +269,8 @@ ShardPlan apply_shards(const tree::Tree& tree, const tree::Config& config, const
     try {
       internal::apply_split(tree, map, *plan.split, options, progress);
       report.split = std::move(plan.split);
-    } catch (const Error& error) {
+    } catch (const std::exception&) {
+      const Error error = current_error();
       if (error.code() == Errc::interrupted || plan.moves.empty()) throw;
       progress.end();
       report.unmoved.push_back({"", error.what(), error.hint()});

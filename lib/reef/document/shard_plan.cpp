@@ -4,6 +4,7 @@
 #include <map>
 
 #include "reef/core/error.h"
+#include "reef/core/log.h"
 #include "reef/document/internal/shard_survey.h"
 #include "reef/document/internal/shared_split.h"
 #include "reef/document/internal/store_copy.h"
@@ -28,13 +29,21 @@ std::uint64_t count_vectors(const fs::path& folder) {
   }
 }
 
+/// nullopt on a failing drive.
+std::optional<std::uint64_t> bytes_of(const fs::path& folder) {
+  try {
+    return internal::store_bytes(folder);
+  } catch (const std::exception& error) {
+    log_warn("{}", error.what());
+    return std::nullopt;
+  }
+}
+
 const char* state_name(const tree::Shard& shard) {
   if (shard.state == tree::Shard::State::missing) return "missing";
   if (!shard.listed) return "leaving";
   return shard.state == tree::Shard::State::fresh ? "new" : "present";
 }
-
-std::string describe(const tree::Shard& shard) { return fmt::format("shard {} ({})", shard.id, io::shown(shard.path)); }
 
 class Planner {
  public:
@@ -42,35 +51,26 @@ class Planner {
     plan_.root = tree.root().string();
   }
 
+  /// One that cannot be looked at, on a failing drive, holds up no other.
   void add(const std::string& persona) {
-    const tree::Place wanted = map_.wanted(persona);
-    const tree::Place place = map_.place(persona);
-    const fs::path own = tree_.vectors(tree::Scope::persona(persona));
-    const fs::path kept = tree::kept_store(tree_, tree::Scope::persona(persona));
-    if (place.kind == tree::Place::Kind::none && kept.empty()) return;
-    if (!kept.empty()) {
-      plan_.moves.push_back({persona, "tree", "tree", kept, own, 0, true});
-      return add_move(persona, "tree", kept, wanted);
+    try {
+      plan(persona);
+    } catch (const std::exception&) {
+      const Error error = current_error();
+      if (error.code() == Errc::interrupted || error.code() == Errc::usage) throw;  // usage: a wrong pin
+      wait(persona, error.what(), error.hint());
     }
-    if (place.kind == tree::Place::Kind::elsewhere) {
-      if (map_.any_listed())
-        wait(persona, fmt::format("its folder is a link to {}, which is no shard", io::shown(place.folder)),
-             "put a folder of the tree in the place of the link, or leave it: it is searched where it is");
-      return;
-    }
-    if (place.kind == tree::Place::Kind::tree && !place.there)
-      return wait(persona, fmt::format("{} is no folder", io::shown(own)),
-                  "move it out of the way, then run 'reef-init'");
-    const tree::Shard* const from = map_.find(place.shard);
-    const tree::Shard* const to = map_.find(wanted.shard);
-    if (!place.there) return wait_for(persona, *from);
-    if (place.relink) plan_.moves.push_back({persona, place.shard, place.shard, own, place.folder, 0, true});
-    if (place.kind == wanted.kind && place.shard == wanted.shard) return;
-    if (to && to->state == tree::Shard::State::missing) return wait_for(persona, *to);
-    add_move(persona, internal::place_name(place), place.folder, wanted);
   }
 
-  void add_shared() { internal::plan_split(tree_, map_, plan_); }
+  void add_shared() {
+    try {
+      internal::plan_split(tree_, map_, plan_);
+    } catch (const std::exception&) {
+      const Error error = current_error();
+      if (error.code() == Errc::interrupted) throw;
+      wait("", error.what(), error.hint());
+    }
+  }
 
   /// Bytes are counted as the moves are made, one after the other: what one of them frees serves the next.
   void check_space() {
@@ -116,19 +116,45 @@ class Planner {
   ShardPlan take() { return std::move(plan_); }
 
  private:
+  void plan(const std::string& persona) {
+    const tree::Place wanted = map_.wanted(persona);
+    const tree::Place place = map_.place(persona);
+    const fs::path own = tree_.vectors(tree::Scope::persona(persona));
+    const fs::path kept = tree::kept_store(tree_, tree::Scope::persona(persona));
+    if (place.kind == tree::Place::Kind::none && kept.empty()) return;
+    if (!kept.empty()) {
+      plan_.moves.push_back({persona, "tree", "tree", kept, own, 0, true});
+      return add_move(persona, "tree", kept, wanted);
+    }
+    if (place.kind == tree::Place::Kind::elsewhere) {
+      if (map_.any_listed())
+        wait(persona, fmt::format("its folder is a link to {}, which is no shard", io::shown(place.folder)),
+             "put a folder of the tree in the place of the link, or leave it: it is searched where it is");
+      return;
+    }
+    if (place.kind == tree::Place::Kind::tree && !place.there)
+      return wait(persona, fmt::format("{} is no folder", io::shown(own)),
+                  "move it out of the way, then run 'reef-init'");
+    const tree::Shard* const from = map_.find(place.shard);
+    const tree::Shard* const to = map_.find(wanted.shard);
+    if (!place.there) return wait_for(persona, *from);
+    if (place.relink) plan_.moves.push_back({persona, place.shard, place.shard, own, place.folder, 0, true});
+    if (place.kind == wanted.kind && place.shard == wanted.shard) return;
+    if (to && to->state == tree::Shard::State::missing) return wait_for(persona, *to);
+    add_move(persona, internal::place_name(place), place.folder, wanted);
+  }
+
   void add_move(const std::string& persona, std::string from, const fs::path& folder, const tree::Place& wanted) {
     if (wanted.kind == tree::Place::Kind::tree && from == "tree") return;
-    plan_.moves.push_back({persona, std::move(from), internal::place_name(wanted), folder, wanted.folder,
-                           internal::store_bytes(folder), false});
+    const std::uint64_t bytes = internal::store_bytes(folder);
+    plan_.moves.push_back(
+        {persona, std::move(from), internal::place_name(wanted), folder, wanted.folder, bytes, false});
   }
   void wait(const std::string& persona, std::string why, std::string hint) {
     plan_.unmoved.push_back({persona, std::move(why), std::move(hint)});
   }
   void wait_for(const std::string& persona, const tree::Shard& shard) {
-    const std::string why = shard.why.empty() ? "its folder is not there" : shard.why;
-    wait(persona, fmt::format("{}: {}", describe(shard), why),
-         shard.why.empty() ? "restore the persona's store from a backup"
-                           : "mount its drive, or write the path that it has now into storage.shards");
+    plan_.unmoved.push_back(internal::wait_for_shard(map_, persona, shard.id));
   }
 
   const tree::ShardMap& map_;
@@ -174,7 +200,7 @@ ShardReport shard_report(const tree::Tree& tree, const tree::Config& config) {
     for (ShardRow& shard : report.shards) {
       if (shard.id != part.shard) continue;
       shard.shared_vectors = count_vectors(part.folder);
-      shard.shared_bytes = internal::store_bytes(part.folder);
+      shard.shared_bytes = bytes_of(part.folder).value_or(0);
     }
   }
   for (const std::string& persona : internal::sharded_personas(tree, config)) {
@@ -188,7 +214,10 @@ ShardReport shard_report(const tree::Tree& tree, const tree::Config& config) {
     row.pinned = map.is_pinned(persona);
     if (place.there) {
       row.vectors = count_vectors(place.folder);
-      row.bytes = internal::store_bytes(place.folder);
+      if (const auto bytes = bytes_of(place.folder))
+        row.bytes = *bytes;
+      else
+        row.in_reach = false;
     }
     for (ShardRow& shard : report.shards) {
       if ((shard.id.empty() ? "tree" : shard.id) != row.place) continue;

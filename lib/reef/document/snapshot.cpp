@@ -120,7 +120,8 @@ Snapshot::Allowed Snapshot::allowed(const Filter& filter) {
   Allowed allowed;
   while (statement.step()) {
     allowed.chunks.push_back(statement.integer(0));
-    if (const auto row = map_.row(allowed.chunks.back())) allowed.vector_rows.push_back(*row);
+    const auto row = map_.row(allowed.chunks.back());
+    if (row && *row < vectors_.state().rows_total) allowed.vector_rows.push_back(*row);
   }
   std::sort(allowed.chunks.begin(), allowed.chunks.end());
   std::sort(allowed.vector_rows.begin(), allowed.vector_rows.end());

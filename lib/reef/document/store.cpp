@@ -219,10 +219,17 @@ void Store::settle(bool purged) {
 
 vector::Rebuilt Store::rebuild(const vector::RebuildOptions& options, Progress& progress) {
   vector::Rebuilt rebuilt = vector::rebuild(vectors_, options, progress);
-  io::Transaction transaction(database_);
-  if (rebuilt.removed > 0) renumber(rebuilt.kept);
-  vectors_.adopt(rebuilt.state);
-  transaction.commit();
+  try {
+    io::Transaction transaction(database_);
+    if (rebuilt.removed > 0) renumber(rebuilt.kept);
+    vectors_.adopt(rebuilt.state);
+    transaction.commit();
+  } catch (...) {
+    // As the database has it again: whoever goes on with this store must not number rows twice.
+    vectors_.reload();
+    map_.load(database_);
+    throw;
+  }
   settle(rebuilt.removed > 0);
   return rebuilt;
 }

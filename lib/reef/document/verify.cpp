@@ -10,7 +10,7 @@
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/core/log.h"
-#include "reef/document/internal/id_mapping.h"
+#include "reef/document/internal/part_check.h"
 #include "reef/document/internal/schema.h"
 #include "reef/document/internal/sources.h"
 #include "reef/document/originals.h"
@@ -22,8 +22,8 @@ namespace reef::document {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr const char* kNextRun = "the next 'reef-index ingest' or 'remove' of this scope mends it";
-constexpr const char* kRestore = "restore it from a backup, or remove what is in the folder and ingest the files again";
+using internal::kNextRun;
+using internal::kRestore;
 
 class ScopeCheck {
  public:
@@ -53,47 +53,24 @@ class ScopeCheck {
       folder_ = part.folder;
       name_ = tree::part_name(scope_, part);
       if (parts.size() == 1 && !has_metadata()) return true;
-      all_read &= check_part(parts, progress);
+      auto database = internal::PartCheck(scope_, folder_, name_, report_).run(progress);
+      all_read &= database.has_value();
+      if (!database) continue;
+      if (parts.size() > 1) check_place(*database, parts);
+      auto ingested = database->prepare(internal::kIngestedSources);
+      ingested_ |= ingested.step();
+      databases_.push_back(*std::move(database));
     }
-    check_ids_are_unique();
     name_ = scope_.name();
+    if (tree::is_split(tree_, scope_)) check_part_list();
+    check_parts_agree();
     const Originals originals(tree_, scope_);
-    if (!databases_.empty()) check_leftovers(originals.staging());
+    if (!databases_.empty()) check_staging(originals.staging());
     // What the registry says is of all parts together.
     return all_read && registry_ && check_registry(originals, progress);
   }
 
  private:
-  /// False when it cannot be read.
-  bool check_part(const std::vector<tree::Part>& parts, Progress& progress) {
-    report_.scopes.push_back(name_);
-    io::Database database;
-    try {
-      database = io::Database(folder_ / "metadata.sqlite", io::OpenMode::read);
-      io::require_version(database, Store::kVersion);
-    } catch (const Error& error) {
-      if (error.code() != Errc::corrupt && error.code() != Errc::not_found) throw;
-      add("metadata.sqlite", error.what(), kRestore);
-      return false;
-    }
-    progress.begin("checking " + name_, 0, ProgressUnit::items);
-    if (const std::string broken = database.integrity(); !broken.empty()) {
-      add("metadata.sqlite", "SQLite: " + broken, kRestore);
-      return false;
-    }
-    check_text_index(database);
-    for (const vector::StoreFault& fault : vector::verify_store(folder_, database)) add(fault);
-    if (report_.with_faiss) compare_with_faiss(database);
-    check_rows(database);
-    check_id_mapping(database);
-    check_leftovers(folder_);
-    if (parts.size() > 1) check_place(database, parts);
-    count(database);
-    databases_.push_back(std::move(database));
-    progress.end();
-    return true;
-  }
-
   /// Of a split scope: a document elsewhere than where it is looked for could be taken in twice.
   void check_place(io::Database& database, const std::vector<tree::Part>& parts) {
     std::uint64_t misplaced = 0;
@@ -105,8 +82,25 @@ class ScopeCheck {
           "take the shards out of storage.shards, run 'reef-index shard apply', and split again");
   }
 
-  void check_ids_are_unique() {
+  void check_part_list() {
+    try {
+      tree::part_list(tree_);
+    } catch (const Error& error) {
+      if (error.code() != Errc::corrupt) throw;
+      add("parts.json", error.what(), error.hint());
+    }
+  }
+
+  void check_parts_agree() {
     if (databases_.size() < 2) return;
+    std::optional<vector::StoreState> first;
+    for (io::Database& database : databases_) {
+      const auto state = vector::read_state(database);
+      if (state.rows_total == 0) continue;
+      if (first && !vector::are_of_one_model(*first, state))
+        add("metadata.sqlite", fmt::format("parts hold vectors of {} and of {}", first->model, state.model), kRestore);
+      if (!first) first = state;
+    }
     std::vector<bool> seen;
     std::uint64_t twice = 0;
     for (io::Database& database : databases_) {
@@ -118,34 +112,17 @@ class ScopeCheck {
         seen[id] = true;
       }
     }
-    if (twice > 0)
-      report_.faults.push_back({scope_.name(), "metadata.sqlite",
-                                fmt::format("{} chunks share an id with another", twice), kRestore, false});
+    if (twice > 0) add("metadata.sqlite", fmt::format("{} chunks share an id with another", twice), kRestore);
   }
 
   void add(std::string file, std::string what, std::string next_step, bool mends_itself = false) {
     report_.faults.push_back({name_, std::move(file), std::move(what), std::move(next_step), mends_itself});
   }
 
-  void add(const vector::StoreFault& fault) {
-    add(fault.file, fault.what, fault.mends_itself ? kNextRun : fault.next_step, fault.mends_itself);
-  }
-
-  void compare_with_faiss(io::Database& database) {
-    try {
-      auto comparison = vector::compare_with_faiss(folder_, database);
-      if (!comparison) return;
-      for (const vector::StoreFault& fault : comparison->faults) add(fault);
-      report_.comparisons.push_back({name_, *std::move(comparison)});
-    } catch (const Error& error) {
-      if (error.code() != Errc::corrupt) throw;  // of vectors.npy, which verify_store() named
-    }
-  }
-
-  std::int64_t number(io::Database& database, const char* sql) {
-    auto statement = database.prepare(sql);
-    statement.step();
-    return statement.integer(0);
+  void check_staging(const fs::path& folder) {
+    if (!internal::file_exists(folder)) return;
+    for (const auto& entry : fs::directory_iterator(folder))
+      add(io::shown(entry.path().filename()), "left by a run that was ended", kNextRun, true);
   }
 
   /// False when the scope has no store, which is a fault where files were ingested into it.
@@ -215,87 +192,6 @@ class ScopeCheck {
     return all_known;
   }
 
-  void check_text_index(io::Database& database) {
-    // FTS5's own check writes nothing, but is an INSERT: it needs a connection that may write.
-    io::Database writable;
-    try {
-      writable = io::Database(database.path(), io::OpenMode::write);
-    } catch (const Error&) {
-      log_step("{}: cannot be written, so FTS5 cannot check its index", io::shown(database.path()));
-    }
-    try {
-      if (writable) writable.execute("INSERT INTO chunks_fts (chunks_fts, rank) VALUES ('integrity-check', 1)");
-    } catch (const Error& error) {
-      if (error.code() != Errc::corrupt) throw;
-      add("metadata.sqlite", "the full-text index does not match the texts",
-          "remove the scope's documents and ingest them again");
-    }
-    check_map(database);
-  }
-
-  /// chunk_map is a copy of what chunks says; queries read only the copy.
-  void check_map(io::Database& database) {
-    ChunkMap map;
-    map.load(database);
-    auto chunks = database.prepare("SELECT id, vector_row FROM chunks");
-    std::int64_t count = 0, wrong = 0;
-    while (chunks.step()) {
-      ++count;
-      const std::int64_t id = chunks.integer(0);
-      const std::int64_t row = chunks.is_null(1) ? -1 : chunks.integer(1);
-      const auto mapped = map.row(id);
-      const bool same_row =
-          mapped ? static_cast<std::int64_t>(*mapped) == row && map.chunk_of_row(*mapped) == id : row == -1;
-      if (map.words(id) == 0 || !same_row) ++wrong;
-    }
-    if (wrong > 0 || map.rows(false) + map.rows(true) != count)
-      add("metadata.sqlite",
-          fmt::format("table chunk_map disagrees with {} of {} chunks",
-                      std::max(wrong, std::abs(map.rows(false) + map.rows(true) - count)), count),
-          "remove the scope's documents and ingest them again");
-  }
-
-  void check_rows(io::Database& database) {
-    const auto state = vector::read_state(database);
-    auto beyond = database.prepare("SELECT count(*) FROM chunks WHERE vector_row >= ?");
-    beyond.bind(1, static_cast<std::int64_t>(state.rows_total)).step();
-    if (beyond.integer(0) > 0)
-      add("metadata.sqlite",
-          fmt::format("{} chunks name vectors past the {} committed rows", beyond.integer(0), state.rows_total),
-          kRestore);
-    const std::int64_t dead = number(database, "SELECT count(*) FROM dead_rows");
-    const std::int64_t alive = number(database, "SELECT count(*) FROM chunks WHERE vector_row IS NOT NULL");
-    if (static_cast<std::uint64_t>(alive + dead) != state.rows_total)
-      add("vectors.npy",
-          fmt::format("{} rows, of which {} belong to chunks and {} are removed", state.rows_total, alive, dead),
-          kRestore);
-    if (number(database, "SELECT count(*) FROM chunks c JOIN dead_rows d ON d.row = c.vector_row") > 0)
-      add("metadata.sqlite", "a chunk names a removed vector", kRestore);
-    if (const auto unfinished = number(database, "SELECT count(*) FROM documents WHERE NOT finished"); unfinished > 0)
-      add("metadata.sqlite",
-          fmt::format("{} documents that a run began and never finished (no query sees them)", unfinished), kNextRun,
-          true);
-  }
-
-  void check_id_mapping(io::Database& database) {
-    const auto head = internal::read_mapping_head(folder_ / "id_mapping.json");
-    if (!head || !internal::may_stay(*head, internal::mapping_head(database)))
-      add("id_mapping.json", "not of the store's present state", kNextRun, true);
-    else if (!internal::has_mapping(folder_ / "id_mapping.json", database, scope_, *head))
-      add("id_mapping.json", "it does not say what the store holds",
-          "remove the file, and the next run makes it again");
-  }
-
-  /// In the store only temporary names, in the staging folder everything.
-  void check_leftovers(const fs::path& folder) {
-    if (!internal::file_exists(folder)) return;
-    for (const auto& entry : fs::directory_iterator(folder)) {
-      const std::string name = entry.path().filename().string();
-      if (folder != folder_ || (name.starts_with(".") && name.ends_with(".tmp")))
-        add(io::shown(name), "left by a run that was ended", kNextRun, true);
-    }
-  }
-
   void check_original(const Source& source, const Originals& originals) {
     const fs::path raw = originals.raw_path(source.sha256, source.extension);
     const std::string again = fmt::format("ingest {} again after 'reef-index remove'", io::shown(source.path));
@@ -308,15 +204,6 @@ class ScopeCheck {
     }
     if (!internal::file_exists(originals.processed_path(source.sha256, source.extension)))
       add("processed/" + source.sha256 + source.extension + ".jsonl", "missing", again);
-  }
-
-  void count(io::Database& database) {
-    report_.documents += static_cast<std::uint64_t>(number(database, "SELECT count(*) FROM documents WHERE finished"));
-    auto ingested = database.prepare(internal::kIngestedSources);
-    ingested_ |= ingested.step();
-    report_.chunks += static_cast<std::uint64_t>(number(database, "SELECT count(*) FROM chunks"));
-    report_.vectors +=
-        static_cast<std::uint64_t>(number(database, "SELECT count(*) FROM chunks WHERE vector_row IS NOT NULL"));
   }
 
   const tree::Tree& tree_;

@@ -4,14 +4,13 @@
 
 #include <algorithm>
 #include <future>
-#include <set>
 
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/core/log.h"
 #include "reef/core/text.h"
 #include "reef/document/stores.h"
-#include "reef/retrieve/near_duplicates.h"
+#include "reef/retrieve/internal/results.h"
 #include "reef/text/chunk.h"
 #include "reef/tree/persona.h"
 #include "reef/tree/shards.h"
@@ -35,52 +34,6 @@ std::vector<std::string> wanted_layers(const tree::Config& config, const QueryOp
   }
   return options.layers;
 }
-
-/// The results of one answer: one for each document, unless passages are asked for, and none that
-/// says what an earlier one says.
-class Results {
- public:
-  Results(const std::vector<std::unique_ptr<Layer>>& layers, const QueryOptions& options)
-      : layers_(layers), options_(options), used_(layers.size()) {}
-
-  bool full() const { return results_.size() >= options_.count; }
-
-  /// Takes candidates, best first, until it is full. Returns how many results that made.
-  std::size_t take(const std::vector<Scored>& candidates) {
-    const std::size_t before = results_.size();
-    for (const Scored& scored : candidates) {
-      if (full()) break;
-      used_[scored.layer].push_back(scored.id);
-      auto passage = layers_[scored.layer]->fetch(scored.id);
-      if (!passage) continue;  // of a document that is not finished
-      if (!options_.chunks && !documents_.insert(passage->scope + "\n" + passage->document).second) continue;
-      if (!texts_.add(passage->text)) continue;
-      results_.push_back(
-          {0, layers_[scored.layer]->name(), scored.score, scored.bm25, scored.cosine, std::move(*passage)});
-    }
-    return results_.size() - before;
-  }
-
-  /// Lets the layers leave out what was taken or refused, to make room for other documents.
-  void leave_out_used() {
-    for (std::size_t i = 0; i < layers_.size(); ++i)
-      layers_[i]->leave_out(std::exchange(used_[i], {}), !options_.chunks);
-  }
-
-  std::vector<Result> ranked() && {
-    std::stable_sort(results_.begin(), results_.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
-    for (std::size_t i = 0; i < results_.size(); ++i) results_[i].rank = i + 1;
-    return std::move(results_);
-  }
-
- private:
-  const std::vector<std::unique_ptr<Layer>>& layers_;
-  const QueryOptions& options_;
-  std::vector<std::vector<std::int64_t>> used_;  ///< ids for each layer, since leave_out_used()
-  NearDuplicates texts_;
-  std::set<std::string> documents_;
-  std::vector<Result> results_;
-};
 
 /// A document that a filter names and nobody has would give an answer without results, and no reason for it.
 void require_documents(const std::vector<std::shared_ptr<ScopeSearch>>& scopes, const std::vector<std::string>& names) {
@@ -338,7 +291,7 @@ Answer Searcher::answer(const Question& question, Layers& layers, const QueryOpt
   }
   Answer answer;
   Fusion fusion(layers.layers, layers.priors, question, fuse);
-  Results results(layers.layers, options);
+  internal::Results results(layers.layers, options);
   results.take(fusion.search());
   // A book of 400 sections may fill all places. Its document is left out of the next, wider search,
   // so that this ends after few rounds however long the book is.

@@ -4,8 +4,10 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <set>
 
 #include "reef/core/error.h"
+#include "reef/core/log.h"
 #include "reef/io/checksum.h"
 #include "reef/io/file.h"
 #include "reef/tree/folders.h"
@@ -14,6 +16,9 @@
 
 namespace reef::tree {
 namespace {
+
+constexpr const char* kPartList = "parts.json";
+constexpr const char* kPartMark = ".part";
 
 bool is_link(const fs::path& path) {
   struct stat info {};
@@ -51,19 +56,55 @@ MissingStore behind_link(const Tree& tree, const std::string& subject, const fs:
 }  // namespace
 
 bool is_split(const Tree& tree, const Scope& scope) {
-  return scope.is_shared() && is_folder(tree.vectors(scope) / "parts");
+  if (!scope.is_shared()) return false;
+  std::error_code ignored;  // a copy of a tree may lack links, and the folder that held nothing else
+  return is_folder(tree.vectors(scope) / "parts") || fs::exists(tree.vectors(scope) / kPartList, ignored);
 }
 
 std::vector<Part> parts_of(const Tree& tree, const Scope& scope) {
   const fs::path own = tree.vectors(scope);
   if (!is_split(tree, scope)) return {{"", own}};
+  std::set<std::string> shards;
+  std::error_code error;
+  for (fs::directory_iterator entry(own / "parts", error), end; !error && entry != end; entry.increment(error))
+    if (internal::is_shard_id(entry->path().filename().string())) shards.insert(entry->path().filename().string());
+  // Gone: replaced at this moment, and whoever asks looks again.
+  if (error && error != std::errc::no_such_file_or_directory)
+    throw Error(Errc::failed, fmt::format("list {}: {}", io::shown(own / "parts"), error.message()));
+  try {
+    for (const auto& [shard, folder] : internal::read_part_list(own / kPartList).folders) shards.insert(shard);
+  } catch (const Error& damaged) {
+    log_warn("{}; a part whose link is lost would not be missed ({})", damaged.what(), damaged.hint());
+  }
   std::vector<Part> parts;
-  std::error_code gone;  // replaced at this moment: whoever asks looks again
-  for (fs::directory_iterator entry(own / "parts", gone), end; !gone && entry != end; entry.increment(gone))
-    if (internal::is_shard_id(entry->path().filename().string()))
-      parts.push_back({entry->path().filename().string(), entry->path()});
-  std::sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.shard < b.shard; });
+  for (const std::string& shard : shards) parts.push_back({shard, own / "parts" / shard});
   return parts;
+}
+
+PartList part_list(const Tree& tree) { return internal::read_part_list(tree.vectors(Scope::shared()) / kPartList); }
+
+void write_part_list(const fs::path& folder, const std::vector<Part>& parts) {
+  PartList list;
+  list.split = internal::random_id();
+  for (const Part& part : parts) {
+    io::replace_file(part.folder / kPartMark, list.split + "\n");
+    list.folders.emplace_back(part.shard, part.folder.filename().string());
+  }
+  io::replace_file(folder / kPartList, internal::part_list_text(list));
+}
+
+bool is_part_of(const fs::path& folder, const std::string& split) {
+  try {
+    constexpr std::uint64_t kLargest = 64;
+    return !split.empty() && io::read_file(folder / kPartMark, kLargest) == split + "\n";
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+bool is_link_lost(const Part& part) {
+  std::error_code ignored;
+  return !part.shard.empty() && fs::symlink_status(part.folder, ignored).type() == fs::file_type::not_found;
 }
 
 bool is_in_reach(const Part& part) { return is_folder(part.folder); }
@@ -112,6 +153,13 @@ std::vector<MissingStore> missing_stores(const Tree& tree, const Scope& scope) {
   std::vector<MissingStore> missing;
   constexpr int kPartDepth = 1, kPersonaDepth = 2;  // <shard>/shared, <shard>/personas/<id>
   for (const Part& part : parts_of(tree, scope)) {
+    if (is_link_lost(part)) {
+      missing.push_back(
+          {part_name(scope, part), part.shard, part.folder.string(),
+           fmt::format("a part of {} is out of reach: the link {} is gone", subject_of(scope), io::shown(part.folder)),
+           "run 'reef-index shard apply', which finds it on its shard and links it again"});
+      continue;
+    }
     if (is_in_reach(part) || !is_link(part.folder)) continue;
     const bool whole = part.shard.empty();
     missing.push_back(behind_link(tree, whole ? subject_of(scope) : "a part of " + subject_of(scope), part.folder,

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "reef/tree/tree.h"
@@ -20,8 +21,23 @@ struct Part {
 /// Whether the shared scope is split: vectors/shared then holds the writers' lock and links to the parts alone, and is
 /// replaced as a whole by another splitting. One look at the disk; none for a persona.
 bool is_split(const Tree& tree, const Scope& scope);
-/// Ascending by shard; of a scope that is not split its own folder. Parts that are out of reach are among them.
+/// Ascending by shard; of a scope that is not split its own folder. Parts that are out of reach are among them, and
+/// those whose links are lost; a list of parts that cannot be read is told and left out. Throws Error{failed} when the
+/// folder cannot be listed: a part less would be an answer that lacks something.
 std::vector<Part> parts_of(const Tree& tree, const Scope& scope);
+/// vectors/shared/parts.json: the parts of a split scope, so that one whose link is lost is missed and found again.
+struct PartList {
+  std::string split;  ///< 16 hexadecimal digits of this splitting alone, which each part's mark repeats
+  std::vector<std::pair<std::string, std::string>> folders;  ///< shard and name of the part's folder on it
+};
+/// Empty when there is none. Throws Error{corrupt} for one that cannot be read.
+PartList part_list(const Tree& tree);
+/// Marks the parts as those of one new splitting, and writes the list into the scope's `folder`.
+void write_part_list(const fs::path& folder, const std::vector<Part>& parts);
+/// Whether the link to a part, or a folder in its place, is gone, where the list names one.
+bool is_link_lost(const Part& part);
+/// Whether a folder is a part of that splitting.
+bool is_part_of(const fs::path& folder, const std::string& split);
 bool is_in_reach(const Part& part);
 /// "shared@<shard>" for a part, else the scope's name.
 std::string part_name(const Scope& scope, const Part& part);

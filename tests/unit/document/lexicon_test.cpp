@@ -4,6 +4,7 @@
 
 #include "reef/document/ingest.h"
 #include "reef/document/store.h"
+#include "reef/document/verify.h"
 #include "support/fake_embedder.h"
 #include "support/tree_fixture.h"
 
@@ -78,4 +79,19 @@ TEST_CASE("postings hold every row with its count, stemmed as FTS5 stems") {
   }
   CHECK(snapshot.map().rows(false) == 2);
   CHECK(snapshot.map().words_in_all(false) == 10);
+}
+
+TEST_CASE_FIXTURE(test::TreeFixture, "a page of the chunk map that cannot be is a fault, and asks for no memory") {
+  write("a.txt", "Some text.");
+  document::IngestOptions options;
+  options.paths = {(dir / "in").string()};
+  document::ingest(
+      tree, options, [](const std::string&) { return std::make_unique<test::FakeEmbedder>(); }, no_progress());
+  const tree::Scope shared = tree::Scope::shared();
+  io::Database database(tree.vectors(shared) / "metadata.sqlite", io::OpenMode::write);
+  database.execute("UPDATE chunk_map SET page = 250000000");
+  CHECK_THROWS_WITH_AS(document::Snapshot(tree.vectors(shared), shared), doctest::Contains("page 250000000"), Error);
+  const auto report = document::verify(tree, {shared}, std::chrono::milliseconds(0), no_progress());
+  REQUIRE(!report.faults.empty());
+  CHECK(report.faults[0].what.find("page 250000000") != std::string::npos);
 }

@@ -23,8 +23,7 @@ struct Fixture : test::TreeFixture {
   std::function<void()> before_batch;
 
   embed::EmbedderMaker maker() {
-    return [this](const std::string& name) -> std::unique_ptr<embed::Embedder> {
-      if (name == "absent") throw Error(Errc::not_found, "there is no model 'absent'");
+    return [this](const std::string& name) {
       return std::make_unique<FakeEmbedder>(name.empty() ? "fake" : name, before_batch);
     };
   }
@@ -38,9 +37,7 @@ struct Fixture : test::TreeFixture {
     document::ingest(tree, options, maker(), no_progress());
   }
   std::optional<document::ReembedReport> reembed(const std::string& name) {
-    document::ReembedOptions options;
-    options.embedding = name;
-    return document::reembed(tree, options, maker(), no_progress());
+    return document::reembed(tree, {}, *maker()(name), no_progress());
   }
   document::Snapshot snapshot() { return {tree.vectors(kShared), kShared}; }
   /// Fails unless each chunk's vector is that of its text, which says that rows and texts belong together.
@@ -116,9 +113,7 @@ TEST_CASE_FIXTURE(Fixture, "a graph that cannot be built leaves the old vectors 
     void end() override {}
   } progress;
   ingest(300);
-  document::ReembedOptions options;
-  options.embedding = "other";
-  CHECK_THROWS_AS(document::reembed(tree, options, maker(), progress), Error);
+  CHECK_THROWS_AS(document::reembed(tree, {}, *maker()("other"), progress), Error);
   CHECK(snapshot().vectors().state().model == "fake");
   require_sound();
   // What a caller's transaction names is not yet what readers have.
@@ -160,11 +155,10 @@ TEST_CASE_FIXTURE(Fixture, "vectors made elsewhere are embedded from their texts
   require_sound();
 }
 
-TEST_CASE_FIXTURE(Fixture, "nothing to embed, nothing there, no such model") {
+TEST_CASE_FIXTURE(Fixture, "nothing to embed, nothing there") {
   CHECK_THROWS_AS(reembed("other"), Error);
   CHECK(!document::Snapshot::exists(tree.vectors(kShared)));
   ingest(2);
-  CHECK_THROWS_AS(reembed("absent"), Error);
   document::RemoveOptions remove;
   remove.documents = {"d0", "d1"};
   document::remove(tree, remove);

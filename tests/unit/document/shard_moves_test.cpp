@@ -126,6 +126,20 @@ TEST_CASE_FIXTURE(Fixture, "a damaged store stays where it is, and the others mo
   CHECK(plan().leftovers.empty());
 }
 
+TEST_CASE_FIXTURE(Fixture, "a folder of another kind in a store keeps it where it is, and the others move") {
+  fs::create_directory(tree.vectors(tree::Scope::persona("bob")));
+  fs::create_directory(link / "notes");
+  list("../a");
+  CHECK(plan().moves.size() == 2);
+  CHECK(document::shard_report(tree, tree::Config::load(tree)).personas.size() == 2);
+  const auto made = apply();
+  REQUIRE(made.unmoved.size() == 1);
+  CHECK(made.unmoved[0].why.find("notes") != std::string::npos);
+  CHECK(fs::exists(link / "notes"));
+  CHECK(!fs::is_symlink(link));
+  CHECK(made.moves.size() == 1);
+}
+
 TEST_CASE_FIXTURE(Fixture, "what ended moves leave goes, whatever it is") {
   list("../a");
   apply();

@@ -189,7 +189,7 @@ TEST_CASE_FIXTURE(Fixture, "work goes on over the parts") {
 
 TEST_CASE_FIXTURE(Fixture, "what replaces all vectors at once is refused, with a way to do it") {
   apply("../a, ../b");
-  CHECK_THROWS_WITH_AS(document::reembed(tree, {.embedding = "fake"}, fake, no_progress()),
+  CHECK_THROWS_WITH_AS(document::reembed(tree, {}, *fake("fake"), no_progress()),
                        doctest::Contains("split over 2 shards"), Error);
   document::BuildOptions factory;
   factory.factory = "Flat";
@@ -273,6 +273,60 @@ TEST_CASE_FIXTURE(Fixture, "a part that is out of reach: nothing is written, the
   CHECK(contents().size() == 40);
   const auto report = document::verify(tree, {kShared}, std::chrono::milliseconds(0), no_progress());
   CHECK(report.faults.empty());
+}
+
+TEST_CASE_FIXTURE(Fixture, "a part whose link is lost is missed, and linked again") {
+  apply("../a, ../b");
+  const auto before = contents();
+  const tree::Part lost = parts()[1];
+  const fs::path shard = fs::canonical(lost.folder).parent_path();
+  fs::remove(lost.folder);
+  REQUIRE(parts().size() == 2);
+  const auto stat = document::stat(tree, {kShared});
+  REQUIRE(stat.missing.size() == 1);
+  CHECK(stat.missing[0].shard == lost.shard);
+  CHECK(stat.missing[0].what.find("link") != std::string::npos);
+  CHECK_THROWS_WITH_AS(ingest("more.jsonl", lines(40, 50)), doctest::Contains("is gone"), Error);
+  CHECK(document::verify(tree, {kShared}, std::chrono::milliseconds(0), no_progress()).faults.size() == 1);
+  CHECK(plan().moves.size() == 1);
+  const auto mended = apply("../a, ../b");
+  CHECK(!mended.split);
+  CHECK(mended.moves.size() == 1);
+  CHECK(contents() == before);
+  CHECK(document::verify(tree, {kShared}, std::chrono::milliseconds(0), no_progress()).faults.empty());
+  // Nothing but the list came back.
+  fs::remove_all(tree.vectors(kShared) / "parts");
+  REQUIRE(parts().size() == 2);
+  CHECK(document::stat(tree, {kShared}).missing.size() == 2);
+  CHECK(apply("../a, ../b").moves.size() == 2);
+  CHECK(contents() == before);
+  // A folder of another splitting is not taken.
+  fs::remove(lost.folder);
+  io::replace_file(shard / "shared/.part", "0123456789abcdef\n");
+  const auto unclear = apply("../a, ../b");
+  CHECK(unclear.moves.empty());
+  REQUIRE(unclear.unmoved.size() == 1);
+  CHECK(unclear.unmoved[0].why.find("holds no part of this splitting") != std::string::npos);
+  CHECK(fs::exists(shard / "shared/metadata.sqlite"));
+}
+
+TEST_CASE_FIXTURE(Fixture, "a damaged list of parts stops nothing") {
+  apply("../a, ../b");
+  const auto before = contents();
+  io::replace_file(tree.vectors(kShared) / "parts.json", "{");
+  CHECK(contents() == before);
+  CHECK(document::verify(tree, {kShared}, std::chrono::milliseconds(0), no_progress()).faults.size() == 1);
+  CHECK(apply("../a, ../b, ../c").split);
+  CHECK(document::verify(tree, {kShared}, std::chrono::milliseconds(0), no_progress()).faults.empty());
+}
+
+TEST_CASE_FIXTURE(Fixture, "parts with vectors of two models are a fault") {
+  apply("../a, ../b");
+  io::Database database(parts()[1].folder / "metadata.sqlite", io::OpenMode::write);
+  database.execute("UPDATE store SET model = 'other', model_digest = 'ff'");
+  const auto report = document::verify(tree, {kShared}, std::chrono::milliseconds(0), no_progress());
+  CHECK(std::any_of(report.faults.begin(), report.faults.end(),
+                    [](const auto& fault) { return fault.what == "parts hold vectors of fake and of other"; }));
 }
 
 TEST_CASE_FIXTURE(Fixture, "an ended split leaves what was there; the next one begins anew") {

@@ -1,6 +1,6 @@
 #include "reef/document/internal/batch.h"
 
-#include <chrono>
+#include "reef/document/internal/cached_embedding.h"
 
 namespace reef::document::internal {
 namespace {
@@ -63,37 +63,17 @@ void Batch::flush_if_full() {
 
 std::vector<float> Batch::embed() {
   std::vector<std::string> passages;
-  std::vector<PassageHash> hashes;
   for (const Piece& piece : pieces_) {
     if (!piece.document->with_vectors) continue;
-    for (const text::Chunk& chunk : piece.chunks) {
+    for (const text::Chunk& chunk : piece.chunks)
       passages.push_back(text::passage_text(piece.document->row.title, chunk.heading_path, chunk.text));
-      hashes.push_back(passage_hash(passages.back()));
-    }
   }
-  const std::size_t dim = embedder_->identity().dim;
-  std::vector<float> vectors(passages.size() * dim);
-  const auto known = cache_->find(hashes, vectors);
-  std::vector<std::string_view> missing;
-  std::vector<std::size_t> places;
-  for (std::size_t i = 0; i < passages.size(); ++i) {
-    if (known[i]) continue;
-    missing.push_back(passages[i]);
-    places.push_back(i);
-  }
-  ByteProgress progress(progress_, text_bytes_, missing.size());
-  if (!missing.empty()) {
-    std::vector<float> computed(missing.size() * dim);
-    const auto begin = std::chrono::steady_clock::now();
-    embedder_->embed_passages(missing, computed, threads_, progress);
-    report_.embed_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    for (std::size_t k = 0; k < places.size(); ++k)
-      std::copy_n(computed.data() + k * dim, dim, vectors.data() + places[k] * dim);
-    report_.embedded += missing.size();
-    cache_->add(hashes, vectors, known);
-  }
+  ByteProgress progress(progress_, text_bytes_, passages.size());
+  Embedded embedded = embed_passages(*embedder_, *cache_, passages, threads_, progress);
   progress.end();
-  return vectors;
+  report_.embed_seconds += embedded.seconds;
+  report_.embedded += embedded.computed;
+  return std::move(embedded.vectors);
 }
 
 void Batch::write(std::size_t part, const std::vector<const Piece*>& pieces, std::span<const float> rows) {

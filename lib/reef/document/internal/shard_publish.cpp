@@ -6,8 +6,10 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <system_error>
 
 #include "reef/core/error.h"
+#include "reef/core/log.h"
 #include "reef/io/file.h"
 #include "reef/tree/persona.h"
 
@@ -72,7 +74,13 @@ void mark_moving(const fs::path& folder) {
 
 void unmark(const fs::path& folder) {
   const fs::path mark = folder / kMovingMark;
-  if (::unlink(mark.c_str()) != 0 && errno != ENOENT && errno != EROFS) throw_errno("remove", io::shown(mark));
+  if (::unlink(mark.c_str()) != 0 && errno != ENOENT && errno != EROFS)
+    log_step("remove {}: {}", io::shown(mark), std::generic_category().message(errno));
+}
+
+bool is_marked(const fs::path& folder) {
+  std::error_code ignored;  // on a failing drive: nothing is known of it, and nothing done
+  return fs::exists(folder / kMovingMark, ignored);
 }
 
 fs::path moving_name(const fs::path& folder, const std::string& persona) {

@@ -58,7 +58,7 @@ std::vector<ShardLeftover> find_leftovers(const tree::Tree& tree, const tree::Sh
     const fs::path folder = shard.path / "personas";
     for (const std::string& name : names_in(folder)) {
       add(persona_of_hidden(name), folder / name);
-      if (!tree::is_persona_id(name) || !fs::exists(folder / name / kMovingMark)) continue;
+      if (!tree::is_persona_id(name) || !is_marked(folder / name)) continue;
       const auto here = tree::folder_identity(folder / name);
       if (here != tree::folder_identity(map.place(name).folder)) add(name, folder / name);
     }
@@ -74,6 +74,19 @@ std::optional<UnmovedPersona> must_stay(const tree::Tree& tree, const ShardLefto
                         fmt::format("{} is left of a move, and {} holds no store: nothing is removed",
                                     io::shown(leftover.path), io::shown(place)),
                         "make its shard available; when that one is lost, put this folder in the place of the link"};
+}
+
+UnmovedPersona wait_for_shard(const tree::ShardMap& map, std::string persona, const std::string& shard) {
+  const tree::Shard* const found = map.find(shard);
+  if (!found)
+    return {std::move(persona), fmt::format("shard {} is not known", shard),
+            "restore vectors/shards.json from a backup"};
+  const bool there = found->why.empty();
+  return {
+      std::move(persona),
+      fmt::format("shard {} ({}): {}", shard, io::shown(found->path), there ? "its folder is not there" : found->why),
+      there ? "restore that folder from a backup"
+            : "mount its drive, or write the path that it has now into storage.shards"};
 }
 
 std::string place_name(const tree::Place& place) {

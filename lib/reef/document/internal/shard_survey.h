@@ -19,6 +19,9 @@ std::vector<ShardLeftover> find_leftovers(const tree::Tree& tree, const tree::Sh
 /// Why a leftover must stay: it is the only store of its persona. nullopt: it can go.
 std::optional<UnmovedPersona> must_stay(const tree::Tree& tree, const ShardLeftover& leftover);
 
+/// What a persona's store, or shared knowledge (""), waits for: a shard that is missing, or does not hold its folder.
+UnmovedPersona wait_for_shard(const tree::ShardMap& map, std::string persona, const std::string& shard);
+
 /// "tree", "elsewhere", "none" or the shard's id.
 std::string place_name(const tree::Place& place);
 

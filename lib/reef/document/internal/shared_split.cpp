@@ -27,15 +27,6 @@ namespace {
 
 namespace fs = std::filesystem;
 const tree::Scope kScope = tree::Scope::shared();
-/// Names of a part on its shard, of which one is free while the other is read.
-constexpr const char* kPartNames[] = {"shared", "shared.2"};
-
-std::vector<std::string> shards_of(const std::vector<tree::Part>& parts) {
-  std::vector<std::string> shards;
-  for (const tree::Part& part : parts)
-    if (!part.shard.empty()) shards.push_back(part.shard);
-  return shards;
-}
 
 /// Where the links lead: the folders themselves, which stay when the links go. A part in a link's place goes with
 /// vectors/shared.
@@ -44,12 +35,6 @@ std::vector<fs::path> folders_of(const std::vector<tree::Part>& parts) {
   for (const tree::Part& part : parts)
     if (!part.shard.empty() && fs::is_symlink(part.folder)) folders.push_back(fs::canonical(part.folder));
   return folders;
-}
-
-bool is_whole(const tree::Tree& tree, const std::vector<tree::Part>& parts) {
-  if (!tree::is_split(tree, kScope)) return holds_store(tree.vectors(kScope));
-  return !parts.empty() &&
-         std::all_of(parts.begin(), parts.end(), [](const tree::Part& part) { return holds_store(part.folder); });
 }
 
 bool is_read_only(const fs::path& folder) { return ::access(folder.c_str(), W_OK) != 0 && errno == EROFS; }
@@ -64,7 +49,7 @@ class Staged {
     for (const fs::path& folder : folders_) {
       try {
         if (!is_in_place(folder)) remove_store(folder, kSharedName);
-      } catch (const Error& error) {
+      } catch (const std::exception& error) {
         log_step("{}", error.what());  // the next run removes it
       }
     }
@@ -163,11 +148,13 @@ class Split {
       for (const tree::Part& part : parts_)
         stores.push_back(std::make_unique<Store>(part.folder, kScope, options_.wait));
       copy_documents(from, stores, parts_, progress_);
-      for (const auto& store : stores) {
-        store->number_chunks_after(last_chunk);
-        store->finish_run();
-        if (store->rebuild_is_due() || (indexed.rows_indexed > 0 && store->vectors().state().rows_total > 0))
-          rebuild_like(*store, indexed, options_.threads, progress_);
+      for (std::size_t i = 0; i < stores.size(); ++i) {
+        Store& store = *stores[i];
+        store.number_chunks_after(last_chunk);
+        store.finish_run();
+        if (store.rebuild_is_due() || (indexed.rows_indexed > 0 && store.vectors().state().rows_total > 0))
+          try_rebuild_like(store, indexed, options_.threads, progress_, tree::part_name(kScope, parts_[i]),
+                           "it has no index");
       }
     }
     compare(from);
@@ -200,14 +187,16 @@ class Split {
       fresh = moving_name(own.parent_path(), kSharedName);
       staged_.add(fresh);
       tree::make_folders(fresh / "parts");
-      for (const tree::Part& part : parts_) {
+      for (tree::Part& part : parts_) {
         const fs::path name = free_name(part.folder.parent_path());
         mark_moving(part.folder);
         staged_.rename(part.folder, name);
         if (::symlink(name.c_str(), (fresh / "parts" / part.shard).c_str()) != 0)
           throw_errno("link", io::shown(fresh / "parts" / part.shard));
+        part.folder = name;
       }
       io::sync_directory(fresh / "parts");
+      tree::write_part_list(fresh, parts_);
     }
     // Whoever looks at it before its first writer comes can keep writers out.
     io::open_file(fresh / ".lock", O_RDWR | O_CREAT);
@@ -239,110 +228,11 @@ class Split {
   std::vector<tree::Part> parts_;  ///< that are made
 };
 
-void wait_for(ShardPlan& plan, const std::string& why, const std::string& hint) {
-  plan.unmoved.push_back({"", why, hint});
-}
-
-std::string why_missing(const tree::ShardMap& map, const std::string& id) {
-  const tree::Shard* const shard = map.find(id);
-  if (!shard) return fmt::format("shard {} is not known", id);
-  return fmt::format("shard {} ({}): {}", id, io::shown(shard->path),
-                     shard->why.empty() ? "it does not hold its part" : shard->why);
-}
-
 }  // namespace
-
-void plan_split(const tree::Tree& tree, const tree::ShardMap& map, ShardPlan& plan) {
-  const fs::path own = tree.vectors(kScope);
-  if (const fs::path kept = tree::kept_store(tree, kScope); !kept.empty()) {
-    plan.moves.push_back({"", "tree", "tree", kept, own, 0, true});
-    return;  // what is there, and what is to be done with it, is known when it is in its place
-  }
-  const bool split = tree::is_split(tree, kScope);
-  if (!split && !holds_store(own)) return;
-  std::error_code ignored;
-  const auto parts = tree::parts_of(tree, kScope);
-  SharedSplit change;
-  change.from = shards_of(parts);
-  for (const tree::Shard& shard : map.shards())
-    if (shard.listed) change.to.push_back(shard.id);
-  std::sort(change.to.begin(), change.to.end());
-  if (change.to.size() < 2) change.to.clear();
-  bool all_here = true;
-  for (const tree::Part& part : parts) {
-    const tree::Shard* const shard = map.find(part.shard);
-    // In the place of a link, a folder that a copy of the tree brought is a part like any other.
-    const bool linked = fs::is_symlink(fs::symlink_status(part.folder, ignored));
-    if (split && linked && shard && shard->state == tree::Shard::State::present) {
-      // The name on the shard is the link's; its path is where the shard is now.
-      const fs::path now = shard->path / fs::read_symlink(part.folder).filename();
-      if (now != fs::read_symlink(part.folder) && holds_store(now)) {
-        plan.moves.push_back({"", part.shard, part.shard, part.folder, now, 0, true});
-        change.bytes += store_bytes(now);
-        continue;
-      }
-    }
-    if (!tree::is_in_reach(part)) {
-      all_here = false;
-      wait_for(plan, why_missing(map, part.shard),
-               "mount its drive, or write the path that it has now into storage.shards");
-      continue;
-    }
-    change.bytes += store_bytes(part.folder);
-  }
-  if (change.from == change.to || !all_here) return;
-  // Another folder takes its name, and the old one goes: neither works through a link or for a mount point.
-  const bool is_link = fs::is_symlink(fs::symlink_status(own, ignored));
-  if (is_link || tree::folder_identity(own).first != tree::folder_identity(own.parent_path()).first) {
-    wait_for(plan, fmt::format("{} is a {}", io::shown(own), is_link ? "symbolic link" : "mount point"),
-             "make it a folder of the tree's own drive, or keep the shared knowledge whole: list one shard");
-    return;
-  }
-  for (const std::string& id : change.to) {
-    if (map.find(id)->state != tree::Shard::State::missing) continue;
-    wait_for(plan, why_missing(map, id), "mount its drive, or take it out of storage.shards");
-    return;
-  }
-  plan.split = std::move(change);
-}
 
 void apply_split(const tree::Tree& tree, const tree::ShardMap& map, const SharedSplit& split,
                  const ShardOptions& options, Progress& progress) {
   Split(tree, map, split, options, progress).run();
-}
-
-std::vector<ShardLeftover> split_leftovers(const tree::Tree& tree, const tree::ShardMap& map, ShardPlan& plan) {
-  std::vector<ShardLeftover> leftovers;
-  const auto is_hidden = [](const std::string& name) {
-    return name.starts_with(fmt::format(".{}.{}-", kSharedName, kMoving)) ||
-           name.starts_with(fmt::format(".{}.{}-", kSharedName, kKept));
-  };
-  const auto look = [&](const fs::path& folder) {
-    std::error_code error;
-    for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
-      if (is_hidden(entry->path().filename().string())) leftovers.push_back({"", entry->path()});
-  };
-  look(tree.vectors(kScope).parent_path());
-  look(tree.vectors(kScope) / "parts");
-  const auto parts = tree::parts_of(tree, kScope);
-  for (const tree::Shard& shard : map.shards()) {
-    if (shard.state != tree::Shard::State::present) continue;
-    look(shard.path);
-    for (const char* const name : kPartNames) {
-      const fs::path folder = shard.path / name;
-      if (!fs::exists(folder / kMovingMark)) continue;
-      const auto here = tree::folder_identity(folder);
-      if (std::none_of(parts.begin(), parts.end(),
-                       [&](const tree::Part& part) { return tree::folder_identity(part.folder) == here; }))
-        leftovers.push_back({"", folder});
-    }
-  }
-  if (leftovers.empty() || is_whole(tree, parts)) return leftovers;
-  wait_for(plan,
-           fmt::format("{} is left of a split, and {} is not whole: nothing is removed",
-                       io::shown(leftovers.front().path), io::shown(tree.vectors(kScope))),
-           "make all shards available");
-  return {};
 }
 
 }  // namespace reef::document::internal

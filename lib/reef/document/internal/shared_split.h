@@ -12,6 +12,8 @@ namespace reef::document::internal {
 
 /// Names of what a split makes: ".shared.moving-…" as of a persona's move, in vectors/ and in shards.
 inline constexpr const char* kSharedName = "shared";
+/// Names of a part on its shard, of which one is free while the other is read.
+inline constexpr const char* kPartNames[] = {"shared", "shared.2"};
 
 /// What is to be done with the shared knowledge, or why it has to wait; links that are out of date.
 void plan_split(const tree::Tree& tree, const tree::ShardMap& map, ShardPlan& plan);

@@ -171,33 +171,36 @@ std::vector<std::string> remove_source(Stores& store, Registry& registry, Origin
 
 namespace {
 
-/// nullopt where it fails, which is said: what the run was for is done, and an index only speeds searches up.
-std::optional<vector::Rebuilt> try_rebuild(Store& store, const vector::RebuildOptions& options, Progress& progress,
-                                           std::string_view instead) {
-  try {
-    return store.rebuild(options, progress);
-  } catch (const Error& error) {
-    if (error.code() == Errc::interrupted) throw;
-    log_warn("{}: {}; {}", store.scope().name(), error.what(), instead);
-    return std::nullopt;
+void rebuild_like(Store& store, const vector::StoreState& state, unsigned threads, Progress& progress) {
+  const bool wants_graph = vector::is_large_enough(store.vectors().state()) || !state.index_file.empty();
+  vector::RebuildOptions options{
+      .threads = threads, .with_graph = wants_graph, .factory = state.index_factory, .recall = state.index_recall};
+  std::optional<vector::Rebuilt> rebuilt;
+  if (!options.factory.empty()) {
+    try {
+      rebuilt = store.rebuild(options, progress);
+    } catch (const Error& error) {
+      if (error.code() == Errc::interrupted) throw;
+      log_warn("{}: {}; reef's own graph takes the place of {}", store.scope().name(), error.what(), options.factory);
+    }
+    options.factory.clear();
   }
+  if (!rebuilt) rebuilt = store.rebuild(options, progress);
+  if (!rebuilt->codes_lose.empty()) log_warn("{}: {}", store.scope().name(), rebuilt->codes_lose);
 }
 
 }  // namespace
 
-bool rebuild_like(Store& store, const vector::StoreState& state, unsigned threads, Progress& progress) {
-  const bool wants_graph = vector::is_large_enough(store.vectors().state()) || !state.index_file.empty();
-  vector::RebuildOptions options{
-      .threads = threads, .with_graph = wants_graph, .factory = state.index_factory, .recall = state.index_recall};
-  const char* const old_stays = "the old index stays until 'reef-index build' runs";
-  std::optional<vector::Rebuilt> rebuilt;
-  if (!options.factory.empty()) {
-    rebuilt = try_rebuild(store, options, progress, "reef's own graph takes the place of " + options.factory);
-    options.factory.clear();
+bool try_rebuild_like(Store& store, const vector::StoreState& state, unsigned threads, Progress& progress,
+                      const std::string& name, const char* instead) {
+  try {
+    rebuild_like(store, state, threads, progress);
+  } catch (const std::exception&) {
+    const Error error = current_error();
+    if (error.code() == Errc::interrupted) throw;
+    log_warn("{}: {}; {} until 'reef-index build' runs", name, error.what(), instead);
+    return false;
   }
-  if (!rebuilt) rebuilt = try_rebuild(store, options, progress, old_stays);
-  if (!rebuilt) return false;
-  if (!rebuilt->codes_lose.empty()) log_warn("{}: {}", store.scope().name(), rebuilt->codes_lose);
   store.finish_run();
   return true;
 }
@@ -207,7 +210,8 @@ bool rebuild_if_due(Stores& stores, unsigned threads, Progress& progress) {
   for (std::size_t i = 0; i < stores.size(); ++i) {
     if (!stores[i].rebuild_is_due()) continue;
     log_step("building the index of {} anew", tree::part_name(stores.scope(), stores.parts()[i]));
-    rebuilt |= rebuild_like(stores[i], vector::StoreState(stores[i].vectors().state()), threads, progress);
+    rebuilt |= try_rebuild_like(stores[i], vector::StoreState(stores[i].vectors().state()), threads, progress,
+                                tree::part_name(stores.scope(), stores.parts()[i]), "the old index stays");
   }
   return rebuilt;
 }

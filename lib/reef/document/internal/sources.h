@@ -85,11 +85,12 @@ bool is_alive(Registry& registry, const tree::Scope& scope, const std::string& p
 /// killed in the middle is finished by the next. Returns the ids of the documents.
 std::vector<std::string> remove_source(Stores& store, Registry& registry, Originals& originals, Source& source);
 
-/// At the end of a run that changed the store; true when it was due.
+/// At the end of a run that changed the store; true when there is a new index. What fails is said.
 bool rebuild_if_due(Stores& stores, unsigned threads, Progress& progress);
-/// An index as `state` says that there is one: of its factory, for its recall. What fails is said; false when there is
-/// no new one.
-bool rebuild_like(Store& store, const vector::StoreState& state, unsigned threads, Progress& progress);
+/// An index as `state` says that there is one: of its factory, for its recall. False where it cannot be made, which is
+/// said, with what there is `instead`: what the run was for is done, and an index only speeds searches up.
+bool try_rebuild_like(Store& store, const vector::StoreState& state, unsigned threads, Progress& progress,
+                      const std::string& name, const char* instead);
 
 /// What ingest would do, from names and digests alone.
 IngestReport plan_ingest(const tree::Tree& tree, const IngestOptions& options);

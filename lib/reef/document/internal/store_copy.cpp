@@ -26,19 +26,23 @@ struct Entry {
   struct stat info {};
 };
 
-/// What belongs to a store: hidden files are temporary or a lock, and SQLite makes its -shm anew.
+/// What may belong to a store: hidden files are temporary or a lock, and SQLite makes its -shm anew.
 std::vector<Entry> entries_of(const fs::path& folder) {
   std::vector<Entry> entries;
   for (const auto& found : fs::directory_iterator(folder)) {
     Entry entry{found.path().filename().string(), {}};
     if (entry.name.starts_with('.') || entry.name.ends_with("-shm")) continue;
     if (::lstat(found.path().c_str(), &entry.info) != 0) throw_errno("read", io::shown(found.path()));
-    if (!S_ISREG(entry.info.st_mode) && !S_ISLNK(entry.info.st_mode))
-      throw Error(Errc::failed, fmt::format("{} is no file of a store", io::shown(found.path())),
-                  "move it out of the store's folder");
     entries.push_back(std::move(entry));
   }
   return entries;
+}
+
+/// With what stands there it would be lost when the store is removed.
+void require_file(const fs::path& path, const Entry& entry) {
+  if (!S_ISREG(entry.info.st_mode) && !S_ISLNK(entry.info.st_mode))
+    throw Error(Errc::failed, fmt::format("{} is no file of a store", io::shown(path)),
+                "move it out of the store's folder");
 }
 
 void tell(void* progress, std::uint64_t bytes) {
@@ -102,7 +106,9 @@ bool holds_store(const fs::path& folder) {
 
 void copy_store(const fs::path& from, const fs::path& to, Progress& progress) {
   std::map<ino_t, std::string> copied;
-  for (const Entry& entry : entries_of(from)) {
+  const auto entries = entries_of(from);
+  for (const Entry& entry : entries) require_file(from / entry.name, entry);
+  for (const Entry& entry : entries) {
     check_interrupt();
     if (S_ISLNK(entry.info.st_mode)) {
       const fs::path target = fs::read_symlink(from / entry.name);

@@ -86,6 +86,29 @@ ShardList read_shard_list(const fs::path& file) {
   return list;
 }
 
+PartList read_part_list(const fs::path& file) {
+  PartList list;
+  const auto text = read_if_there(file);
+  if (!text) return list;
+  const char* const hint = "remove the file when each shard has its link in the folder 'parts' beside it";
+  parse(file, *text, hint, [&](const Json& json) {
+    list.split = id_of(json, "split", file, hint);
+    for (const Json& entry : json.at("parts")) {
+      auto folder = entry.at("folder").get<std::string>();
+      if (folder.empty() || folder.find('/') != std::string::npos)
+        throw Error(Errc::corrupt, fmt::format("{}: 'folder' is no name", io::shown(file)), hint);
+      list.folders.emplace_back(id_of(entry, "shard", file, hint), std::move(folder));
+    }
+  });
+  return list;
+}
+
+std::string part_list_text(const PartList& list) {
+  Json parts = Json::array();
+  for (const auto& [shard, folder] : list.folders) parts.push_back({{"shard", shard}, {"folder", folder}});
+  return Json{{"schema", "reef.vectors.parts/1"}, {"split", list.split}, {"parts", parts}}.dump(2) + "\n";
+}
+
 std::string shard_list_text(const ShardList& list) {
   Json shards = Json::array();
   for (const auto& [id, path] : list.shards) shards.push_back({{"id", id}, {"path", path.string()}});

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "reef/tree/tree.h"
+#include "reef/tree/parts.h"
 
 namespace reef::tree::internal {
 
@@ -26,6 +26,10 @@ struct ShardList {
 /// Empty when there is none. Throws Error{corrupt} for one that cannot be read.
 ShardList read_shard_list(const fs::path& file);
 std::string shard_list_text(const ShardList& list);
+
+/// Empty when there is none. Throws Error{corrupt} for one that cannot be read.
+PartList read_part_list(const fs::path& file);
+std::string part_list_text(const PartList& list);
 
 /// 16 hexadecimal digits.
 std::string random_id();
