@@ -147,6 +147,15 @@ class StoreMove {
   std::chrono::milliseconds wait_;
 };
 
+/// Of a store that is in place. On a failing drive the mark may stay: it is read only where no link leads.
+void unmark_if_possible(const fs::path& folder) {
+  try {
+    internal::unmark(folder);
+  } catch (const Error& error) {
+    log_warn("{}", error.what());
+  }
+}
+
 void clean_up_shared(const tree::Tree& tree, const tree::ShardMap& map, ShardPlan& report) {
   const auto scope = tree::Scope::shared();
   const fs::path own = tree.vectors(scope);
@@ -161,7 +170,7 @@ void clean_up_shared(const tree::Tree& tree, const tree::ShardMap& map, ShardPla
     report.leftovers.push_back(std::move(leftover));
   }
   for (const tree::Part& part : tree::parts_of(tree, scope))
-    if (tree::is_in_reach(part)) internal::unmark(part.folder);
+    if (tree::is_in_reach(part)) unmark_if_possible(part.folder);
 }
 
 /// What ended runs left: a store between two renames comes back, copies that nothing leads to go.
@@ -191,7 +200,8 @@ void clean_up(const tree::Tree& tree, const tree::Config& config, const ShardOpt
     report.leftovers.push_back(std::move(leftover));
   }
   for (const std::string& persona : internal::sharded_personas(tree, config))
-    if (!options.persona || persona == *options.persona) internal::unmark(tree.vectors(tree::Scope::persona(persona)));
+    if (!options.persona || persona == *options.persona)
+      unmark_if_possible(tree.vectors(tree::Scope::persona(persona)));
 }
 
 void require_space(const ShardPlan& plan) {

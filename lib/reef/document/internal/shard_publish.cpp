@@ -9,7 +9,6 @@
 #include <system_error>
 
 #include "reef/core/error.h"
-#include "reef/core/log.h"
 #include "reef/io/file.h"
 #include "reef/tree/persona.h"
 
@@ -74,8 +73,7 @@ void mark_moving(const fs::path& folder) {
 
 void unmark(const fs::path& folder) {
   const fs::path mark = folder / kMovingMark;
-  if (::unlink(mark.c_str()) != 0 && errno != ENOENT && errno != EROFS)
-    log_step("remove {}: {}", io::shown(mark), std::generic_category().message(errno));
+  if (::unlink(mark.c_str()) != 0 && errno != ENOENT && errno != EROFS) throw_errno("remove", io::shown(mark));
 }
 
 bool is_marked(const fs::path& folder) {

@@ -10,7 +10,6 @@ namespace reef::document::internal {
 /// In a folder that takes part in a move: when the link does not lead to it, it is a leftover.
 inline constexpr const char* kMovingMark = ".moving";
 void mark_moving(const std::filesystem::path& folder);
-/// A mark that cannot be removed stays for the next run: it is read only where no link leads to the folder.
 void unmark(const std::filesystem::path& folder);
 bool is_marked(const std::filesystem::path& folder);
 
