@@ -77,6 +77,7 @@ std::vector<Part> parts_of(const Tree& tree, const Scope& scope) {
     log_warn("{}; a part whose link is lost would not be missed ({})", damaged.what(), damaged.hint());
   }
   std::vector<Part> parts;
+  parts.reserve(shards.size());
   for (const std::string& shard : shards) parts.push_back({shard, own / "parts" / shard});
   return parts;
 }
