@@ -72,7 +72,11 @@ setup() {
   run reef-init
   [ "$status" -eq 0 ]
   reef-init --persona bob --wait 30s -q 8>&- 3>&- &
-  sleep 0.5
+  # It waits as soon as it has the lock's file open.
+  for _ in $(seq 300); do
+    ls -l "/proc/$!/fd" 2>/dev/null | grep -q '/.reef-init.lock$' && break
+    sleep .1
+  done
   printf 'personas:\n  carol:\n    name: Carol\n' >root/config/personas.yaml
   flock -u 8
   wait $!

@@ -5,14 +5,18 @@
 #include <algorithm>
 
 #include "reef/core/error.h"
+#include "reef/tree/shards.h"
 
 namespace reef::document {
 
 bool holds_store(const tree::Tree& tree, const tree::Scope& scope) {
-  if (Snapshot::exists(tree.vectors(scope))) return true;
-  if (!tree::is_split(tree, scope)) return false;
-  const auto parts = tree::parts_of(tree, scope);
-  return std::any_of(parts.begin(), parts.end(), tree::is_in_reach);
+  // Between two looks a split, or a join, may put another folder in this place.
+  return tree::opened_in_place(tree.vectors(scope), [&] {
+    if (Snapshot::exists(tree.vectors(scope))) return true;
+    if (!tree::is_split(tree, scope)) return false;
+    const auto parts = tree::parts_of(tree, scope);
+    return std::any_of(parts.begin(), parts.end(), tree::is_in_reach);
+  });
 }
 
 Stores::Stores(const tree::Tree& tree, tree::Scope scope, std::chrono::milliseconds wait) : scope_(std::move(scope)) {

@@ -7,7 +7,6 @@
 #include <set>
 
 #include "reef/core/error.h"
-#include "reef/core/log.h"
 #include "reef/io/checksum.h"
 #include "reef/io/file.h"
 #include "reef/tree/folders.h"
@@ -74,7 +73,7 @@ std::vector<Part> parts_of(const Tree& tree, const Scope& scope) {
   try {
     for (const auto& [shard, folder] : internal::read_part_list(own / kPartList).folders) shards.insert(shard);
   } catch (const Error& damaged) {
-    log_warn("{}; a part whose link is lost would not be missed ({})", damaged.what(), damaged.hint());
+    if (damaged.code() != Errc::corrupt) throw;  // 'verify' tells: a part whose link is lost would not be missed
   }
   std::vector<Part> parts;
   parts.reserve(shards.size());

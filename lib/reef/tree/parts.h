@@ -22,7 +22,7 @@ struct Part {
 /// replaced as a whole by another splitting. One look at the disk; none for a persona.
 bool is_split(const Tree& tree, const Scope& scope);
 /// Ascending by shard; of a scope that is not split its own folder. Parts that are out of reach are among them, and
-/// those whose links are lost; a list of parts that cannot be read is told and left out. Throws Error{failed} when the
+/// those whose links are lost, unless the list of parts is damaged, too. Throws Error{failed} when the
 /// folder cannot be listed: a part less would be an answer that lacks something.
 std::vector<Part> parts_of(const Tree& tree, const Scope& scope);
 /// vectors/shared/parts.json: the parts of a split scope, so that one whose link is lost is missed and found again.

@@ -7,7 +7,10 @@
 #include <thread>
 #include <vector>
 
+#include "support/wait_until.h"
+
 using reef::share_work;
+namespace test = reef::test;
 
 TEST_CASE("each item is done once, and the calling thread reports") {
   for (const unsigned threads : {0U, 1U, 2U, 5U}) {
@@ -26,14 +29,19 @@ TEST_CASE("each item is done once, and the calling thread reports") {
 }
 
 TEST_CASE("an exception in any thread reaches the caller and stops the rest") {
-  std::atomic<int> done{0};
+  constexpr std::size_t kItems = 1'000'000'000;
+  std::atomic<std::size_t> done{0};
+  std::atomic<bool> thrown{false};
   const auto work = [&](std::size_t worker, std::size_t) {
-    if (worker == 1) throw std::runtime_error("from a worker");
+    if (worker == 1) {
+      thrown = true;
+      throw std::runtime_error("from a worker");
+    }
     ++done;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    REQUIRE(test::wait_until([&] { return thrown.load(); }));
   };
-  CHECK_THROWS_WITH(share_work(2, 10000, work, [] {}), "from a worker");
-  CHECK(done < 10000);
+  CHECK_THROWS_WITH(share_work(2, kItems, work, [] {}), "from a worker");
+  CHECK(done < kItems);
   CHECK_THROWS_WITH(share_work(
                         1, 3, [](std::size_t, std::size_t) {}, [] { throw std::runtime_error("from report"); }),
                     "from report");

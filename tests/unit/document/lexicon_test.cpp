@@ -10,6 +10,19 @@
 
 using namespace reef;
 
+namespace {
+
+struct Fixture : test::TreeFixture {
+  void ingest() {
+    document::IngestOptions options;
+    options.paths = {(dir / "in").string()};
+    document::ingest(
+        tree, options, [](const std::string&) { return std::make_unique<test::FakeEmbedder>(); }, no_progress());
+  }
+};
+
+}  // namespace
+
 TEST_CASE("query terms are lower case, each once, without stop words") {
   CHECK(document::query_terms("Does the Lease end? THE lease!") == std::vector<std::string>{"lease", "end"});
   CHECK(document::query_terms("to be or not to be") == std::vector<std::string>{"to", "be", "or", "not"});
@@ -41,12 +54,9 @@ TEST_CASE("words of ASCII are the same with and without the tokenizer") {
   }
 }
 
-TEST_CASE_FIXTURE(test::TreeFixture, "what a question is parted by finds texts that are parted by it") {
+TEST_CASE_FIXTURE(Fixture, "what a question is parted by finds texts that are parted by it") {
   write("a.txt", "Backup—restore: l’été, 東京タワー、fin.");
-  document::IngestOptions options;
-  options.paths = {(dir / "in").string()};
-  document::ingest(
-      tree, options, [](const std::string&) { return std::make_unique<test::FakeEmbedder>(); }, no_progress());
+  ingest();
   document::Snapshot snapshot(tree.vectors(tree::Scope::shared()), tree::Scope::shared());
   for (const char* question : {"backup—restore", "restore\u00a0backup", "backup💾", "l’été", "l'ete", "東京タワー。"}) {
     CAPTURE(question);
@@ -81,12 +91,9 @@ TEST_CASE("postings hold every row with its count, stemmed as FTS5 stems") {
   CHECK(snapshot.map().words_in_all(false) == 10);
 }
 
-TEST_CASE_FIXTURE(test::TreeFixture, "a page of the chunk map that cannot be is a fault, and asks for no memory") {
+TEST_CASE_FIXTURE(Fixture, "a page of the chunk map that cannot be is a fault, and asks for no memory") {
   write("a.txt", "Some text.");
-  document::IngestOptions options;
-  options.paths = {(dir / "in").string()};
-  document::ingest(
-      tree, options, [](const std::string&) { return std::make_unique<test::FakeEmbedder>(); }, no_progress());
+  ingest();
   const tree::Scope shared = tree::Scope::shared();
   io::Database database(tree.vectors(shared) / "metadata.sqlite", io::OpenMode::write);
   database.execute("UPDATE chunk_map SET page = 250000000");

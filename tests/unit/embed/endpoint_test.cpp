@@ -20,6 +20,7 @@
 #include "reef/io/process.h"
 #include "reef/io/unique_handle.h"
 #include "support/temp_dir.h"
+#include "support/wait_until.h"
 
 extern char** environ;
 
@@ -50,7 +51,7 @@ class Server {
         ::posix_spawnp(&pid_, "python3", &actions, nullptr, const_cast<char**>(arguments.data()), environ);
     ::posix_spawn_file_actions_destroy(&actions);
     REQUIRE(status == 0);
-    for (int i = 0; i < 1500 && !std::filesystem::exists(port_file); ++i) std::this_thread::sleep_for(20ms);
+    REQUIRE(test::wait_until([&] { return std::filesystem::exists(port_file); }));
     std::ifstream(port_file) >> port_;
     REQUIRE(port_ != 0);
   }

@@ -5,6 +5,13 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "reef/io/file.h"
+#include "support/wait_until.h"
 
 namespace reef::test {
 
@@ -30,6 +37,16 @@ inline int wait_child(pid_t pid) {
   int status = 0;
   REQUIRE(::waitpid(pid, &status, 0) == pid);
   return status;
+}
+
+/// Whether the process of the pid in `file` ends; a zombie that nobody waits for counts, for it runs no more.
+inline bool ends(const std::filesystem::path& file) {
+  const std::string pid = io::read_file(file);
+  return wait_until([number = std::stoi(pid)] {
+    if (::kill(number, 0) != 0) return true;
+    std::ifstream stat("/proc/" + std::to_string(number) + "/stat");
+    return std::string(std::istreambuf_iterator<char>(stat), {}).find(") Z ") != std::string::npos;
+  });
 }
 
 template <typename Body>

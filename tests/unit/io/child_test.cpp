@@ -32,17 +32,6 @@ std::string ask(Child& child, std::string_view question, std::size_t bytes, mill
   return answer;
 }
 
-/// Waits until the process of the pid in `file` runs no more; false when it stays.
-bool gone(const fs::path& file) {
-  const int pid = std::stoi(read_file(file));
-  for (int i = 0; i < 500; ++i) {
-    if (::kill(pid, 0) != 0) return true;
-    if (read_file("/proc/" + std::to_string(pid) + "/stat").find(") Z ") != std::string::npos) return true;
-    std::this_thread::sleep_for(milliseconds(10));
-  }
-  return false;
-}
-
 TEST_CASE("a child answers question after question") {
   Child child({"cat"});
   for (const std::string question : {"one", "", "another"}) CHECK(ask(child, question, question.size()) == question);
@@ -89,13 +78,13 @@ TEST_CASE("a child that says nothing is given up at the limit, and ended with al
     CHECK(ask(child, "", 6) == "ready\n");
     CHECK_THROWS_WITH_AS(ask(child, "?", 1, milliseconds(50)), "sh did not answer within 50 ms", Error);
   }
-  CHECK(gone(dir / "pid"));
+  CHECK(test::ends(dir / "pid"));
   {
     Child child(shell("trap '' TERM; sleep 60 & echo $! > " + (dir / "pid").string() + "; echo ready; wait"));
     CHECK(ask(child, "", 6) == "ready\n");
     CHECK(child.finish(milliseconds(50)) == 128 + SIGKILL);
   }
-  CHECK(gone(dir / "pid"));
+  CHECK(test::ends(dir / "pid"));
   CHECK(steady_clock::now() - start < milliseconds(30'000));
 }
 
@@ -120,8 +109,12 @@ TEST_CASE("a child gets its three descriptors and no other, so the end of one is
 
 TEST_CASE("a child may outlive the thread that started it") {
   std::unique_ptr<Child> child;
-  std::thread([&] { child = std::make_unique<Child>(shell("exec cat"), ChildOptions{{}, false}); }).join();
-  std::this_thread::sleep_for(milliseconds(20));
+  pid_t thread = 0;
+  std::thread([&] {
+    thread = ::gettid();
+    child = std::make_unique<Child>(shell("exec cat"), ChildOptions{{}, false});
+  }).join();
+  REQUIRE(test::wait_until([&] { return !fs::exists("/proc/self/task/" + std::to_string(thread)); }));
   CHECK(ask(*child, "here", 4) == "here");
   CHECK(child->finish(kLimit) == 0);
   std::thread([&] { child = std::make_unique<Child>(shell("exec cat")); }).join();
@@ -138,10 +131,10 @@ TEST_CASE("a child ends with the process, even one that its threads share") {
     ask(child, "", 1, milliseconds(0));
     return 0;
   });
-  while (!fs::exists(dir / "pid")) std::this_thread::sleep_for(milliseconds(5));
+  REQUIRE(test::wait_until([&] { return fs::exists(dir / "pid"); }));
   ::kill(parent, SIGKILL);
   test::wait_child(parent);
-  CHECK(gone(dir / "pid"));
+  CHECK(test::ends(dir / "pid"));
 }
 
 TEST_CASE("programs that are not there") {

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -29,6 +30,11 @@ bool is_whole(const std::string& bytes) {
   return to_hex(sha256(body)) == bytes.substr(bytes.size() - 64);
 }
 
+ino_t inode_of(const fs::path& file) {
+  struct stat info {};
+  return ::stat(file.c_str(), &info) == 0 ? info.st_ino : 0;
+}
+
 TEST_CASE("replace_file killed at any moment leaves a whole file, and remove_stale the rest") {
   const test::TempDir dir;
   replace_file(dir / "a", version(0));
@@ -38,7 +44,9 @@ TEST_CASE("replace_file killed at any moment leaves a whole file, and remove_sta
       for (int i = 0;; ++i) replace_file(dir / "a", version(i));
       return 1;
     });
-    ::usleep(static_cast<useconds_t>(300 + 137 * round));
+    // In the middle of its work, somewhere.
+    for (int change = 0; change <= round % 4; ++change)
+      REQUIRE(test::wait_until([&, before = inode_of(dir / "a")] { return inode_of(dir / "a") != before; }));
     ::kill(child, SIGKILL);
     test::wait_child(child);
     CHECK_UNARY(is_whole(read_file(dir / "a")));

@@ -75,8 +75,8 @@ TEST_CASE("waiting ends with the lock, at the limit, or with a signal") {
     CHECK_THROWS_WITH_AS(LockFile(path, milliseconds(20'000)), "interrupted", Error);
   }
   {
-    const std::jthread killer([holder] {
-      std::this_thread::sleep_for(milliseconds(50));
+    const std::jthread killer([holder, waiter = ::gettid()] {
+      test::wait_until([waiter] { return test::is_asleep(waiter); });
       ::kill(holder, SIGKILL);
     });
     CHECK_NOTHROW(LockFile(path, milliseconds(20'000)));

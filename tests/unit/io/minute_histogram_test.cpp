@@ -112,13 +112,20 @@ TEST_CASE("a writer killed at any moment leaves a file that works") {
   const test::TempDir dir;
   const fs::path path = dir / "h.bin";
   for (int round = 0; round < 20; ++round) {
+    const bool is_new = round < 10;
+    if (is_new) fs::remove(path);
+    const auto recorded = [&] { return MinuteHistogram(path).window(kNow, minutes(1)).count(); };
+    const std::uint64_t before = is_new ? 0 : recorded();
     const pid_t child = test::start_child([&] {
       MinuteHistogram histogram(path);
       while (histogram.record(kNow, microseconds(100))) {
       }
       return 1;
     });
-    ::usleep(static_cast<useconds_t>(200 * round));
+    if (is_new)
+      while (fs::is_empty(dir.path())) std::this_thread::yield();  // killed while it makes the file
+    else
+      REQUIRE(test::wait_until([&] { return recorded() > before; }));
     ::kill(child, SIGKILL);
     test::wait_child(child);
   }

@@ -27,19 +27,6 @@ ProcessResult shell(const std::string& script, const fs::path& output = {}, cons
   return run_process({"sh", "-c", script}, output, limits);
 }
 
-/// Waits until the process of the pid in `file` is gone; false when it stays.
-bool gone(const fs::path& file) {
-  const int pid = std::stoi(read_file(file));
-  for (int i = 0; i < 200; ++i) {
-    // A zombie without a parent that waits counts as gone: it runs no more.
-    if (::kill(pid, 0) != 0) return true;
-    const std::string stat = read_file("/proc/" + std::to_string(pid) + "/stat");
-    if (stat.find(") Z ") != std::string::npos) return true;
-    std::this_thread::sleep_for(milliseconds(10));
-  }
-  return false;
-}
-
 TEST_CASE("output, stderr and status come back") {
   const test::TempDir dir;
   const ProcessResult result = shell("echo out; echo err >&2; exit 7", dir / "out");
@@ -110,7 +97,7 @@ TEST_CASE("at the wall limit the whole group goes") {
   CHECK(result.status == 128 + SIGKILL);
   CHECK(result.error_text == "begun\n");
   CHECK(steady_clock::now() - start < milliseconds(30'000));
-  CHECK(gone(dir / "pid"));
+  CHECK(test::ends(dir / "pid"));
 }
 
 TEST_CASE("what a program leaves behind is ended with it") {
@@ -118,7 +105,7 @@ TEST_CASE("what a program leaves behind is ended with it") {
   const auto start = steady_clock::now();
   CHECK(shell("sleep 60 & echo $! > " + (dir / "pid").string()).status == 0);
   CHECK(steady_clock::now() - start < milliseconds(30'000));  // though sleep holds stderr open
-  CHECK(gone(dir / "pid"));
+  CHECK(test::ends(dir / "pid"));
 }
 
 TEST_CASE("limits of CPU time, memory and file size") {
@@ -145,7 +132,7 @@ TEST_CASE("an interrupt ends the group at once") {
   CHECK_THROWS_AS(shell("true"), Error);  // nothing is begun while a signal is pending
   CHECK(steady_clock::now() - start < milliseconds(30'000));
   pending_signal = 0;
-  CHECK(gone(dir / "pid"));
+  CHECK(test::ends(dir / "pid"));
 }
 
 TEST_CASE("the program dies with the process that runs it") {
@@ -155,10 +142,10 @@ TEST_CASE("the program dies with the process that runs it") {
           (dir / "pid").string() + "; exec sleep 60");
     return 0;
   });
-  while (!fs::exists(dir / "pid")) std::this_thread::sleep_for(milliseconds(5));
+  REQUIRE(test::wait_until([&] { return fs::exists(dir / "pid"); }));
   ::kill(parent, SIGKILL);
   test::wait_child(parent);
-  CHECK(gone(dir / "pid"));
+  CHECK(test::ends(dir / "pid"));
 }
 
 TEST_CASE("it runs even when the standard descriptors are closed") {

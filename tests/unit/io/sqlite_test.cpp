@@ -215,8 +215,8 @@ TEST_CASE("a busy database is waited for, and a signal ends the wait") {
   Database other(dir / "a", OpenMode::write);
   {
     Transaction held(holder);
-    std::jthread commit_soon([&] {
-      std::this_thread::sleep_for(std::chrono::milliseconds(60));
+    std::jthread commit_soon([&held, waiter = ::gettid()] {
+      test::wait_until([waiter] { return test::is_asleep(waiter); });
       held.commit();
     });
     CHECK_NOTHROW(Transaction{other});

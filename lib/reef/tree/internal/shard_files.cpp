@@ -17,23 +17,22 @@ namespace {
 using Json = nlohmann::ordered_json;
 constexpr std::uint64_t kLargest = 4 << 20;
 
-std::optional<std::string> read_if_there(const fs::path& file) {
+/// Runs `read` on the file's JSON; false when there is no file. Whatever it misses is one error that names the file.
+template <typename Read>
+bool read_json(const fs::path& file, const char* hint, Read read) {
+  std::string text;
   try {
-    return io::read_file(file, kLargest);
+    text = io::read_file(file, kLargest);
   } catch (const Error& error) {
     if (error.code() != Errc::not_found) throw;
-    return std::nullopt;
+    return false;
   }
-}
-
-/// Runs `read` on the file's JSON; whatever it misses is one error that names the file.
-template <typename Read>
-void parse(const fs::path& file, const std::string& text, const char* hint, Read read) {
   try {
     read(Json::parse(text));
   } catch (const Json::exception& error) {
     throw Error(Errc::corrupt, fmt::format("{}: {}", io::shown(file), error.what()), hint);
   }
+  return true;
 }
 
 std::string id_of(const Json& json, const char* key, const fs::path& file, const char* hint) {
@@ -58,15 +57,13 @@ std::string random_id() {
 
 std::optional<ShardFile> read_shard_file(const fs::path& shard) {
   const fs::path file = shard / "shard.json";
-  const auto text = read_if_there(file);
-  if (!text) return std::nullopt;
   ShardFile result;
   const char* const hint = "restore the file from a backup; vectors/shards.json of the tree names the shard's id";
-  parse(file, *text, hint, [&](const Json& json) {
+  const bool there = read_json(file, hint, [&](const Json& json) {
     result.id = id_of(json, "id", file, hint);
     result.tree = id_of(json, "tree", file, hint);
   });
-  return result;
+  return there ? std::optional(result) : std::nullopt;
 }
 
 std::string shard_file_text(const ShardFile& file, const std::string& created) {
@@ -75,10 +72,8 @@ std::string shard_file_text(const ShardFile& file, const std::string& created) {
 
 ShardList read_shard_list(const fs::path& file) {
   ShardList list;
-  const auto text = read_if_there(file);
-  if (!text) return list;
   const char* const hint = "restore the file from a backup; shard.json of each shard holds both ids";
-  parse(file, *text, hint, [&](const Json& json) {
+  read_json(file, hint, [&](const Json& json) {
     list.tree = id_of(json, "tree", file, hint);
     for (const Json& entry : json.at("shards"))
       list.shards.emplace_back(id_of(entry, "id", file, hint), entry.at("path").get<std::string>());
@@ -88,10 +83,8 @@ ShardList read_shard_list(const fs::path& file) {
 
 PartList read_part_list(const fs::path& file) {
   PartList list;
-  const auto text = read_if_there(file);
-  if (!text) return list;
   const char* const hint = "remove the file when each shard has its link in the folder 'parts' beside it";
-  parse(file, *text, hint, [&](const Json& json) {
+  read_json(file, hint, [&](const Json& json) {
     list.split = id_of(json, "split", file, hint);
     for (const Json& entry : json.at("parts")) {
       auto folder = entry.at("folder").get<std::string>();
