@@ -56,8 +56,10 @@ MissingStore behind_link(const Tree& tree, const std::string& subject, const fs:
 
 bool is_split(const Tree& tree, const Scope& scope) {
   if (!scope.is_shared()) return false;
+  const fs::path own = tree.vectors(scope);
+  if (is_folder(own / "parts")) return true;
   std::error_code ignored;  // a copy of a tree may lack links, and the folder that held nothing else
-  return is_folder(tree.vectors(scope) / "parts") || fs::exists(tree.vectors(scope) / kPartList, ignored);
+  return fs::exists(own / kPartList, ignored) && !fs::exists(own / "metadata.sqlite", ignored);
 }
 
 std::vector<Part> parts_of(const Tree& tree, const Scope& scope) {
@@ -152,7 +154,14 @@ std::vector<MissingStore> missing_stores(const Tree& tree, const Scope& scope) {
              "run 'reef-index shard apply'"}};
   std::vector<MissingStore> missing;
   constexpr int kPartDepth = 1, kPersonaDepth = 2;  // <shard>/shared, <shard>/personas/<id>
-  for (const Part& part : parts_of(tree, scope)) {
+  const auto parts = parts_of(tree, scope);
+  if (parts.empty()) {  // split, and neither links nor a list of them
+    const fs::path folder = tree.vectors(scope);
+    return {{scope.name(), "", folder.string(),
+             fmt::format("{} is out of reach: {} links to none of its parts", subject_of(scope), io::shown(folder)),
+             "restore that folder from a backup; its parts are in the folders 'shared' of the shards"}};
+  }
+  for (const Part& part : parts) {
     if (is_link_lost(part)) {
       missing.push_back(
           {part_name(scope, part), part.shard, part.folder.string(),

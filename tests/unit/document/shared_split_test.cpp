@@ -310,13 +310,23 @@ TEST_CASE_FIXTURE(Fixture, "a part whose link is lost is missed, and linked agai
   CHECK(fs::exists(shard / "shared/metadata.sqlite"));
 }
 
-TEST_CASE_FIXTURE(Fixture, "a damaged list of parts stops nothing") {
+TEST_CASE_FIXTURE(Fixture, "a damaged list of parts stops nothing, nor one beside a whole store") {
+  io::replace_file(tree.vectors(kShared) / "parts.json", "{");
+  CHECK(contents().size() == 40);
+  CHECK(document::verify(tree, {kShared}, std::chrono::milliseconds(0), no_progress()).faults.empty());
   apply("../a, ../b");
   const auto before = contents();
   io::replace_file(tree.vectors(kShared) / "parts.json", "{");
   CHECK(contents() == before);
   CHECK(document::verify(tree, {kShared}, std::chrono::milliseconds(0), no_progress()).faults.size() == 1);
   CHECK(apply("../a, ../b, ../c").split);
+  fs::rename(tree.vectors(kShared) / "parts", dir / "parts");
+  fs::rename(tree.vectors(kShared) / "parts.json", dir / "parts.json");
+  io::replace_file(tree.vectors(kShared) / "parts.json", "{");
+  REQUIRE(document::stat(tree, {kShared}).missing.size() == 1);
+  CHECK(document::stat(tree, {kShared}).missing[0].what.find("none of its parts") != std::string::npos);
+  fs::rename(dir / "parts", tree.vectors(kShared) / "parts");
+  fs::rename(dir / "parts.json", tree.vectors(kShared) / "parts.json");
   CHECK(document::verify(tree, {kShared}, std::chrono::milliseconds(0), no_progress()).faults.empty());
 }
 
