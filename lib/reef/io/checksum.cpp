@@ -31,7 +31,7 @@ alignas(16) const std::array<std::uint32_t, 64> kSha256Rounds = {
     0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
 
-void sha256_blocks_portable(std::array<std::uint32_t, 8>& state, const std::uint8_t* blocks, std::size_t count) {
+void sha256_blocks_portable(Sha256State& state, const std::uint8_t* blocks, std::size_t count) {
   for (; count > 0; --count, blocks += 64) {
     std::array<std::uint32_t, 64> w{};
     for (std::size_t i = 0; i < 16; ++i) {
@@ -70,14 +70,17 @@ namespace {
 constexpr std::size_t kBlockBytes = 64;
 
 /// REEF_ISA=baseline keeps to what every x86-64 has, so that tests cover both ways.
-internal::Sha256Blocks choose_blocks() {
+bool keeps_to_baseline() {
   const char* isa = std::getenv("REEF_ISA");
-  const bool baseline = isa != nullptr && std::string_view(isa) == "baseline";
-  const internal::Sha256Blocks native = baseline ? nullptr : internal::sha256_blocks_native();
+  return isa != nullptr && std::string_view(isa) == "baseline";
+}
+
+internal::Sha256Blocks choose_blocks() {
+  const internal::Sha256Blocks native = keeps_to_baseline() ? nullptr : internal::sha256_blocks_native();
   return native != nullptr ? native : internal::sha256_blocks_portable;
 }
 
-void take_blocks(std::array<std::uint32_t, 8>& state, const std::uint8_t* blocks, std::size_t count) {
+void take_blocks(internal::Sha256State& state, const std::uint8_t* blocks, std::size_t count) {
   static const internal::Sha256Blocks chosen = choose_blocks();
   if (count > 0) chosen(state, blocks, count);
 }
@@ -123,6 +126,28 @@ Sha256Digest sha256(std::string_view bytes) {
   Sha256 hash;
   hash.update(bytes);
   return hash.finish();
+}
+
+Sha256Digest sha256(std::span<const std::uint8_t> bytes) {
+  Sha256 hash;
+  hash.update(bytes);
+  return hash.finish();
+}
+
+std::array<Sha256Digest, 2> sha256_pair(std::span<const std::uint8_t> first, std::span<const std::uint8_t> second) {
+  static const internal::Sha256PairBlocks pair = keeps_to_baseline() ? nullptr : internal::sha256_pair_blocks_native();
+  Sha256 a, b;
+  if (pair != nullptr) {
+    const std::size_t blocks = first.size() / kBlockBytes;
+    const std::size_t taken = blocks * kBlockBytes;
+    pair(a.state_, first.data(), b.state_, second.data(), blocks);
+    a.length_ = b.length_ = taken;
+    first = first.subspan(taken);
+    second = second.subspan(taken);
+  }
+  a.update(first);
+  b.update(second);
+  return {a.finish(), b.finish()};
 }
 
 Sha256Digest sha256_file(const std::filesystem::path& path, const std::function<void(std::uint64_t)>& on_bytes) {

@@ -13,41 +13,74 @@ namespace {
 /// Four rounds at a time. The instructions want the state as ABEF and CDGH, and the schedule as
 /// four vectors of which each is made from the four before it.
 /// Source: Intel, "Intel SHA Extensions", 2013 (what sha256rnds2, sha256msg1 and sha256msg2 compute).
-__attribute__((target("sha,sse4.1,ssse3"))) void blocks_with_sha_ni(std::array<std::uint32_t, 8>& state,
-                                                                    const std::uint8_t* blocks, std::size_t count) {
-  auto* words = reinterpret_cast<__m128i*>(state.data());
+///
+/// A round waits for the round before it. A second, independent message fills those waits: two lanes are nearly twice
+/// as fast as one, three would not have registers. The loops must unroll, or the arrays live in memory.
+template <int kLanes>
+__attribute__((target("sha,sse4.1,ssse3"))) void take_blocks(std::uint32_t* const (&states)[kLanes],
+                                                             const std::uint8_t* const (&messages)[kLanes],
+                                                             std::size_t count) {
   const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
-  const __m128i badc = _mm_shuffle_epi32(_mm_loadu_si128(words), 0xB1);
-  const __m128i hgfe = _mm_shuffle_epi32(_mm_loadu_si128(words + 1), 0x1B);
-  __m128i abef = _mm_alignr_epi8(badc, hgfe, 8);
-  __m128i cdgh = _mm_blend_epi16(hgfe, badc, 0xF0);
-
-  for (; count > 0; --count, blocks += 64) {
-    const __m128i abef_before = abef;
-    const __m128i cdgh_before = cdgh;
-    __m128i schedule[4];
-    for (int i = 0; i < 16; ++i) {
-      __m128i& four = schedule[i % 4];
-      if (i < 4) {
-        four = _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(blocks) + i), big_endian);
-      } else {
-        const __m128i last = schedule[(i + 3) % 4];
-        const __m128i part = _mm_sha256msg1_epu32(four, schedule[(i + 1) % 4]);
-        four = _mm_sha256msg2_epu32(_mm_add_epi32(part, _mm_alignr_epi8(last, schedule[(i + 2) % 4], 4)), last);
-      }
-      const auto* round = reinterpret_cast<const __m128i*>(kSha256Rounds.data()) + i;
-      const __m128i input = _mm_add_epi32(four, _mm_loadu_si128(round));
-      cdgh = _mm_sha256rnds2_epu32(cdgh, abef, input);
-      abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(input, 0x0E));
-    }
-    abef = _mm_add_epi32(abef, abef_before);
-    cdgh = _mm_add_epi32(cdgh, cdgh_before);
+  __m128i abef[kLanes], cdgh[kLanes];
+#pragma GCC unroll 2
+  for (int lane = 0; lane < kLanes; ++lane) {
+    const auto* words = reinterpret_cast<const __m128i*>(states[lane]);
+    const __m128i badc = _mm_shuffle_epi32(_mm_loadu_si128(words), 0xB1);
+    const __m128i hgfe = _mm_shuffle_epi32(_mm_loadu_si128(words + 1), 0x1B);
+    abef[lane] = _mm_alignr_epi8(badc, hgfe, 8);
+    cdgh[lane] = _mm_blend_epi16(hgfe, badc, 0xF0);
   }
 
-  const __m128i feba = _mm_shuffle_epi32(abef, 0x1B);
-  const __m128i dchg = _mm_shuffle_epi32(cdgh, 0xB1);
-  _mm_storeu_si128(words, _mm_blend_epi16(feba, dchg, 0xF0));
-  _mm_storeu_si128(words + 1, _mm_alignr_epi8(dchg, feba, 8));
+  for (std::size_t block = 0; block < count; ++block) {
+    __m128i abef_before[kLanes], cdgh_before[kLanes], schedule[kLanes][4];
+#pragma GCC unroll 2
+    for (int lane = 0; lane < kLanes; ++lane) {
+      abef_before[lane] = abef[lane];
+      cdgh_before[lane] = cdgh[lane];
+      const auto* words = reinterpret_cast<const __m128i*>(messages[lane] + 64 * block);
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) schedule[lane][i] = _mm_shuffle_epi8(_mm_loadu_si128(words + i), big_endian);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) {
+      const __m128i round = _mm_load_si128(reinterpret_cast<const __m128i*>(kSha256Rounds.data()) + i);
+#pragma GCC unroll 2
+      for (int lane = 0; lane < kLanes; ++lane) {
+        __m128i& four = schedule[lane][i % 4];
+        const __m128i input = _mm_add_epi32(four, round);
+        cdgh[lane] = _mm_sha256rnds2_epu32(cdgh[lane], abef[lane], input);
+        abef[lane] = _mm_sha256rnds2_epu32(abef[lane], cdgh[lane], _mm_shuffle_epi32(input, 0x0E));
+        if (i >= 12) continue;
+        // These four words are used; in their place come those of four steps later.
+        const __m128i last = schedule[lane][(i + 3) % 4];
+        const __m128i part = _mm_sha256msg1_epu32(four, schedule[lane][(i + 1) % 4]);
+        four = _mm_sha256msg2_epu32(_mm_add_epi32(part, _mm_alignr_epi8(last, schedule[lane][(i + 2) % 4], 4)), last);
+      }
+    }
+#pragma GCC unroll 2
+    for (int lane = 0; lane < kLanes; ++lane) {
+      abef[lane] = _mm_add_epi32(abef[lane], abef_before[lane]);
+      cdgh[lane] = _mm_add_epi32(cdgh[lane], cdgh_before[lane]);
+    }
+  }
+
+#pragma GCC unroll 2
+  for (int lane = 0; lane < kLanes; ++lane) {
+    auto* words = reinterpret_cast<__m128i*>(states[lane]);
+    const __m128i feba = _mm_shuffle_epi32(abef[lane], 0x1B);
+    const __m128i dchg = _mm_shuffle_epi32(cdgh[lane], 0xB1);
+    _mm_storeu_si128(words, _mm_blend_epi16(feba, dchg, 0xF0));
+    _mm_storeu_si128(words + 1, _mm_alignr_epi8(dchg, feba, 8));
+  }
+}
+
+void one_message(Sha256State& state, const std::uint8_t* blocks, std::size_t count) {
+  take_blocks<1>({state.data()}, {blocks}, count);
+}
+
+void two_messages(Sha256State& first, const std::uint8_t* first_blocks, Sha256State& second,
+                  const std::uint8_t* second_blocks, std::size_t count) {
+  take_blocks<2>({first.data(), second.data()}, {first_blocks, second_blocks}, count);
 }
 
 bool cpu_has_sha_ni() {
@@ -61,11 +94,13 @@ bool cpu_has_sha_ni() {
 
 }  // namespace
 
-Sha256Blocks sha256_blocks_native() { return cpu_has_sha_ni() ? blocks_with_sha_ni : nullptr; }
+Sha256Blocks sha256_blocks_native() { return cpu_has_sha_ni() ? one_message : nullptr; }
+Sha256PairBlocks sha256_pair_blocks_native() { return cpu_has_sha_ni() ? two_messages : nullptr; }
 
 #else
 
 Sha256Blocks sha256_blocks_native() { return nullptr; }
+Sha256PairBlocks sha256_pair_blocks_native() { return nullptr; }
 
 #endif
 

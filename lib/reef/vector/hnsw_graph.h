@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "reef/vector/huge_array.h"
+#include "reef/io/huge_array.h"
 #include "reef/vector/uniform_codes.h"
 
 namespace reef::vector {
@@ -42,8 +42,8 @@ class HnswGraph {
         top_level_(rows),
         upper_(rows) {}
 
-  HugeArray<std::uint32_t> base_ids_;
-  HugeArray<std::int32_t> base_distances_;
+  io::HugeArray<std::uint32_t> base_ids_;
+  io::HugeArray<std::int32_t> base_distances_;
   std::vector<std::uint8_t> base_count_;
   std::vector<std::uint8_t> top_level_;
   std::vector<std::vector<List>> upper_;

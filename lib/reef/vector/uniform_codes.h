@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-#include "reef/vector/huge_array.h"
+#include "reef/io/huge_array.h"
 #include "reef/vector/npy.h"
 
 namespace reef::vector {
@@ -28,7 +28,7 @@ class UniformCodes {
   std::size_t rows_;
   std::size_t dim_;
   float step_;
-  HugeArray<std::uint8_t> codes_;
+  io::HugeArray<std::uint8_t> codes_;
 };
 
 /// code - 128, the signed form that Kernels::dot_four_unsigned takes as the question.

@@ -44,6 +44,17 @@ TEST_CASE("SHA-256 gives the digests of FIPS 180-4 and NIST's examples") {
         "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
+TEST_CASE("two messages at once have the digests that each has alone") {
+  const auto bytes = random_bytes(2 * 4096 + 3);
+  const std::span<const std::uint8_t> all(bytes);
+  for (const std::size_t length : {0U, 1U, 55U, 56U, 63U, 64U, 65U, 119U, 120U, 128U, 1000U, 4096U}) {
+    const auto first = all.subspan(1, length), second = all.subspan(4097, length);
+    const auto both = sha256_pair(first, second);
+    CHECK(both[0] == sha256(first));
+    CHECK(both[1] == sha256(second));
+  }
+}
+
 TEST_CASE("both ways to take blocks agree") {
   const internal::Sha256Blocks native = internal::sha256_blocks_native();
   if (native == nullptr) {

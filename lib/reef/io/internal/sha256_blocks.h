@@ -6,13 +6,19 @@
 
 namespace reef::io::internal {
 
-/// Takes `count` blocks of 64 bytes into `state` (FIPS 180-4, section 6.2.2).
-using Sha256Blocks = void (*)(std::array<std::uint32_t, 8>& state, const std::uint8_t* blocks, std::size_t count);
+using Sha256State = std::array<std::uint32_t, 8>;
 
-void sha256_blocks_portable(std::array<std::uint32_t, 8>& state, const std::uint8_t* blocks, std::size_t count);
+/// Takes `count` blocks of 64 bytes into `state` (FIPS 180-4, section 6.2.2).
+using Sha256Blocks = void (*)(Sha256State& state, const std::uint8_t* blocks, std::size_t count);
+/// The same for two messages at once.
+using Sha256PairBlocks = void (*)(Sha256State& first, const std::uint8_t* first_blocks, Sha256State& second,
+                                  const std::uint8_t* second_blocks, std::size_t count);
+
+void sha256_blocks_portable(Sha256State& state, const std::uint8_t* blocks, std::size_t count);
 
 /// The same through the SHA extensions of x86; nullptr where this CPU has none.
 Sha256Blocks sha256_blocks_native();
+Sha256PairBlocks sha256_pair_blocks_native();
 
 /// The constants of section 4.2.2, aligned for 16-byte loads.
 extern const std::array<std::uint32_t, 64> kSha256Rounds;

@@ -1,0 +1,177 @@
+#include "reef/io/read_pieces.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <mutex>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "reef/core/cancel.h"
+#include "reef/core/error.h"
+#include "reef/io/process.h"
+#include "support/temp_dir.h"
+
+namespace reef::io {
+namespace {
+
+std::string random_text(std::size_t count) {
+  std::mt19937 random(7);
+  std::string text(count, '\0');
+  for (char& c : text) c = static_cast<char>(random());
+  return text;
+}
+
+/// As much as is in memory of a file after this is up to its filesystem: tmpfs keeps all of it.
+void throw_out_of_memory(const fs::path& path) {
+  const UniqueFd fd = open_file(path, O_RDONLY);
+  sync_file(fd.get(), path);
+  REQUIRE(::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED) == 0);
+}
+
+std::vector<Piece> pieces_of(const DirectFile& file) {
+  std::vector<Piece> pieces;
+  for (std::uint64_t at = 0; at < file.size(); at += kPieceBytes)
+    pieces.push_back({&file, at, std::min<std::size_t>(kPieceBytes, file.size() - at)});
+  return pieces;
+}
+
+/// What read_pieces() delivers, put together; each piece must come once.
+std::string read_all(const DirectFile& file, unsigned threads) {
+  const std::vector<Piece> pieces = pieces_of(file);
+  std::string text(file.size(), '?');
+  std::vector<int> seen(pieces.size());
+  std::mutex mutex;
+  read_pieces(
+      pieces, {threads, {}},
+      [&](std::size_t worker, std::span<const PieceRead> done) {
+        const std::lock_guard lock(mutex);
+        REQUIRE(worker < threads);
+        for (const PieceRead& read : done) {
+          REQUIRE(read.error == 0);
+          ++seen[read.piece];
+          std::copy(read.bytes.begin(), read.bytes.end(), text.begin() + static_cast<std::ptrdiff_t>(pieces[read.piece].offset));
+        }
+      },
+      [] {});
+  CHECK(std::all_of(seen.begin(), seen.end(), [](int times) { return times == 1; }));
+  return text;
+}
+
+TEST_CASE("pieces are the bytes of the file, from the drive and from memory, by one thread and by many") {
+  const test::TempDir dir;
+  for (const std::size_t bytes : {std::size_t{1}, std::size_t{4096}, kPieceBytes, 30 * kPieceBytes + 4097}) {
+    CAPTURE(bytes);
+    const std::string text = random_text(bytes);
+    replace_file(dir / "file", text);
+    for (const unsigned threads : {1U, 3U}) {
+      const DirectFile file(dir / "file");
+      throw_out_of_memory(dir / "file");
+      CHECK((read_all(file, threads) == text));
+      CHECK((read_file(dir / "file") == text));  // and brings it into memory
+      CHECK((read_all(file, threads) == text));
+    }
+  }
+}
+
+TEST_CASE("a file that is read directly does not come into the page cache, one that is there stays") {
+  const test::TempDir dir;
+  replace_file(dir / "file", random_text(3 * kPieceBytes));
+  throw_out_of_memory(dir / "file");
+  const DirectFile file(dir / "file");
+  if (!file.cached(0, kPieceBytes).empty()) {
+    MESSAGE("skipped: this filesystem lives in memory");
+    return;
+  }
+  read_all(file, 2);
+  CHECK(file.cached(0, kPieceBytes).empty());
+  read_file(dir / "file");
+  REQUIRE(file.cached(0, kPieceBytes).size() == kPieceBytes);
+  read_all(file, 2);
+  CHECK(file.cached(0, kPieceBytes).size() == kPieceBytes);
+}
+
+TEST_CASE("pieces go where the caller wants them") {
+  const test::TempDir dir;
+  const std::string text = random_text(2 * kPieceBytes + 100);
+  replace_file(dir / "file", text);
+  const DirectFile file(dir / "file");
+  const std::vector<Piece> pieces = pieces_of(file);
+  std::vector<std::uint8_t> memory(4 * kPieceBytes);
+  const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
+  std::uint8_t* const begin = memory.data() + (kPieceBytes - address % kPieceBytes);
+  std::size_t taken = 0;
+  read_pieces(
+      pieces, {1, [&](std::size_t piece) { return begin + piece * kPieceBytes; }},
+      [&](std::size_t, std::span<const PieceRead> done) {
+        for (const PieceRead& read : done) {
+          CHECK(read.bytes.data() == begin + read.piece * kPieceBytes);
+          taken += read.bytes.size();
+        }
+      },
+      [] {});
+  CHECK(taken == text.size());
+  CHECK(std::equal(text.begin(), text.end(), reinterpret_cast<const char*>(begin)));
+}
+
+TEST_CASE("a piece past the end is an error of its own, the others come") {
+  const test::TempDir dir;
+  replace_file(dir / "file", random_text(5000));
+  const DirectFile file(dir / "file");
+  const std::vector<Piece> pieces = {{&file, 0, 5000}, {&file, 4096, 5000}, {&file, 8192, 10}};
+  std::vector<int> errors(3, -1);
+  read_pieces(
+      pieces, {1, {}},
+      [&](std::size_t, std::span<const PieceRead> done) {
+        for (const PieceRead& read : done) {
+          errors[read.piece] = read.error;
+          CHECK(read.bytes.empty() == (read.error != 0));
+        }
+      },
+      [] {});
+  CHECK(errors == std::vector<int>{0, ENODATA, ENODATA});
+}
+
+TEST_CASE("what take throws ends the reading, and so does a signal") {
+  const test::TempDir dir;
+  replace_file(dir / "file", random_text(20 * kPieceBytes));
+  const DirectFile file(dir / "file");
+  const std::vector<Piece> pieces = pieces_of(file);
+  CHECK_THROWS_AS(read_pieces(
+                      pieces, {2, {}}, [](std::size_t, std::span<const PieceRead>) { throw std::runtime_error("stop"); },
+                      [] {}),
+                  std::runtime_error);
+  pending_signal = SIGINT;
+  CHECK_THROWS_AS(read_all(file, 2), Error);
+  pending_signal = 0;
+}
+
+TEST_CASE("with REEF_IO=plain the same bytes come without direct reads and without io_uring") {
+  const test::TempDir dir;
+  const fs::path self = fs::read_symlink("/proc/self/exe");
+  try {
+    const ProcessResult result =
+        run_process({"env", "REEF_IO=plain", "ASAN_OPTIONS=detect_leaks=0", "strace", "-f", "-o",
+                     (dir / "trace").string(), "-e", "trace=openat,io_uring_setup", self.string(),
+                     "-tc=pieces are the bytes*,pieces go where*,a piece past*"},
+                    dir / "out", {});
+    CAPTURE(read_file(dir / "out"));
+    CAPTURE(result.error_text);
+    CHECK(result.status == 0);
+  } catch (const Error&) {
+    MESSAGE("skipped: no strace here");
+    return;
+  }
+  const std::string trace = read_file(dir / "trace");
+  CHECK(trace.find("openat") != std::string::npos);
+  CHECK(trace.find("O_DIRECT,") == std::string::npos);
+  CHECK(trace.find("O_DIRECT|") == std::string::npos);
+  CHECK(trace.find("io_uring_setup") == std::string::npos);
+}
+
+}  // namespace
+}  // namespace reef::io
