@@ -5,23 +5,32 @@ _reef_model() {
   # bash splits "--mode=dense" into three words.
   if [[ $cur == '=' ]]; then cur=''; elif [[ $prev == '=' ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; fi
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in import|list|show|verify) verb=$word; break ;; esac
+    case $word in import|list|show|manifest|verify) verb=$word; break ;; esac
   done
   case $verb:$prev in
     import:--kind) words='base quantized adapter' ;;
     import:--name) ;;
     import:--persona) ;;
     import:--wait) ;;
+    import:--threads) ;;
+    manifest:--key) kind=-f ;;
+    manifest:--wait) ;;
+    manifest:--threads) ;;
+    verify:--sample) ;;
+    verify:--tensor) ;;
+    verify:--key) kind=-f ;;
+    verify:--threads) ;;
     *:--root) kind=-d ;;
     *:--color) words='auto always never' ;;
     *) case $verb:$cur in
-      import:-*) words='--kind --name --persona --force -f --dry-run -n --wait --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      import:-*) words='--kind --name --persona --force -f --dry-run -n --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       list:-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       show:-*) words='--tensors --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
-      verify:-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      manifest:-*) words='--key --tensors --force -f --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      verify:-*) words='--sample --tensor --key --restart --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       :-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       import:*) kind=-f ;;
-      :*) words='import list show verify' ;;
+      :*) words='import list show manifest verify' ;;
     esac ;;
   esac
   if [[ $kind ]]; then

@@ -2,6 +2,8 @@
 # reef-model on the command line: streams, statuses, and what is left on the disk.
 # REEF_BIN is the folder of the executables.
 
+bats_require_minimum_version 1.5.0
+
 setup() {
   export LC_ALL=C
   PATH="${REEF_BIN:?set REEF_BIN to the folder of the executables}:$PATH"
@@ -202,4 +204,94 @@ PY
   [ "$status" -eq 1 ]
   [[ "$output" == *"the model takes 2.0"*"are free"* ]]
   [[ "$output" != *".tmp"* ]]
+}
+
+# make_large_model FOLDER: one tensor of 6 MiB, so that its file has several chunks.
+make_large_model() {
+  mkdir -p "$1"
+  printf '{"model_type": "test"}' >"$1/config.json"
+  python3 - "$1/model.safetensors" <<'PY'
+import json, struct, sys
+header = json.dumps({"layers.0.w": {"dtype": "U8", "shape": [6 << 20], "data_offsets": [0, 6 << 20]}}).encode()
+open(sys.argv[1], "wb").write(struct.pack("<Q", len(header)) + header + bytes(range(256)) * (6 << 12))
+PY
+}
+
+@test "a fault in a large file names chunk, bytes and tensor, in text and JSON" {
+  make_large_model large
+  reef-model import large -q
+  printf 'x' | dd of="$REEF_ROOT/models/base/large/model.safetensors" bs=1 seek=2100000 conv=notrunc status=none
+  run --separate-stderr reef-model verify --json
+  [ "$status" -eq 4 ]
+  python3 -c '
+import json, sys
+fault = json.load(sys.stdin)["models"][0]["faults"][0]
+assert (fault["chunk"], fault["begin"], fault["end"], fault["tensors"]) == (1, 2097152, 4194304, ["layers.0.w"]), fault' <<<"$output"
+  run reef-model verify
+  [[ "$output" == *"error: large: model.safetensors, chunk 1 (bytes 2097152-4194303, layers.0.w): sha256 is "* ]]
+  run reef-model verify --tensor layers.0.w
+  [ "$status" -eq 4 ]
+  run reef-model verify --tensor layers.0.v
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"did you mean 'layers.0.w'?"* ]]
+}
+
+@test "manifest writes what is missing, refuses what differs, and a second run changes nothing" {
+  make_large_model large
+  reef-model import large -q
+  cd "$REEF_ROOT/models/base/large"
+  cp manifest.json before.json && mv before.json ..
+  rm manifest.json manifest.chunks
+  run reef-model manifest large
+  [ "$status" -eq 0 ]
+  [[ "$output" == "wrote "*"manifest.json: 2 files, 6.00 MiB" ]]
+  run reef-model manifest large
+  [[ "$output" == "already so; "* ]]
+  reef-model verify -q
+  reef-model manifest large --tensors -q
+  [ "$(reef-model manifest large --json | field changed)" = False ]
+  tail -c 100 model.safetensors >model.safetensors.new && cat model.safetensors.new >>config.json && rm model.safetensors.new
+  run reef-model manifest large
+  [ "$status" -eq 4 ]
+  [[ "$output" == *"config.json: sha256 is "*", manifest says "* ]]
+  [[ "$output" == *"--force"* ]]
+  reef-model manifest large --force -q
+  reef-model verify -q
+}
+
+@test "a signature that another key made, or that is missing, is a fault" {
+  command -v openssl >/dev/null || skip 'no openssl here'
+  reef-model import tiny -q
+  for name in ours other; do
+    openssl genpkey -algorithm ed25519 -out $name.pem
+    openssl pkey -in $name.pem -pubout -out $name.pub
+  done
+  run reef-model verify --key ours.pub
+  [ "$status" -eq 4 ]
+  [[ "$output" == *"error: tiny: manifest.json.sig: is missing"* ]]
+  reef-model manifest sign tiny --key ours.pem -q
+  reef-model verify --key ours.pub -q
+  run reef-model verify --key other.pub
+  [ "$status" -eq 4 ]
+  run reef-model manifest sign tiny --key ours.pub
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"holds a public key, which cannot sign"* ]]
+  run reef-model manifest sign tiny
+  [ "$status" -eq 2 ]
+  run reef-model manifest sgin tiny --key ours.pem
+  [ "$status" -eq 2 ]
+  run reef-model manifest tiny --key ours.pem
+  [ "$status" -eq 2 ]
+}
+
+@test "shares that are none, and a sample of tensors, are refused" {
+  reef-model import tiny -q
+  for share in 0 -1 101% 1.5 5x '' '%'; do
+    run reef-model verify --sample "$share"
+    [ "$status" -eq 2 ]
+  done
+  run reef-model verify --sample 5% --tensor w
+  [ "$status" -eq 2 ]
+  reef-model verify --sample 5% -q
+  reef-model verify --sample 1 -q
 }

@@ -80,6 +80,13 @@ internal::Sha256Blocks choose_blocks() {
   return native != nullptr ? native : internal::sha256_blocks_portable;
 }
 
+/// nullptr where two messages at once are no faster than one after the other.
+internal::Sha256PairBlocks pair_blocks() {
+  static const internal::Sha256PairBlocks chosen =
+      keeps_to_baseline() ? nullptr : internal::sha256_pair_blocks_native();
+  return chosen;
+}
+
 void take_blocks(internal::Sha256State& state, const std::uint8_t* blocks, std::size_t count) {
   static const internal::Sha256Blocks chosen = choose_blocks();
   if (count > 0) chosen(state, blocks, count);
@@ -105,6 +112,20 @@ void Sha256::update(std::span<const std::uint8_t> bytes) {
   take_blocks(state_, bytes.data(), whole);
   bytes = bytes.subspan(whole * kBlockBytes);
   if (!bytes.empty()) std::memcpy(block_.data(), bytes.data(), bytes.size());
+}
+
+Sha256Digest Sha256::update_and_digest(std::span<const std::uint8_t> bytes) {
+  Sha256 alone;
+  const std::size_t taken = bytes.size() / kBlockBytes * kBlockBytes;
+  if (const internal::Sha256PairBlocks pair = pair_blocks(); pair != nullptr && length_ % kBlockBytes == 0) {
+    pair(state_, bytes.data(), alone.state_, bytes.data(), taken / kBlockBytes);
+    length_ += taken;
+    alone.length_ = taken;
+    bytes = bytes.subspan(taken);
+  }
+  update(bytes);
+  alone.update(bytes);
+  return alone.finish();
 }
 
 Sha256Digest Sha256::finish() {
@@ -135,9 +156,8 @@ Sha256Digest sha256(std::span<const std::uint8_t> bytes) {
 }
 
 std::array<Sha256Digest, 2> sha256_pair(std::span<const std::uint8_t> first, std::span<const std::uint8_t> second) {
-  static const internal::Sha256PairBlocks pair = keeps_to_baseline() ? nullptr : internal::sha256_pair_blocks_native();
   Sha256 a, b;
-  if (pair != nullptr) {
+  if (const internal::Sha256PairBlocks pair = pair_blocks(); pair != nullptr) {
     const std::size_t blocks = first.size() / kBlockBytes;
     const std::size_t taken = blocks * kBlockBytes;
     pair(a.state_, first.data(), b.state_, second.data(), blocks);
@@ -168,6 +188,13 @@ Sha256Digest sha256_file(const std::filesystem::path& path, const std::function<
 }
 
 std::string to_hex(const Sha256Digest& digest) { return reef::to_hex(digest); }
+
+Sha256Digest digest_from_hex(std::string_view digits) {
+  Sha256Digest digest{};
+  const auto bytes = from_hex(digits);
+  if (bytes && bytes->size() == digest.size()) std::copy(bytes->begin(), bytes->end(), digest.begin());
+  return digest;
+}
 
 std::uint64_t xxh3(std::span<const std::uint8_t> bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 

@@ -21,6 +21,8 @@ class Sha256 {
   Sha256();
   void update(std::span<const std::uint8_t> bytes);
   void update(std::string_view text) { update({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}); }
+  /// Takes the bytes in, and returns the digest of them alone: both in the time of one, as sha256_pair() does.
+  Sha256Digest update_and_digest(std::span<const std::uint8_t> bytes);
   /// The digest of everything so far; the object is then spent.
   Sha256Digest finish();
 
@@ -42,6 +44,8 @@ std::array<Sha256Digest, 2> sha256_pair(std::span<const std::uint8_t> first, std
 Sha256Digest sha256_file(const std::filesystem::path& path, const std::function<void(std::uint64_t)>& on_bytes = {});
 
 std::string to_hex(const Sha256Digest& digest);
+/// Reads what to_hex() writes. Anything else is the digest of zeros, which nothing has.
+Sha256Digest digest_from_hex(std::string_view digits);
 
 /// XXH3, 64 bits: finds torn and flipped bytes, proves nothing against an adversary.
 std::uint64_t xxh3(std::span<const std::uint8_t> bytes);

@@ -8,7 +8,8 @@
 
 namespace reef::io {
 
-/// One read of a range. `offset` and `into` are multiples of DirectFile::kSector, and `into` has room for whole sectors.
+/// One read of a range. `offset` and `into` are multiples of DirectFile::kSector, and `into` has room for whole
+/// sectors.
 struct ReadRequest {
   const DirectFile* file = nullptr;
   std::uint64_t offset = 0;

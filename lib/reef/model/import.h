@@ -21,6 +21,7 @@ struct ImportOptions {
   std::string persona{};           ///< for an adapter: whose it is
   bool force = false;              ///< replace another model of the same name
   bool dry_run = false;
+  unsigned threads = 1;
   std::chrono::milliseconds wait{0};  ///< for the lock of models/
 };
 

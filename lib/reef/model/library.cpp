@@ -11,7 +11,6 @@
 #include "reef/core/text.h"
 #include "reef/io/file.h"
 #include "reef/model/internal/model_config.h"
-#include "reef/model/internal/weights.h"
 
 namespace reef::model {
 namespace {
@@ -43,16 +42,18 @@ std::vector<fs::path> model_folders(const fs::path& parent) {
 /// Counts what the tensors of one model have in common.
 void summarise(ModelDetails& details) {
   std::map<std::string, std::set<std::uint64_t>> stacks;
-  std::map<Dtype, DtypeTotal> totals;
-  for (const LocatedTensor& located : details.tensors) {
-    const Tensor& tensor = located.tensor;
-    if (auto layer = layer_of(tensor.name)) stacks[std::move(layer->prefix)].insert(layer->number);
-    DtypeTotal& total = totals[tensor.dtype];
-    total.dtype = tensor.dtype;
-    ++total.tensors;
-    total.elements += tensor.elements();
-    total.bytes += tensor.bytes();
-    details.parameters += tensor.elements();
+  std::map<std::string, DtypeTotal> totals;
+  for (const WeightFile& file : details.weights) {
+    for (const WeightTensor& tensor : file.tensors) {
+      if (auto layer = layer_of(tensor.name)) stacks[std::move(layer->prefix)].insert(layer->number);
+      DtypeTotal& total = totals[tensor.dtype];
+      total.dtype = tensor.dtype;
+      ++total.tensors;
+      total.elements += tensor.elements;
+      total.bytes += tensor.bytes();
+      details.parameters += tensor.elements;
+      if (!tensor.is_aligned) ++details.unaligned;
+    }
   }
   for (const auto& [prefix, numbers] : stacks) details.stacks.push_back({prefix, numbers.size()});
   for (const auto& [dtype, total] : totals) details.dtypes.push_back(total);
@@ -62,7 +63,7 @@ void summarise(ModelDetails& details) {
 
 }  // namespace
 
-Installed find_model(const tree::Tree& tree, const std::string& name) {
+std::filesystem::path find_model_folder(const tree::Tree& tree, const std::string& name) {
   const std::size_t slash = name.find('/');
   const std::string wanted_folder = slash == std::string::npos ? "" : name.substr(0, slash);
   const std::string wanted = slash == std::string::npos ? name : name.substr(slash + 1);
@@ -80,12 +81,17 @@ Installed find_model(const tree::Tree& tree, const std::string& name) {
     throw Error(Errc::usage, fmt::format("'{}' names {} models", name, found.size()),
                 fmt::format("say '{}' or '{}'", qualified(found[0]), qualified(found[1])));
   }
-  auto manifest = read_manifest(found.front());
+  return found.front();
+}
+
+Installed find_model(const tree::Tree& tree, const std::string& name) {
+  fs::path folder = find_model_folder(tree, name);
+  auto manifest = read_manifest(folder);
   if (!manifest) {
-    throw Error(Errc::corrupt, fmt::format("{}: there is no {}", io::shown(found.front()), kManifestFile),
-                "import the model again with 'reef-model import --force'");
+    throw Error(Errc::corrupt, fmt::format("{}: there is no {}", io::shown(folder), kManifestFile),
+                "import the model again with 'reef-model import --force', or write one with 'reef-model manifest'");
   }
-  return {std::move(found.front()), std::move(*manifest)};
+  return {std::move(folder), std::move(*manifest)};
 }
 
 ModelList list_models(const tree::Tree& tree) {
@@ -108,6 +114,26 @@ ModelList list_models(const tree::Tree& tree) {
   return list;
 }
 
+std::vector<ListEntry> select_models(const tree::Tree& tree, const std::vector<std::string>& names) {
+  std::vector<ListEntry> all = list_models(tree).entries;
+  if (names.empty()) return all;
+  std::vector<ListEntry> chosen;
+  for (const std::string& name : names) {
+    const std::size_t before = chosen.size();
+    std::copy_if(all.begin(), all.end(), std::back_inserter(chosen), [&](const ListEntry& entry) {
+      return entry.name == name || fmt::format("{}/{}", kind_folder(entry.kind), entry.name) == name;
+    });
+    if (chosen.size() == before) find_model(tree, name);  // throws, naming the nearest
+  }
+  return chosen;
+}
+
+std::uint64_t ModelDetails::tensor_count() const {
+  std::uint64_t count = 0;
+  for (const WeightFile& file : weights) count += file.tensors.size();
+  return count;
+}
+
 ModelDetails describe_model(const tree::Tree& tree, const std::string& name, bool with_tensors) {
   ModelDetails details;
   details.model = find_model(tree, name);
@@ -117,12 +143,7 @@ ModelDetails describe_model(const tree::Tree& tree, const std::string& name, boo
   details.quantization = config.quantization;
   std::vector<std::string> paths;
   for (const ManifestFile& file : details.model.manifest.files) paths.push_back(file.path);
-  for (auto& [file, header] : internal::read_weights(details.model.folder, paths)) {
-    for (Tensor& tensor : header.tensors) {
-      if (!header.is_aligned(tensor)) ++details.unaligned;
-      details.tensors.push_back({file, std::move(tensor)});
-    }
-  }
+  details.weights = read_weights(details.model.folder, paths);
   summarise(details);
   return details;
 }

@@ -6,9 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "reef/core/progress.h"
 #include "reef/model/manifest.h"
-#include "reef/model/safetensors.h"
+#include "reef/model/weights.h"
 #include "reef/tree/tree.h"
 
 namespace reef::model {
@@ -18,6 +17,9 @@ struct Installed {
   std::filesystem::path folder;
   Manifest manifest;
 };
+
+/// The folder of the model called `name`, whether or not it has a manifest. Throws as find_model() does for a name.
+std::filesystem::path find_model_folder(const tree::Tree& tree, const std::string& name);
 
 /// The model called `name`: "gemma-3-4b", or "adapters/alice" where the same name exists under
 /// several kinds. Throws Error{not_found} naming the nearest, Error{usage} when it is ambiguous,
@@ -37,6 +39,9 @@ struct ModelList {
 /// Every folder below models/{base,quantized,adapters}, by kind, then name. A folder without a
 /// manifest is listed with its fault: it takes space and someone should know.
 ModelList list_models(const tree::Tree& tree);
+/// Those of them that are named, in the order of the names; all when there are none. Throws as find_model() does for a
+/// name that nothing has.
+std::vector<ListEntry> select_models(const tree::Tree& tree, const std::vector<std::string>& names);
 
 /// A run of like layers: encoder.layer.0 … encoder.layer.5.
 struct LayerStack {
@@ -44,14 +49,10 @@ struct LayerStack {
   std::uint64_t count = 0;
 };
 struct DtypeTotal {
-  Dtype dtype = Dtype::kF32;
+  std::string dtype;  ///< "BF16"
   std::uint64_t tensors = 0;
   std::uint64_t elements = 0;
   std::uint64_t bytes = 0;
-};
-struct LocatedTensor {
-  std::string file;
-  Tensor tensor;
 };
 struct ModelDetails {
   Installed model;
@@ -60,9 +61,11 @@ struct ModelDetails {
   std::uint64_t parameters = 0;
   std::uint64_t unaligned = 0;  ///< tensors that cannot be used in place
   std::vector<LayerStack> stacks;
-  std::vector<DtypeTotal> dtypes;      ///< most bytes first
-  std::vector<LocatedTensor> tensors;  ///< in the order of file and bytes
-  bool with_tensors = false;           ///< whether a report lists them
+  std::vector<DtypeTotal> dtypes;   ///< most bytes first
+  std::vector<WeightFile> weights;  ///< in the order of the manifest
+  bool with_tensors = false;        ///< whether a report lists them
+
+  std::uint64_t tensor_count() const;
 };
 /// Reads headers only. Throws as find_model() and SafetensorsFile do.
 ModelDetails describe_model(const tree::Tree& tree, const std::string& name, bool with_tensors);
@@ -75,34 +78,9 @@ struct LayerName {
 };
 std::optional<LayerName> layer_of(std::string_view tensor);
 
-struct VerifyFault {
-  std::string file;  ///< relative to the folder; empty: the model as a whole
-  std::string what;  ///< "sha256 is 9f…, manifest says 41…"
-};
-struct VerifiedModel {
-  std::string name;
-  Kind kind = Kind::base;
-  std::uint64_t files = 0;
-  std::uint64_t bytes = 0;  ///< read and hashed
-  std::vector<VerifyFault> faults;
-};
-struct VerifyReport {
-  std::vector<VerifiedModel> models;
-  std::uint64_t faults() const;
-  /// "gemma-3-4b: model.safetensors: sha256 is …": the first fault; empty when there is none.
-  std::string first_fault() const;
-  /// The model that it is in.
-  std::string first_faulty_model() const;
-};
-/// Compares every byte of the models named (none: all) with their manifests: SHA-256, size, missing
-/// and foreign files, and the rules of safetensors. Throws Error{not_found} for an unknown name.
-VerifyReport verify_models(const tree::Tree& tree, const std::vector<std::string>& names, Progress& progress);
-
 std::string to_json(const ListEntry& entry);
 std::string to_text(const ModelList& list);
 std::string to_json(const ModelDetails& details);
 std::string to_text(const ModelDetails& details);
-std::string to_json(const VerifyReport& report);
-std::string to_text(const VerifyReport& report);
 
 }  // namespace reef::model

@@ -5,13 +5,13 @@
 #include <algorithm>
 
 #include "reef/core/error.h"
-#include "reef/core/text.h"
 #include "reef/io/file.h"
 #include "reef/model/internal/json_scanner.h"
 
 namespace reef::model {
 namespace {
 
+using internal::json_string;
 using internal::JsonScanner;
 using internal::legible;
 
@@ -28,6 +28,28 @@ bool is_sha256(const std::string& digits) {
   return digits.size() == 64 && digits.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
+std::string read_digest(JsonScanner& scanner) {
+  scanner.peek();
+  const std::size_t at = scanner.position();
+  std::string digits = scanner.string("a digest");
+  if (!is_sha256(digits)) scanner.fail(at, "a sha256 is not 64 lower-case hexadecimal digits");
+  return digits;
+}
+
+TensorDigest read_tensor(JsonScanner& scanner) {
+  TensorDigest tensor;
+  scanner.object("an object with name and sha256", [&](const std::string& key, std::size_t) {
+    if (key == "name") {
+      tensor.name = scanner.string("a name");
+    } else if (key == "sha256") {
+      tensor.sha256 = read_digest(scanner);
+    } else {
+      scanner.skip_value();
+    }
+  });
+  return tensor;
+}
+
 ManifestFile read_file_entry(JsonScanner& scanner) {
   scanner.peek();
   const std::size_t at = scanner.position();
@@ -41,6 +63,12 @@ ManifestFile read_file_entry(JsonScanner& scanner) {
       has_bytes = true;
     } else if (key == "sha256") {
       file.sha256 = scanner.string("a digest");
+    } else if (key == "header_sha256") {
+      file.header_sha256 = read_digest(scanner);
+    } else if (key == "chunks_sha256") {
+      file.chunks_sha256 = read_digest(scanner);
+    } else if (key == "tensors") {
+      scanner.array("an array of tensors", [&] { file.tensors.push_back(read_tensor(scanner)); });
     } else {
       scanner.skip_value();
     }
@@ -51,21 +79,6 @@ ManifestFile read_file_entry(JsonScanner& scanner) {
     scanner.fail(at, fmt::format("sha256 of '{}' is not 64 lower-case hexadecimal digits", legible(file.path)));
   }
   return file;
-}
-
-/// `text` between quotes as JSON writes it.
-std::string json_string(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : to_valid_utf8(text)) {
-    if (c == '"' || c == '\\') {
-      out += {'\\', c};
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-    } else {
-      out += c;
-    }
-  }
-  return out + '"';
 }
 
 }  // namespace
@@ -98,6 +111,10 @@ bool is_model_name(std::string_view name) {
                      [](char c) { return is_alphanumeric(c) || c == '.' || c == '_' || c == '-'; });
 }
 
+bool is_record_file(std::string_view path) {
+  return path == kManifestFile || path == kChunksFile || path == kSignatureFile;
+}
+
 std::uint64_t Manifest::total_bytes() const {
   std::uint64_t total = 0;
   for (const ManifestFile& file : files) total += file.bytes;
@@ -123,8 +140,21 @@ std::string manifest_text(const Manifest& manifest) {
   out += "  \"files\": [";
   const char* separator = "\n";
   for (const ManifestFile& file : manifest.files) {
-    out += fmt::format("{}    {{\"path\": {}, \"bytes\": {}, \"sha256\": \"{}\"}}", separator, json_string(file.path),
+    out += fmt::format("{}    {{\"path\": {}, \"bytes\": {}, \"sha256\": \"{}\"", separator, json_string(file.path),
                        file.bytes, file.sha256);
+    if (!file.header_sha256.empty()) out += fmt::format(",\n     \"header_sha256\": \"{}\"", file.header_sha256);
+    if (!file.chunks_sha256.empty()) out += fmt::format(",\n     \"chunks_sha256\": \"{}\"", file.chunks_sha256);
+    if (!file.tensors.empty()) {
+      out += ",\n     \"tensors\": [";
+      const char* comma = "\n";
+      for (const TensorDigest& tensor : file.tensors) {
+        out +=
+            fmt::format("{}      {{\"name\": {}, \"sha256\": \"{}\"}}", comma, json_string(tensor.name), tensor.sha256);
+        comma = ",\n";
+      }
+      out += "\n     ]";
+    }
+    out += '}';
     separator = ",\n";
   }
   return out + fmt::format("\n  ],\n  \"total_bytes\": {}\n}}\n", manifest.total_bytes());

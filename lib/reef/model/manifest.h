@@ -23,11 +23,24 @@ inline constexpr Kind kAllKinds[] = {Kind::base, Kind::quantized, Kind::adapter}
 /// model's name is a folder, a YAML key and an argument.
 bool is_model_name(std::string_view name);
 
+struct TensorDigest {
+  std::string name;
+  std::string sha256;  ///< of the tensor's bytes
+  friend bool operator==(const TensorDigest&, const TensorDigest&) = default;
+};
+
+/// Digests are 64 lower-case hexadecimal digits.
 struct ManifestFile {
   std::string path;  ///< relative to the model's folder, with '/'
   std::uint64_t bytes = 0;
-  std::string sha256;  ///< 64 lower-case hexadecimal digits, of the whole file
+  std::string sha256{};                 ///< of the whole file, as model hubs publish it
+  std::string header_sha256{};          ///< of what stands before the data of a file of weights; empty: not recorded
+  std::string chunks_sha256{};          ///< chunk_root() of its digests in manifest.chunks; empty: it has none there
+  std::vector<TensorDigest> tensors{};  ///< in the order of the file; empty: not recorded
+
   friend bool operator==(const ManifestFile&, const ManifestFile&) = default;
+  /// Whatever else is recorded of them.
+  bool has_content_of(const ManifestFile& other) const { return bytes == other.bytes && sha256 == other.sha256; }
 };
 
 /// manifest.json (schema reef.manifest/1): what the bytes of a model must be.
@@ -46,6 +59,11 @@ struct Manifest {
 };
 
 inline constexpr std::string_view kManifestFile = "manifest.json";
+inline constexpr std::string_view kChunksFile = "manifest.chunks";
+inline constexpr std::string_view kSignatureFile = "manifest.json.sig";
+/// Whether reef keeps it beside a model's own files; such a file is in no manifest.
+bool is_record_file(std::string_view path);
+
 inline constexpr std::uint64_t kMaxManifestBytes = 64 << 20;
 inline constexpr std::string_view kManifestSchema = "reef.manifest/1";
 

@@ -6,6 +6,8 @@
 #include "reef/io/file.h"
 #include "reef/model/import.h"
 #include "reef/model/library.h"
+#include "reef/model/make_manifest.h"
+#include "reef/model/verify.h"
 
 namespace reef::model {
 namespace {
@@ -28,7 +30,7 @@ Json files_of(const Manifest& manifest) {
 }
 
 /// "384 x 1536", and "scalar" for a tensor without dimensions.
-std::string shape_of(const Tensor& tensor) {
+std::string shape_of(const WeightTensor& tensor) {
   return tensor.shape.empty() ? "scalar" : fmt::format("{}", fmt::join(tensor.shape, " x "));
 }
 
@@ -84,10 +86,8 @@ std::string to_json(const ModelDetails& details) {
   for (const LayerStack& stack : details.stacks) stacks.push_back({{"prefix", stack.prefix}, {"layers", stack.count}});
   Json dtypes = Json::array();
   for (const DtypeTotal& total : details.dtypes) {
-    dtypes.push_back({{"dtype", dtype_name(total.dtype)},
-                      {"tensors", total.tensors},
-                      {"parameters", total.elements},
-                      {"bytes", total.bytes}});
+    dtypes.push_back(
+        {{"dtype", total.dtype}, {"tensors", total.tensors}, {"parameters", total.elements}, {"bytes", total.bytes}});
   }
   Json json{{"schema", "reef.model.show/1"},
             {"name", manifest.name},
@@ -100,7 +100,7 @@ std::string to_json(const ModelDetails& details) {
             {"architecture", text_or_null(details.architecture)},
             {"quantization", text_or_null(details.quantization)},
             {"parameters", details.parameters},
-            {"tensor_count", details.tensors.size()},
+            {"tensor_count", details.tensor_count()},
             {"unaligned_tensors", details.unaligned},
             {"stacks", std::move(stacks)},
             {"dtypes", std::move(dtypes)},
@@ -108,13 +108,15 @@ std::string to_json(const ModelDetails& details) {
             {"total_bytes", manifest.total_bytes()}};
   if (details.with_tensors) {
     Json& tensors = json["tensors"] = Json::array();
-    for (const auto& [file, tensor] : details.tensors) {
-      tensors.push_back({{"name", tensor.name},
-                         {"dtype", dtype_name(tensor.dtype)},
-                         {"shape", tensor.shape},
-                         {"file", file},
-                         {"begin", tensor.begin},
-                         {"end", tensor.end}});
+    for (const WeightFile& file : details.weights) {
+      for (const WeightTensor& tensor : file.tensors) {
+        tensors.push_back({{"name", tensor.name},
+                           {"dtype", tensor.dtype},
+                           {"shape", tensor.shape},
+                           {"file", file.path},
+                           {"begin", tensor.begin},
+                           {"end", tensor.end}});
+      }
     }
   }
   return dump(json);
@@ -136,13 +138,12 @@ std::string to_text(const ModelDetails& details) {
   fact("architecture", details.architecture);
   fact("quantisation", details.quantization);
   fact("parameters",
-       fmt::format("{} in {}", format_count(details.parameters), counted(details.tensors.size(), "tensor")));
+       fmt::format("{} in {}", format_count(details.parameters), counted(details.tensor_count(), "tensor")));
   for (const LayerStack& stack : details.stacks) {
     fact("layers", fmt::format("{} ({})", stack.count, stack.prefix));
   }
   for (const DtypeTotal& total : details.dtypes) {
-    fact("dtype", fmt::format("{}: {}, {}", dtype_name(total.dtype), counted(total.tensors, "tensor"),
-                              format_size(total.bytes)));
+    fact("dtype", fmt::format("{}: {}, {}", total.dtype, counted(total.tensors, "tensor"), format_size(total.bytes)));
   }
   if (details.unaligned > 0) fact("unaligned", counted(details.unaligned, "tensor"));
   std::string text = facts.to_text() + "\n";
@@ -152,9 +153,9 @@ std::string to_text(const ModelDetails& details) {
   text += files.to_text();
   if (details.with_tensors) {
     Table tensors({{"TENSOR"}, {"DTYPE"}, {"SHAPE"}, {"SIZE", Align::right}, {"FILE"}});
-    for (const auto& [file, tensor] : details.tensors) {
-      tensors.add(
-          {tensor.name, std::string(dtype_name(tensor.dtype)), shape_of(tensor), format_size(tensor.bytes()), file});
+    for (const WeightFile& file : details.weights) {
+      for (const WeightTensor& tensor : file.tensors)
+        tensors.add({tensor.name, tensor.dtype, shape_of(tensor), format_size(tensor.bytes()), file.path});
     }
     text += "\n" + tensors.to_text();
   }
@@ -165,33 +166,48 @@ std::string to_json(const VerifyReport& report) {
   Json models = Json::array();
   for (const VerifiedModel& model : report.models) {
     Json faults = Json::array();
-    for (const VerifyFault& fault : model.faults) faults.push_back({{"file", fault.file}, {"fault", fault.what}});
+    for (const VerifyFault& fault : model.faults) {
+      Json json{{"file", fault.file}, {"fault", fault.what}};
+      if (fault.chunk) {
+        json["chunk"] = fault.chunk->number;
+        json["begin"] = fault.chunk->begin;
+        json["end"] = fault.chunk->end;
+        json["tensors"] = fault.chunk->tensors;
+      }
+      faults.push_back(std::move(json));
+    }
     models.push_back({{"name", model.name},
                       {"kind", kind_name(model.kind)},
                       {"ok", model.faults.empty()},
                       {"files", model.files},
                       {"bytes", model.bytes},
+                      {"bytes_earlier", model.bytes_earlier},
                       {"faults", std::move(faults)}});
   }
   return dump({{"schema", "reef.model.verify/1"},
                {"ok", report.faults() == 0},
+               {"partial", report.is_partial},
                {"faults", report.faults()},
+               {"bytes", report.bytes()},
+               {"elapsed_seconds", report.seconds},
                {"models", std::move(models)}});
 }
 
 std::string to_text(const VerifyReport& report) {
   std::string text;
-  std::uint64_t bytes = 0;
   for (const VerifiedModel& model : report.models) {
-    bytes += model.bytes;
-    for (const VerifyFault& fault : model.faults) {
-      text += printable(fmt::format("{}: {}: {}", model.name, io::shown(fault.file), fault.what)) + "\n";
-    }
+    for (const VerifyFault& fault : model.faults)
+      text += printable(fmt::format("{}: {}", model.name, fault.text())) + "\n";
     if (model.faults.empty()) {
-      text += fmt::format("{}: ok, {}, {}\n", model.name, counted(model.files, "file"), format_size(model.bytes));
+      text += fmt::format("{}: ok, {}, {}{}\n", model.name, counted(model.files, "file"), format_size(model.bytes),
+                          model.bytes_earlier > 0 ? " and " + format_size(model.bytes_earlier) + " earlier" : "");
     }
   }
-  return text + fmt::format("{} verified, {}; {}\n", counted(report.models.size(), "model"), format_size(bytes),
+  std::string speed;
+  if (report.seconds >= 0.1)
+    speed = fmt::format(" at {:.2f} GB/s", static_cast<double>(report.bytes()) / report.seconds / 1e9);
+  return text + fmt::format("{} verified{}, {}{}; {}\n", counted(report.models.size(), "model"),
+                            report.is_partial ? " in part" : "", format_size(report.bytes()), speed,
                             counted(report.faults(), "fault"));
 }
 
@@ -230,6 +246,34 @@ std::string to_text(const ImportResult& result) {
                      : result.action == ImportAction::repair ? "repaired"
                                                              : "replaced";
   return fmt::format("{} {}: {} in {}\n", verb, manifest.name, what, io::shown(result.folder));
+}
+
+std::string to_json(const MadeManifest& made) {
+  return dump({{"schema", "reef.model.manifest/1"},
+               {"name", made.manifest.name},
+               {"kind", kind_name(made.manifest.kind)},
+               {"path", made.folder.string()},
+               {"changed", made.has_changed},
+               {"files", files_of(made.manifest)},
+               {"total_bytes", made.manifest.total_bytes()}});
+}
+
+std::string to_text(const MadeManifest& made) {
+  if (!made.has_changed) return fmt::format("already so; {} has its manifest\n", made.manifest.name);
+  return fmt::format("wrote {}: {}, {}\n", io::shown(made.folder / kManifestFile),
+                     counted(made.manifest.files.size(), "file"), format_size(made.manifest.total_bytes()));
+}
+
+std::string to_json(const SignedManifest& signed_manifest) {
+  return dump({{"schema", "reef.model.sign/1"},
+               {"name", signed_manifest.name},
+               {"signature", signed_manifest.signature.string()},
+               {"changed", signed_manifest.has_changed}});
+}
+
+std::string to_text(const SignedManifest& signed_manifest) {
+  if (!signed_manifest.has_changed) return fmt::format("already so; {} is signed\n", signed_manifest.name);
+  return fmt::format("wrote {}\n", io::shown(signed_manifest.signature));
 }
 
 }  // namespace reef::model

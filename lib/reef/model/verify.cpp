@@ -1,118 +1,271 @@
+#include "reef/model/verify.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <random>
 #include <set>
 
-#include "reef/core/cancel.h"
 #include "reef/core/error.h"
-#include "reef/io/checksum.h"
+#include "reef/core/log.h"
+#include "reef/core/text.h"
+#include "reef/core/units.h"
 #include "reef/io/file.h"
-#include "reef/io/mapped_file.h"
-#include "reef/model/internal/weights.h"
+#include "reef/model/internal/chunk_check.h"
+#include "reef/model/internal/verified_chunks.h"
 #include "reef/model/library.h"
+#include "reef/model/signature.h"
 
 namespace reef::model {
 namespace {
 
 namespace fs = std::filesystem;
 
-class ModelVerifier {
- public:
-  ModelVerifier(const fs::path& folder, VerifiedModel& out, Progress& progress)
-      : folder_(folder), out_(out), progress_(progress) {}
+/// How often a long run notes what it found sound.
+constexpr auto kNotePeriod = std::chrono::seconds(10);
 
-  void verify(const Manifest& manifest) {
+class ModelCheck {
+ public:
+  ModelCheck(const tree::Tree& tree, const ListEntry& entry, const VerifyOptions& options, const SigningKey* key)
+      : entry_(entry),
+        options_(options),
+        sound_(tree.cache() / "verify" / fmt::format("{}-{}.json", kind_name(entry.kind), entry.name),
+               manifest_digest(entry)) {
+    out_.name = entry.name;
+    out_.kind = entry.kind;
+    if (!entry.fault.empty()) {
+      fault(std::string(kManifestFile), entry.fault);
+      return;
+    }
+    if (key != nullptr) check_signature(*key);
+    open_files();
+    if (!options.reads_all()) return;
+    go_on();
+  }
+
+  /// Leaves the chunks alone that hold none of the tensors. The names that it has are taken off `missing`.
+  void keep_tensors(std::set<std::string>& missing) {
+    for (internal::CheckedFile& file : files_) {
+      std::vector<char> wanted(file.wanted.size(), 0);
+      bool has_one = false;
+      for (const std::string& name : options_.tensors) {
+        const WeightTensor* tensor = file.weights ? file.weights->find(name) : nullptr;
+        if (tensor == nullptr) continue;
+        missing.erase(name);
+        has_one = true;
+        const std::uint64_t begin = file.weights->data_offset + tensor->begin;
+        for (std::uint64_t at = begin / kChunkBytes; at * kChunkBytes < begin + tensor->bytes(); ++at) wanted[at] = 1;
+      }
+      want(file, std::move(wanted), has_one);
+    }
+  }
+
+  /// Leaves all but a random share of the chunks alone.
+  void keep_sample(std::mt19937_64& random) {
+    for (internal::CheckedFile& file : files_) {
+      std::vector<std::size_t> all, chosen;
+      for (std::size_t chunk = 0; chunk < file.wanted.size(); ++chunk)
+        if (file.wanted[chunk] != 0) all.push_back(chunk);
+      const double share = options_.sample * static_cast<double>(all.size());
+      std::sample(all.begin(), all.end(), std::back_inserter(chosen), static_cast<std::ptrdiff_t>(std::ceil(share)),
+                  random);
+      std::vector<char> wanted(file.wanted.size(), 0);
+      for (const std::size_t chunk : chosen) wanted[chunk] = 1;
+      want(file, std::move(wanted), !chosen.empty());
+    }
+  }
+
+  std::deque<internal::CheckedFile>& files() { return files_; }
+
+  std::uint64_t bytes_to_read() const {
+    std::uint64_t bytes = 0;
+    for (const internal::CheckedFile& file : files_) bytes += bytes_of(file, file.wanted);
+    return bytes;
+  }
+
+  /// For the next run, when this one is interrupted.
+  void note_sound() {
+    if (!options_.reads_all()) return;
+    bool any = false;
+    for (const internal::CheckedFile& file : files_) {
+      if (!file.has_chunks() || file.wanted.size() == 1) continue;
+      std::vector<char>& flags = flags_of(file);
+      for (std::size_t chunk = 0; chunk < flags.size(); ++chunk)
+        if (file.sound[chunk] != 0) flags[chunk] = 1;
+      any = any || std::find(flags.begin(), flags.end(), 1) != flags.end();
+    }
+    if (any) sound_.save();
+  }
+
+  /// After the bytes: what a sound file says must make a model.
+  VerifiedModel finish() {
+    if (!entry_.fault.empty()) return std::move(out_);
     std::vector<std::string> sound;
-    for (const ManifestFile& file : manifest.files) {
-      if (verify_file(file)) sound.push_back(file.path);
+    for (internal::CheckedFile& file : files_) {
+      const std::uint64_t bytes = bytes_of(file, file.wanted);
+      out_.bytes += bytes;
+      if (bytes > 0 || options_.reads_all()) ++out_.files;
+      if (file.faults.empty()) sound.push_back(file.expected.path);
+      std::move(file.faults.begin(), file.faults.end(), std::back_inserter(out_.faults));
     }
-    // The bytes are those of the manifest; whether they make a model is another question.
-    for (const std::string& path : sound) check([&] { verify_header(path); }, path);
-    if (sound.size() == manifest.files.size() && out_.faults.empty()) {
-      check([&] { internal::read_weights(folder_, sound); }, std::string(internal::kShardIndexFile));
-    }
-    find_foreign_files(manifest);
+    if (sound.size() == entry_.manifest.files.size() && out_.faults.empty())
+      check([&] { read_weights(entry_.folder, sound); }, std::string(kShardIndexFile));
+    find_foreign_files();
+    if (options_.reads_all()) sound_.remove();
+    return std::move(out_);
   }
 
  private:
+  static std::string manifest_digest(const ListEntry& entry) {
+    if (!entry.fault.empty()) return {};
+    return io::to_hex(io::sha256(io::read_file(entry.folder / kManifestFile, kMaxManifestBytes)));
+  }
+
+  void fault(std::string file, std::string what) {
+    out_.faults.push_back({std::move(file), std::move(what), std::nullopt});
+  }
+
   /// Runs `step`; what it throws becomes a fault, unless the run was asked to stop.
   template <class Step>
   void check(Step step, const std::string& file) {
     try {
       step();
-    } catch (const Error& e) {
-      if (e.code() == Errc::interrupted) throw;
-      out_.faults.push_back({file, e.what()});
+    } catch (const std::exception&) {
+      const Error error = current_error();
+      if (error.code() == Errc::interrupted) throw error;
+      fault(file, error.what());
     }
   }
 
-  bool verify_file(const ManifestFile& expected) {
-    const std::size_t before = out_.faults.size();
-    check([&] { compare(expected); }, expected.path);
-    return out_.faults.size() == before;
+  void check_signature(const SigningKey& key) {
+    const fs::path path = entry_.folder / kSignatureFile;
+    if (!fs::exists(path)) return fault(std::string(kSignatureFile), "is missing");
+    check(
+        [&] {
+          const std::string text = io::read_file(entry_.folder / kManifestFile, kMaxManifestBytes);
+          if (!key.has_signed(text, io::read_file(path, 1 << 20)))
+            fault(std::string(kSignatureFile), "is no signature of manifest.json by this key");
+        },
+        std::string(kSignatureFile));
   }
 
-  void compare(const ManifestFile& expected) {
-    const fs::path path = folder_ / expected.path;
-    const auto fault = [&](std::string what) { out_.faults.push_back({expected.path, std::move(what)}); };
+  void open_files() {
+    const Manifest& manifest = entry_.manifest;
+    std::vector<ChunkDigests> chunks(manifest.files.size());
+    check([&] { chunks = read_chunk_table(entry_.folder, manifest); }, std::string(kChunksFile));
+    for (std::size_t i = 0; i < manifest.files.size(); ++i)
+      check([&] { open_file(manifest.files[i], std::move(chunks[i])); }, manifest.files[i].path);
+  }
+
+  void open_file(const ManifestFile& expected, ChunkDigests chunks) {
+    const fs::path path = entry_.folder / expected.path;
     std::error_code error;
-    if (!fs::is_regular_file(path, error)) {
-      progress_.advance(expected.bytes);
-      return fault(fs::exists(path, error) ? "is no regular file" : "is missing");
-    }
+    if (!fs::is_regular_file(path, error))
+      return fault(expected.path, fs::exists(path, error) ? "is no regular file" : "is missing");
     const std::uint64_t bytes = fs::file_size(path, error);
-    if (error) return fault(fmt::format("cannot be read: {}", error.message()));
-    if (bytes != expected.bytes) {
-      progress_.advance(expected.bytes);
-      return fault(fmt::format("has {} bytes, manifest says {}", bytes, expected.bytes));
+    if (error) return fault(expected.path, fmt::format("cannot be read: {}", error.message()));
+    if (bytes != expected.bytes)
+      return fault(expected.path, fmt::format("has {} bytes, manifest says {}", bytes, expected.bytes));
+    files_.emplace_back(path, expected, std::move(chunks));
+    if (!is_weight_file(expected.path)) return;
+    // A header that breaks a rule is a fault whether or not its bytes are those of the manifest.
+    check([&] { files_.back().weights = read_weight_file(entry_.folder, expected.path); }, expected.path);
+  }
+
+  static void want(internal::CheckedFile& file, std::vector<char> wanted, bool any) {
+    if (file.has_chunks()) {
+      file.wanted = std::move(wanted);
+    } else if (!any) {
+      file.wanted.clear();  // else it is read as a whole
     }
-    const std::string digest = io::to_hex(io::sha256_file(path, [this](std::uint64_t count) {
-      progress_.advance(count);
-      check_interrupt();
-    }));
-    ++out_.files;
-    out_.bytes += bytes;
-    if (digest != expected.sha256) fault(fmt::format("sha256 is {}, manifest says {}", digest, expected.sha256));
   }
 
-  void verify_header(const std::string& path) const {
-    if (!internal::is_safetensors(path)) return;
-    const io::MappedFile file(folder_ / path);
-    parse_safetensors(file.bytes(), file.size(), "header");
+  static std::uint64_t bytes_of(const internal::CheckedFile& file, const std::vector<char>& flags) {
+    std::uint64_t bytes = 0;
+    for (std::size_t chunk = 0; chunk < flags.size(); ++chunk)
+      if (flags[chunk] != 0) bytes += file.chunk_end(chunk) - file.chunk_begin(chunk);
+    return bytes;
   }
 
-  void find_foreign_files(const Manifest& manifest) {
-    std::set<std::string> known{std::string(kManifestFile)};
-    for (const ManifestFile& file : manifest.files) known.insert(file.path);
+  std::vector<char>& flags_of(const internal::CheckedFile& file) {
+    return sound_.flags(file.expected.path, internal::file_stamp(file.file.path()), file.wanted.size());
+  }
+
+  void go_on() {
+    if (options_.restart || !sound_.load(entry_.folder)) return;
+    for (internal::CheckedFile& file : files_) {
+      if (!file.has_chunks() || file.wanted.size() == 1) continue;
+      const std::vector<char>& earlier = flags_of(file);
+      out_.bytes_earlier += bytes_of(file, earlier);
+      for (std::size_t chunk = 0; chunk < earlier.size(); ++chunk)
+        if (earlier[chunk] != 0) file.wanted[chunk] = 0;
+    }
+    if (out_.bytes_earlier == 0) return;
+    log_info("{}: going on where a run was interrupted, after {} (--restart begins anew)", out_.name,
+             format_size(out_.bytes_earlier));
+  }
+
+  void find_foreign_files() {
+    std::set<std::string> known;
+    for (const ManifestFile& file : entry_.manifest.files) known.insert(file.path);
     std::vector<std::string> foreign;
-    for (const auto& entry : fs::recursive_directory_iterator(folder_)) {
-      if (entry.is_directory()) continue;
-      std::string path = entry.path().lexically_relative(folder_).string();
-      if (!known.contains(path)) foreign.push_back(std::move(path));
+    for (const auto& found : fs::recursive_directory_iterator(entry_.folder)) {
+      if (found.is_directory()) continue;
+      std::string path = found.path().lexically_relative(entry_.folder).string();
+      if (!known.contains(path) && !is_record_file(path)) foreign.push_back(std::move(path));
     }
     std::sort(foreign.begin(), foreign.end());
-    for (std::string& path : foreign) out_.faults.push_back({std::move(path), "is not in the manifest"});
+    for (std::string& path : foreign) fault(std::move(path), "is not in the manifest");
   }
 
-  const fs::path& folder_;
-  VerifiedModel& out_;
-  Progress& progress_;
+  const ListEntry& entry_;
+  const VerifyOptions& options_;
+  internal::VerifiedChunks sound_;
+  std::deque<internal::CheckedFile> files_;
+  VerifiedModel out_;
 };
 
-/// What stands in the list, by the names given, in that order.
-std::vector<ListEntry> selected(const tree::Tree& tree, const std::vector<std::string>& names) {
-  std::vector<ListEntry> all = list_models(tree).entries;
-  if (names.empty()) return all;
-  std::vector<ListEntry> chosen;
-  for (const std::string& name : names) {
-    const auto named = [&](const ListEntry& entry) {
-      return entry.name == name || fmt::format("{}/{}", kind_folder(entry.kind), entry.name) == name;
-    };
-    const std::size_t before = chosen.size();
-    std::copy_if(all.begin(), all.end(), std::back_inserter(chosen), named);
-    if (chosen.size() == before) find_model(tree, name);  // throws, naming the nearest
+void keep_tensors(std::deque<ModelCheck>& models, const VerifyOptions& options) {
+  std::set<std::string> missing(options.tensors.begin(), options.tensors.end());
+  for (ModelCheck& model : models) model.keep_tensors(missing);
+  if (missing.empty()) return;
+  std::vector<std::string> known;
+  for (ModelCheck& model : models) {
+    for (const internal::CheckedFile& file : model.files()) {
+      if (!file.weights) continue;
+      for (const WeightTensor& tensor : file.weights->tensors) known.push_back(tensor.name);
+    }
   }
-  return chosen;
+  const auto close = nearest(*missing.begin(), known);
+  throw Error(Errc::not_found,
+              fmt::format("no model here has a tensor '{}'{}", *missing.begin(),
+                          close ? fmt::format(", did you mean '{}'?", *close) : ""),
+              "'reef-model show NAME --tensors' lists them");
+}
+
+void check_chunks(std::deque<ModelCheck>& models, const VerifyOptions& options, Progress& progress) {
+  std::uint64_t total = 0;
+  for (const ModelCheck& model : models) total += model.bytes_to_read();
+  auto noted = std::chrono::steady_clock::now();
+  const auto note = [&] {
+    for (ModelCheck& model : models) model.note_sound();
+    noted = std::chrono::steady_clock::now();
+  };
+  progress.begin("verifying", total, ProgressUnit::bytes);
+  try {
+    for (ModelCheck& model : models) {
+      internal::check_chunks(model.files(), options.threads, [&](std::uint64_t bytes) {
+        progress.advance(bytes);
+        if (std::chrono::steady_clock::now() - noted > kNotePeriod) note();
+      });
+    }
+  } catch (const Error&) {
+    note();
+    throw;
+  }
+  progress.end();
 }
 
 const VerifiedModel* first_faulty(const std::vector<VerifiedModel>& models) {
@@ -122,16 +275,31 @@ const VerifiedModel* first_faulty(const std::vector<VerifiedModel>& models) {
 
 }  // namespace
 
+std::string VerifyFault::text() const {
+  if (!chunk) return fmt::format("{}: {}", io::shown(file), what);
+  constexpr std::size_t kNamed = 3;
+  std::string inside;
+  for (std::size_t i = 0; i < std::min(kNamed, chunk->tensors.size()); ++i) inside += ", " + chunk->tensors[i];
+  if (chunk->tensors.size() > kNamed) inside += fmt::format(" and {} more", chunk->tensors.size() - kNamed);
+  return fmt::format("{}, chunk {} (bytes {}-{}{}): {}", io::shown(file), chunk->number, chunk->begin, chunk->end - 1,
+                     inside, what);
+}
+
 std::uint64_t VerifyReport::faults() const {
   std::uint64_t count = 0;
   for (const VerifiedModel& model : models) count += model.faults.size();
   return count;
 }
 
+std::uint64_t VerifyReport::bytes() const {
+  std::uint64_t bytes = 0;
+  for (const VerifiedModel& model : models) bytes += model.bytes;
+  return bytes;
+}
+
 std::string VerifyReport::first_fault() const {
   const VerifiedModel* model = first_faulty(models);
-  if (!model) return {};
-  return fmt::format("{}: {}: {}", model->name, io::shown(model->faults.front().file), model->faults.front().what);
+  return model ? fmt::format("{}: {}", model->name, model->faults.front().text()) : "";
 }
 
 std::string VerifyReport::first_faulty_model() const {
@@ -139,23 +307,23 @@ std::string VerifyReport::first_faulty_model() const {
   return model ? model->name : "";
 }
 
-VerifyReport verify_models(const tree::Tree& tree, const std::vector<std::string>& names, Progress& progress) {
-  const std::vector<ListEntry> entries = selected(tree, names);
-  std::uint64_t total = 0;
-  for (const ListEntry& entry : entries) total += entry.manifest.total_bytes();
-  VerifyReport report;
-  progress.begin("verifying", total, ProgressUnit::bytes);
-  for (const ListEntry& entry : entries) {
-    VerifiedModel& model = report.models.emplace_back();
-    model.name = entry.name;
-    model.kind = entry.kind;
-    if (entry.fault.empty()) {
-      ModelVerifier(entry.folder, model, progress).verify(entry.manifest);
-    } else {
-      model.faults.push_back({std::string(kManifestFile), entry.fault});
-    }
+VerifyReport verify_models(const tree::Tree& tree, const VerifyOptions& options, Progress& progress) {
+  const auto started = std::chrono::steady_clock::now();
+  const std::vector<ListEntry> entries = select_models(tree, options.names);
+  std::optional<SigningKey> key;
+  if (options.key) key = SigningKey::read(*options.key);
+  std::deque<ModelCheck> models;
+  for (const ListEntry& entry : entries) models.emplace_back(tree, entry, options, key ? &*key : nullptr);
+  if (!options.tensors.empty()) keep_tensors(models, options);
+  if (options.sample < 1) {
+    std::mt19937_64 random(std::random_device{}());
+    for (ModelCheck& model : models) model.keep_sample(random);
   }
-  progress.end();
+  check_chunks(models, options, progress);
+  VerifyReport report;
+  report.is_partial = !options.reads_all();
+  for (ModelCheck& model : models) report.models.push_back(model.finish());
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   return report;
 }
 

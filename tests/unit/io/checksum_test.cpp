@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <random>
 #include <vector>
 
@@ -52,6 +53,19 @@ TEST_CASE("two messages at once have the digests that each has alone") {
     const auto both = sha256_pair(first, second);
     CHECK(both[0] == sha256(first));
     CHECK(both[1] == sha256(second));
+  }
+}
+
+TEST_CASE("a message is hashed on together with each of its parts") {
+  const auto bytes = random_bytes(5000);
+  const std::span<const std::uint8_t> all(bytes);
+  for (const std::size_t part : {1U, 64U, 100U, 640U, 5000U}) {
+    Sha256 whole;
+    for (std::size_t at = 0; at < all.size(); at += part) {
+      const auto piece = all.subspan(at, std::min(part, all.size() - at));
+      CHECK(whole.update_and_digest(piece) == sha256(piece));
+    }
+    CHECK(whole.finish() == sha256(all));
   }
 }
 

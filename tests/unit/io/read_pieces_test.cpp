@@ -13,6 +13,7 @@
 
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
+#include "reef/io/ordered_reader.h"
 #include "reef/io/process.h"
 #include "support/temp_dir.h"
 
@@ -54,7 +55,8 @@ std::string read_all(const DirectFile& file, unsigned threads) {
         for (const PieceRead& read : done) {
           REQUIRE(read.error == 0);
           ++seen[read.piece];
-          std::copy(read.bytes.begin(), read.bytes.end(), text.begin() + static_cast<std::ptrdiff_t>(pieces[read.piece].offset));
+          std::copy(read.bytes.begin(), read.bytes.end(),
+                    text.begin() + static_cast<std::ptrdiff_t>(pieces[read.piece].offset));
         }
       },
       [] {});
@@ -76,6 +78,32 @@ TEST_CASE("pieces are the bytes of the file, from the drive and from memory, by 
       CHECK((read_all(file, threads) == text));
     }
   }
+}
+
+TEST_CASE("in order, pieces come one after the other, whether the drive or memory has them") {
+  const test::TempDir dir;
+  const std::string text = random_text(11 * kPieceBytes + 77);
+  replace_file(dir / "file", text);
+  const DirectFile file(dir / "file");
+  const std::vector<Piece> pieces = pieces_of(file);
+  for (const std::size_t depth : {1U, 4U, 64U}) {
+    for (const bool in_memory : {false, true}) {
+      throw_out_of_memory(dir / "file");
+      if (in_memory) CHECK((read_file(dir / "file") == text));
+      OrderedReader reader(pieces, depth);
+      std::string read;
+      std::size_t expected = 0;
+      while (const auto piece = reader.next()) {
+        REQUIRE(piece->error == 0);
+        CHECK(piece->piece == expected++);
+        read.append(reinterpret_cast<const char*>(piece->bytes.data()), piece->bytes.size());
+      }
+      CHECK((read == text));
+      CHECK(!reader.next());
+    }
+  }
+  OrderedReader left_early(pieces, 8);  // with reads in flight
+  CHECK(left_early.next());
 }
 
 TEST_CASE("a file that is read directly does not come into the page cache, one that is there stays") {
@@ -141,10 +169,10 @@ TEST_CASE("what take throws ends the reading, and so does a signal") {
   replace_file(dir / "file", random_text(20 * kPieceBytes));
   const DirectFile file(dir / "file");
   const std::vector<Piece> pieces = pieces_of(file);
-  CHECK_THROWS_AS(read_pieces(
-                      pieces, {2, {}}, [](std::size_t, std::span<const PieceRead>) { throw std::runtime_error("stop"); },
-                      [] {}),
-                  std::runtime_error);
+  CHECK_THROWS_AS(
+      read_pieces(
+          pieces, {2, {}}, [](std::size_t, std::span<const PieceRead>) { throw std::runtime_error("stop"); }, [] {}),
+      std::runtime_error);
   pending_signal = SIGINT;
   CHECK_THROWS_AS(read_all(file, 2), Error);
   pending_signal = 0;
@@ -157,7 +185,7 @@ TEST_CASE("with REEF_IO=plain the same bytes come without direct reads and witho
     const ProcessResult result =
         run_process({"env", "REEF_IO=plain", "ASAN_OPTIONS=detect_leaks=0", "strace", "-f", "-o",
                      (dir / "trace").string(), "-e", "trace=openat,io_uring_setup", self.string(),
-                     "-tc=pieces are the bytes*,pieces go where*,a piece past*"},
+                     "-tc=pieces are the bytes*,in order*,pieces go where*,a piece past*"},
                     dir / "out", {});
     CAPTURE(read_file(dir / "out"));
     CAPTURE(result.error_text);

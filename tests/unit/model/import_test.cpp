@@ -10,6 +10,7 @@
 #include "reef/core/error.h"
 #include "reef/io/file.h"
 #include "reef/model/library.h"
+#include "reef/model/verify.h"
 #include "support/temp_dir.h"
 #include "unit/model/sample.h"
 

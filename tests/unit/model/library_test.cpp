@@ -1,4 +1,5 @@
 #include "reef/model/library.h"
+#include "reef/model/verify.h"
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
@@ -40,7 +41,7 @@ struct Fixture {
 
 TEST_CASE("a sound model verifies") {
   const Fixture f;
-  const auto report = verify_models(f.tree, {"tiny"}, no_progress());
+  const auto report = verify_models(f.tree, {.names = {"tiny"}}, no_progress());
   REQUIRE(report.models.size() == 1);
   CHECK(report.faults() == 0);
   CHECK(report.models[0].files == 2);
@@ -96,7 +97,7 @@ TEST_CASE("an unknown name is answered with the nearest") {
   const Fixture f;
   CHECK_THROWS_WITH_AS(find_model(f.tree, "tinny"), "there is no model 'tinny', did you mean 'tiny'?", Error);
   CHECK_THROWS_AS(find_model(f.tree, "../base/tiny"), Error);
-  CHECK_THROWS_AS(verify_models(f.tree, {"absent"}, no_progress()), Error);
+  CHECK_THROWS_AS(verify_models(f.tree, {.names = {"absent"}}, no_progress()), Error);
 }
 
 TEST_CASE("the layer of a tensor is the first number after a layer word") {
@@ -120,7 +121,7 @@ TEST_CASE("a model is described by its headers") {
   CHECK(details.parameters == 2);
   REQUIRE(details.dtypes.size() == 1);
   CHECK(details.dtypes[0].bytes == 8);
-  CHECK(details.tensors[0].tensor.name == "w");
+  CHECK(details.weights[0].tensors[0].name == "w");
 }
 
 TEST_CASE("reports are one line of JSON with a schema") {

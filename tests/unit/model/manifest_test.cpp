@@ -21,7 +21,8 @@ Manifest sample() {
   manifest.licence = "apache-2.0";
   manifest.persona = "alice";
   manifest.created = "2026-11-24T08:15:00.000Z";
-  manifest.files = {{"1_Pooling/config.json", 3, kDigest}, {"model.safetensors", 4, kDigest}};
+  manifest.files = {{"1_Pooling/config.json", 3, kDigest, {}, {}, {}},
+                    {"model.safetensors", 4, kDigest, kDigest, kDigest, {{"w\"1", kDigest}, {"w2", kDigest}}}};
   return manifest;
 }
 

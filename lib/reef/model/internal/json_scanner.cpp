@@ -34,6 +34,20 @@ void append_utf8(std::string& out, unsigned code) {
 
 }  // namespace
 
+std::string json_string(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : to_valid_utf8(text)) {
+    if (c == '"' || c == '\\') {
+      out += {'\\', c};
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    } else {
+      out += c;
+    }
+  }
+  return out + '"';
+}
+
 std::string legible(std::string_view name) { return ellipsis(printable(name), 80); }
 
 void JsonScanner::fail(std::size_t position, const std::string& rule) const {

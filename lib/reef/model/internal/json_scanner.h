@@ -10,6 +10,9 @@ namespace reef::model::internal {
 /// A name that stands in a file, cut and made printable: it may be megabytes of control characters.
 std::string legible(std::string_view name);
 
+/// `text` between quotes as JSON writes it.
+std::string json_string(std::string_view text);
+
 /// A strict reader of RFC 8259 text that comes from strangers: the caller pulls the values that it
 /// expects, anything else is Error{corrupt} naming file, byte and rule. No tree is built, so memory
 /// and time stay linear in the text, and only skip_value() nests (to kMaxDepth).

@@ -10,7 +10,7 @@
 #include "reef/core/error.h"
 #include "reef/io/file.h"
 #include "reef/model/internal/model_config.h"
-#include "reef/model/internal/weights.h"
+#include "reef/model/weights.h"
 
 namespace reef::model::internal {
 namespace {
@@ -43,37 +43,6 @@ std::string trimmed(std::string_view text) {
   return std::string(text.substr(begin, text.find_last_not_of(kSpace) - begin + 1));
 }
 
-/// The licence that a model card's front matter names, else the first line of LICENSE.
-std::string find_licence(const fs::path& folder) {
-  constexpr std::uint64_t kMaxTextBytes = 4 << 20;
-  const auto lines_of = [&](const char* name, auto on_line) {
-    const fs::path path = folder / name;
-    std::error_code error;
-    if (!fs::is_regular_file(path, error) || fs::file_size(path, error) > kMaxTextBytes) return;
-    const std::string text = io::read_file(path, kMaxTextBytes);
-    for (std::size_t begin = 0; begin < text.size();) {
-      const std::size_t end = std::min(text.find('\n', begin), text.size());
-      if (!on_line(std::string_view(text).substr(begin, end - begin))) return;
-      begin = end + 1;
-    }
-  };
-  std::string licence;
-  int fences = 0;
-  lines_of("README.md", [&](std::string_view line) {
-    if (line.starts_with("---")) return ++fences < 2;
-    if (fences == 1 && line.starts_with("license:")) licence = trimmed(line.substr(8));
-    return fences == 1 && licence.empty();
-  });
-  for (const char* name : {"LICENSE", "LICENSE.txt", "LICENSE.md"}) {
-    if (!licence.empty()) break;
-    lines_of(name, [&](std::string_view line) {
-      licence = trimmed(line.substr(0, 100));
-      return licence.empty();
-    });
-  }
-  return licence;
-}
-
 void add_files(const fs::path& folder, const std::string& below, Source& source) {
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
@@ -92,7 +61,7 @@ bool has(const Source& source, std::string_view path) {
 
 bool has_weights(const Source& source) {
   return std::any_of(source.files.begin(), source.files.end(), [](const SourceFile& f) {
-    return is_safetensors(f.path) && f.path.find('/') == std::string::npos;
+    return is_weight_file(f.path) && f.path.find('/') == std::string::npos;
   });
 }
 
@@ -176,7 +145,7 @@ void find_model_folders(const fs::path& folder, int depth, std::vector<fs::path>
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
     config = config || name == "config.json" || name == "adapter_config.json";
-    weights = weights || is_safetensors(name);
+    weights = weights || is_weight_file(name);
     if (entry.is_directory()) below.push_back(entry.path());
   }
   if (config && weights) {
@@ -205,7 +174,7 @@ SourceForm source_form(const fs::path& path) {
       throw Error(Errc::usage, fmt::format("{} is a GGUF file, which reef-model cannot import", io::shown(path)),
                   "import the model in its safetensors form");
     }
-    if (is_safetensors(path.string())) {
+    if (is_weight_file(path.string())) {
       throw Error(Errc::usage, fmt::format("{} is a model's weights alone", io::shown(path)),
                   "name the folder that holds them beside config.json");
     }
@@ -257,10 +226,40 @@ Source open_unpacked(const fs::path& folder, const fs::path& wheel) {
   return source;
 }
 
+std::string find_licence(const fs::path& folder) {
+  constexpr std::uint64_t kMaxTextBytes = 4 << 20;
+  const auto lines_of = [&](const char* name, auto on_line) {
+    const fs::path path = folder / name;
+    std::error_code error;
+    if (!fs::is_regular_file(path, error) || fs::file_size(path, error) > kMaxTextBytes) return;
+    const std::string text = io::read_file(path, kMaxTextBytes);
+    for (std::size_t begin = 0; begin < text.size();) {
+      const std::size_t end = std::min(text.find('\n', begin), text.size());
+      if (!on_line(std::string_view(text).substr(begin, end - begin))) return;
+      begin = end + 1;
+    }
+  };
+  std::string licence;
+  int fences = 0;
+  lines_of("README.md", [&](std::string_view line) {
+    if (line.starts_with("---")) return ++fences < 2;
+    if (fences == 1 && line.starts_with("license:")) licence = trimmed(line.substr(8));
+    return fences == 1 && licence.empty();
+  });
+  for (const char* name : {"LICENSE", "LICENSE.txt", "LICENSE.md"}) {
+    if (!licence.empty()) break;
+    lines_of(name, [&](std::string_view line) {
+      licence = trimmed(line.substr(0, 100));
+      return licence.empty();
+    });
+  }
+  return licence;
+}
+
 bool is_model_file(const std::string& path) {
   const std::size_t slash = path.find('/');
   const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
-  if (is_safetensors(name)) return true;
+  if (is_weight_file(name)) return true;
   if (slash != std::string::npos) return name == "config.json";
   static constexpr std::array<std::string_view, 16> kNames{"config.json",
                                                            "generation_config.json",

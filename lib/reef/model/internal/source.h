@@ -40,6 +40,9 @@ Source open_folder(const std::filesystem::path& path);
 /// The one model inside the unpacked `folder` of the wheel `wheel`.
 Source open_unpacked(const std::filesystem::path& folder, const std::filesystem::path& wheel);
 
+/// The licence that a model card's front matter names, else the first line of LICENSE; empty where there is neither.
+std::string find_licence(const std::filesystem::path& folder);
+
 /// Whether a file of that name (relative to the model's folder) belongs to a model: configuration,
 /// tokenizer, weights, licence. Never code, never pickles.
 bool is_model_file(const std::string& path);

@@ -1,0 +1,120 @@
+#include "reef/model/internal/digest_files.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <functional>
+
+#include "reef/core/error.h"
+#include "reef/core/share_work.h"
+#include "reef/io/ordered_reader.h"
+
+namespace reef::model::internal {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Digests of ranges that follow one another, while their file passes by.
+class RangeDigests {
+ public:
+  struct Range {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+    std::string* digest = nullptr;
+  };
+  void add(const Range& range) { ranges_.push_back(range); }
+
+  void take(std::uint64_t offset, std::span<const std::uint8_t> bytes) {
+    const std::uint64_t end = offset + bytes.size();
+    for (; next_ < ranges_.size(); ++next_) {
+      const Range& range = ranges_[next_];
+      const std::uint64_t from = std::max(range.begin, offset), to = std::min(range.end, end);
+      if (from < to) hash_.update(bytes.subspan(from - offset, to - from));
+      if (range.end > end) return;
+      *range.digest = io::to_hex(hash_.finish());
+      hash_ = io::Sha256();
+    }
+  }
+
+ private:
+  std::vector<Range> ranges_;
+  std::size_t next_ = 0;
+  io::Sha256 hash_;
+};
+
+ChunkDigests digest_file(const fs::path& path, ManifestFile& file, const WeightFile* weights, bool with_tensors,
+                         const std::function<void(std::uint64_t)>& on_bytes) {
+  const io::DirectFile source(path);
+  file.bytes = source.size();
+  file.header_sha256.clear();
+  file.tensors.clear();
+  RangeDigests ranges;
+  if (weights != nullptr) {
+    ranges.add({0, weights->data_offset, &file.header_sha256});
+    if (with_tensors) {
+      file.tensors.resize(weights->tensors.size());
+      for (std::size_t i = 0; i < file.tensors.size(); ++i) {
+        const WeightTensor& tensor = weights->tensors[i];
+        file.tensors[i].name = tensor.name;
+        ranges.add({weights->data_offset + tensor.begin, weights->data_offset + tensor.end, &file.tensors[i].sha256});
+      }
+    }
+  }
+  std::vector<io::Piece> pieces;
+  for (std::uint64_t at = 0; at < file.bytes; at += kChunkBytes)
+    pieces.push_back({&source, at, std::min<std::size_t>(kChunkBytes, file.bytes - at)});
+  ChunkDigests chunks;
+  io::Sha256 whole;
+  io::OrderedReader reader(pieces);
+  while (const auto read = reader.next()) {
+    if (read->error != 0) {
+      errno = read->error;
+      throw_errno("read", io::shown(path));
+    }
+    chunks.push_back(whole.update_and_digest(read->bytes));
+    ranges.take(pieces[read->piece].offset, read->bytes);
+    on_bytes(read->bytes.size());
+  }
+  ranges.take(file.bytes, {});  // empty tensors at the end
+  file.sha256 = io::to_hex(whole.finish());
+  if (chunks.size() == 1) chunks.clear();
+  file.chunks_sha256 = chunks.empty() ? "" : chunk_root(chunks);
+  return chunks;
+}
+
+}  // namespace
+
+static_assert(kChunkBytes == io::kPieceBytes);
+
+std::vector<ChunkDigests> digest_files(const fs::path& folder, Manifest& manifest,
+                                       const std::vector<WeightFile>& weights, bool with_tensors, unsigned threads,
+                                       Progress& progress) {
+  std::vector<ChunkDigests> chunks(manifest.files.size());
+  std::atomic<std::uint64_t> done{0};
+  std::uint64_t told = 0;
+  const auto report = [&] {
+    const std::uint64_t now = done;
+    progress.advance(now - told);
+    told = now;
+  };
+  progress.begin("checking", manifest.total_bytes(), ProgressUnit::bytes);
+  share_work(
+      threads, manifest.files.size(),
+      [&](std::size_t worker, std::size_t i) {
+        ManifestFile& file = manifest.files[i];
+        const auto header =
+            std::find_if(weights.begin(), weights.end(), [&](const WeightFile& w) { return w.path == file.path; });
+        chunks[i] = digest_file(folder / file.path, file, header == weights.end() ? nullptr : &*header, with_tensors,
+                                [&](std::uint64_t bytes) {
+                                  done += bytes;
+                                  if (worker == 0) report();
+                                });
+      },
+      report);
+  progress.end();
+  return chunks;
+}
+
+}  // namespace reef::model::internal

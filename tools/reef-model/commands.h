@@ -1,0 +1,17 @@
+#pragma once
+
+#include "reef/cli/app.h"
+#include "reef/tree/tree.h"
+
+namespace reef::tool {
+
+void add_import(CLI::App& app, cli::Session& session);
+void add_list(CLI::App& app, cli::Session& session);
+void add_show(CLI::App& app, cli::Session& session);
+void add_manifest(CLI::App& app, cli::Session& session);
+void add_verify(CLI::App& app, cli::Session& session);
+
+/// The tree of this run, as its owner when the command writes.
+tree::Tree open_tree(const cli::Session& session, bool writes);
+
+}  // namespace reef::tool

@@ -1,0 +1,63 @@
+#include <memory>
+
+#include "commands.h"
+#include "reef/cli/run.h"
+#include "reef/model/library.h"
+#include "reef/tree/init.h"
+
+namespace reef::tool {
+
+tree::Tree open_tree(const cli::Session& session, bool writes) {
+  tree::Tree tree = tree::Tree::open(tree::Tree::find_root(session.root()));
+  if (writes) tree::act_as_owner(tree);
+  return tree;
+}
+
+void add_list(CLI::App& app, cli::Session& session) {
+  CLI::App* verb = cli::add_verb(app, "list", "List the models", "reef-model list --json");
+  verb->callback([&session] {
+    session.choose([&session] {
+      const model::ModelList list = model::list_models(open_tree(session, false));
+      if (!session.json()) {
+        cli::Session::print(to_text(list));
+        return 0;
+      }
+      for (const model::ListEntry& entry : list.entries) cli::Session::print(to_json(entry) + "\n");
+      return 0;
+    });
+  });
+}
+
+void add_show(CLI::App& app, cli::Session& session) {
+  struct Options {
+    std::string name;
+    bool tensors = false;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = cli::add_verb(app, "show", "Show a model: layers, parameters, types, files",
+                                 "reef-model show all-MiniLM-L6-v2 --tensors");
+  verb->add_option("name", options->name, "Model, or folder/model where two kinds share a name")
+      ->required()
+      ->type_name("NAME");
+  verb->add_flag("--tensors", options->tensors, "List every tensor");
+  verb->callback([options, &session] {
+    session.choose([options, &session] {
+      session.show(model::describe_model(open_tree(session, false), options->name, options->tensors));
+      return 0;
+    });
+  });
+}
+
+}  // namespace reef::tool
+
+int main(int argc, char** argv) {
+  using namespace reef;
+  return cli::run("reef-model", "Import and check models", argc, argv, [](CLI::App& app, cli::Session& session) {
+    app.require_subcommand(1);
+    tool::add_import(app, session);
+    tool::add_list(app, session);
+    tool::add_show(app, session);
+    tool::add_manifest(app, session);
+    tool::add_verify(app, session);
+  });
+}
