@@ -8,13 +8,16 @@
 #include <utility>
 
 #include "reef/core/error.h"
+#include "reef/model/internal/duplicate_name.h"
 #include "reef/model/internal/json_scanner.h"
 
 namespace reef::model {
 namespace {
 
+using internal::duplicate_name;
 using internal::JsonScanner;
 using internal::legible;
+using internal::PositionedName;
 
 constexpr std::uint64_t kLengthBytes = 8;
 constexpr const char* kDamagedHint = "the file is damaged or incomplete; get it again from its source";
@@ -57,25 +60,6 @@ const DtypeRow& row_of(Dtype dtype) { return kDtypes[static_cast<std::size_t>(dt
   throw Error(Errc::corrupt, fmt::format("{}: byte {}: {}", file, byte, rule), kDamagedHint);
 }
 
-/// Where names stood in the text, so that a duplicate found by sorting can be reported by byte.
-struct Positioned {
-  std::string_view name;
-  std::size_t position;
-};
-
-/// The second occurrence of a name that occurs twice; the earliest such in the text.
-/// By sorting, not hashing: chosen names must not make it quadratic.
-std::optional<Positioned> duplicate(std::vector<Positioned>& names) {
-  std::sort(names.begin(), names.end(), [](const Positioned& a, const Positioned& b) {
-    return a.name != b.name ? a.name < b.name : a.position < b.position;
-  });
-  std::optional<Positioned> found;
-  for (std::size_t i = 1; i < names.size(); ++i) {
-    if (names[i].name == names[i - 1].name && (!found || names[i].position < found->position)) found = names[i];
-  }
-  return found;
-}
-
 class HeaderReader {
  public:
   HeaderReader(std::string_view json, const std::string& file, std::uint64_t data_bytes)
@@ -108,9 +92,9 @@ class HeaderReader {
       positions.push_back(key_at);
       header_.metadata.emplace_back(std::move(key), scanner_.string("a string (metadata holds strings only)"));
     });
-    std::vector<Positioned> names;
+    std::vector<PositionedName> names;
     for (std::size_t i = 0; i < positions.size(); ++i) names.push_back({header_.metadata[i].first, positions[i]});
-    if (const auto twice = duplicate(names)) {
+    if (const auto twice = duplicate_name(names)) {
       scanner_.fail(twice->position, fmt::format("the key '{}' occurs twice", legible(twice->name)));
     }
     std::sort(header_.metadata.begin(), header_.metadata.end());
@@ -200,10 +184,10 @@ class HeaderReader {
   }
 
   void check_names() const {
-    std::vector<Positioned> names;
+    std::vector<PositionedName> names;
     names.reserve(positions_.size());
     for (std::size_t i = 0; i < positions_.size(); ++i) names.push_back({header_.tensors[i].name, positions_[i]});
-    if (const auto twice = duplicate(names)) {
+    if (const auto twice = duplicate_name(names)) {
       scanner_.fail(twice->position, fmt::format("tensor '{}' occurs twice", legible(twice->name)));
     }
   }
