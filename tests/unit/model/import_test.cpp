@@ -167,9 +167,9 @@ TEST_CASE("what is no model is refused and leaves nothing") {
   test::write(f.dir / "empty/notes.txt", "x");
   refused(f.dir / "empty", "holds no model");
   test::write(f.dir / "m.gguf", "GGUF....");
-  refused(f.dir / "m.gguf", "is a GGUF file");
+  refused(f.dir / "m.gguf", "m.gguf: byte 4: ");
   test::write(f.dir / "gguf/m.gguf", "GGUF....");
-  refused(f.dir / "gguf", "is a GGUF file");
+  refused(f.dir / "gguf", "m.gguf: byte 4: ");
   test::write(f.dir / "pickle/config.json", "{}");
   test::write(f.dir / "pickle/pytorch_model.bin", "x");
   refused(f.dir / "pickle", "is a pickle");
