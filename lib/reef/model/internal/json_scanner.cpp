@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "reef/core/error.h"
@@ -35,6 +36,18 @@ void append_utf8(std::string& out, unsigned code) {
 }  // namespace
 
 std::string legible(std::string_view name) { return ellipsis(printable(name), 80); }
+
+std::optional<Positioned> find_duplicate(std::vector<Positioned>& names) {
+  const auto before = [](const Positioned& a, const Positioned& b) {
+    return a.name != b.name ? a.name < b.name : a.position < b.position;
+  };
+  if (!std::is_sorted(names.begin(), names.end(), before)) std::sort(names.begin(), names.end(), before);
+  std::optional<Positioned> found;
+  for (std::size_t i = 1; i < names.size(); ++i) {
+    if (names[i].name == names[i - 1].name && (!found || names[i].position < found->position)) found = names[i];
+  }
+  return found;
+}
 
 void JsonScanner::fail(std::size_t position, const std::string& rule) const {
   const std::string subject = *subject_ == '\0' ? "" : fmt::format(" ({} {})", subject_, legible(subject_name_));
@@ -95,7 +108,8 @@ std::string JsonScanner::string(const char* what) {
     if (text_[position_] != '\\') fail(position_, "a control byte in a string");
     escape(out);
   }
-  if (!is_valid_utf8(text_.substr(begin, position_ - begin))) fail(begin, "a string that is not UTF-8");
+  const std::size_t sound = valid_utf8_prefix(text_.substr(begin, position_ - begin));
+  if (begin + sound != position_) fail(begin + sound, "a string that is not UTF-8");
   ++position_;
   return out;
 }

@@ -2,13 +2,25 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace reef::model::internal {
 
 /// A name that stands in a file, cut and made printable: it may be megabytes of control characters.
 std::string legible(std::string_view name);
+
+/// Where a name stood in the text, so that a duplicate found by sorting can be reported by byte.
+struct Positioned {
+  std::string_view name;
+  std::size_t position;
+};
+
+/// The second occurrence of a name that occurs twice; the earliest such in the text. Sorts `names`:
+/// with hashing, chosen names could make it quadratic.
+std::optional<Positioned> find_duplicate(std::vector<Positioned>& names);
 
 /// A strict reader of RFC 8259 text that comes from strangers: the caller pulls the values that it
 /// expects, anything else is Error{corrupt} naming file, byte and rule. No tree is built, so memory
