@@ -133,6 +133,8 @@ std::vector<Refused> strings() {
       {"low surrogate", json(R"({"\udc00":{}})"), "byte 10: a lone surrogate in a string"},
       {"two high surrogates", json(R"({"\ud800\ud800":{}})"), "byte 10: a lone surrogate in a string"},
       {"high surrogate and a letter", json(R"({"\ud800\u0041":{}})"), "byte 10: a lone surrogate in a string"},
+      {"high surrogate and a letter beyond", json(R"({"\ud800\ue000":{}})"), "byte 10: a lone surrogate in a string"},
+      {"high surrogate and no escape", json(R"({"\ud800a":{}})"), "byte 10: a lone surrogate in a string"},
       {"surrogate in metadata", metadata(R"({"a":"x\udfff"})"),
        "byte 31 (in __metadata__): a lone surrogate in a string"},
       {"short code", json(R"({"\u12":{}})"), R"(byte 12: four hexadecimal digits must follow \u)"},
