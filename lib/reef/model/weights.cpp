@@ -9,6 +9,7 @@
 #include "reef/core/error.h"
 #include "reef/io/file.h"
 #include "reef/model/gguf.h"
+#include "reef/model/internal/json_scanner.h"
 #include "reef/model/safetensors.h"
 
 namespace reef::model {
@@ -28,7 +29,7 @@ void check_index(const std::filesystem::path& path, const std::vector<NamedHeade
   for (const std::string& file : index.files()) {
     const auto header = std::find_if(headers.begin(), headers.end(), [&](const auto& h) { return h.first == file; });
     if (header == headers.end()) {
-      throw Error(Errc::corrupt, fmt::format("{}: the shard {} is missing", path.string(), file),
+      throw Error(Errc::corrupt, fmt::format("{}: the shard {} is missing", path.string(), internal::legible(file)),
                   "the model is incomplete; get all its shards from one revision");
     }
     shards.push_back(*header);

@@ -98,8 +98,9 @@ TEST_CASE("a GGUF model in parts is imported whole, or not at all") {
   CHECK(verify_models(f.tree, {}, no_progress()).faults() == 0);
 
   test::write(f.dir / "in/m-00002-of-00002.gguf", part_file(1));  // twice the same
-  CHECK_THROWS_AS(import_model(f.tree, tree::Config::load(f.tree), {.source = f.dir / "in", .name = "again"}, no_progress()),
-                  Error);
+  CHECK_THROWS_AS(
+      import_model(f.tree, tree::Config::load(f.tree), {.source = f.dir / "in", .name = "again"}, no_progress()),
+      Error);
   CHECK_FALSE(fs::exists(f.tree.models("base") / "again"));
 }
 
@@ -139,7 +140,8 @@ TEST_CASE("beside safetensors, GGUF files are models of their own") {
 TEST_CASE("a damaged GGUF file is refused and leaves nothing") {
   const Fixture f;
   const std::string sound = quantized_file();
-  for (const std::string& damaged : {sound.substr(0, sound.size() - 40), "FUGG" + sound.substr(4), sound.substr(0, 30)}) {
+  for (const std::string& damaged :
+       {sound.substr(0, sound.size() - 40), "FUGG" + sound.substr(4), sound.substr(0, 30)}) {
     test::write(f.dir / "in/tiny.gguf", damaged);
     CHECK_THROWS_AS(f.import(f.dir / "in/tiny.gguf"), Error);
     CHECK_THROWS_AS(f.import(f.dir / "in"), Error);

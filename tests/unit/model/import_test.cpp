@@ -188,6 +188,9 @@ TEST_CASE("a sharded model is imported whole or not at all") {
   CHECK(f.import().manifest.files.size() == 3);
   test::write(f.source / "model.safetensors.index.json", R"({"weight_map":{"w":"model-2.safetensors"}})");
   CHECK_THROWS_WITH_AS(f.import({.name = "b"}), doctest::Contains("the shard model-2.safetensors is missing"), Error);
+  test::write(f.source / "model.safetensors.index.json", R"({"weight_map":{"w":"\u001b[2J.safetensors"}})");
+  CHECK_THROWS_WITH_AS(f.import({.name = "c"}), doctest::Contains(R"(the shard \x1b[2J.safetensors is missing)"),
+                       Error);
 }
 
 TEST_CASE("a manifest that came along must hold") {

@@ -58,7 +58,8 @@ Source open_gguf(const fs::path& path) {
   for (const std::string& file : names) {
     const fs::path from = source.folder / file;
     if (!fs::is_regular_file(from))
-      throw Error(Errc::usage, fmt::format("{} is one of {} parts, and {} is missing", io::shown(path), names.size(), file),
+      throw Error(Errc::usage,
+                  fmt::format("{} is one of {} parts, and {} is missing", io::shown(path), names.size(), file),
                   "put all parts into one folder");
     source.files.push_back({from, file, fs::file_size(from)});
   }
