@@ -17,6 +17,7 @@ Needs strace built with stack traces (Debian's is) and the right to ptrace; ends
 """
 import argparse
 import concurrent.futures
+import hashlib
 import json
 import os
 import re
@@ -144,6 +145,52 @@ def workloads(bin_dir, model, other_model, inputs):
 
     def model_final(reef):
         reef.run("reef-model", "verify", "tiny")
+        leftovers(reef.root / "models")
+
+    def with_small_cache(reef):
+        """Room for one of two models, and the other one is there."""
+        with_model(reef)
+        reef.run("reef-model", "import", other_model, "--name", "other")
+        weights = [reef.root / f"models/base/{name}/model.safetensors" for name in ("tiny", "other")]
+        cap = max(path.stat().st_size for path in weights) + 4096
+        (reef.root / "config/system.yaml").write_text(f"cache:\n  model:\n    cap_bytes: {cap}B\n")
+        (reef.root / "config/models.yaml").write_text("default_embedding: none\ncache:\n  hot_seconds: 0\n")
+        reef.run("reef-model", "load", "other")
+
+    def loaded(reef):
+        with_model(reef)
+        reef.run("reef-model", "load", "tiny")
+
+    def cache_check(reef):
+        """What stands in the cache under a digest has it."""
+        reef.run("reef-model", "verify")
+        for path in (reef.root / "cache/model_cache").iterdir():
+            if path.is_file() and not path.name.startswith(".") and hashlib.sha256(path.read_bytes()).hexdigest() != path.name:
+                raise Failure(f"{path.name} in the cache holds other bytes")
+
+    def loaded_final(reef):
+        cache_check(reef)
+        if json.loads(reef.run("reef-model", "load", "tiny", "--json").stdout)["bytes_read"] != 0:
+            raise Failure("the model is not in the cache")
+        hidden = [p.name for p in (reef.root / "cache/model_cache").iterdir() if p.name.startswith(".")]
+        if hidden:
+            raise Failure(f"left behind: {', '.join(hidden)}")
+        leftovers(reef.root)
+
+    def evicted_final(reef):
+        cache_check(reef)
+        if json.loads(reef.run("reef-model", "cache", "status", "--json").stdout)["files"]:
+            raise Failure("the model is still in the cache")
+        leftovers(reef.root)
+
+    def recorded_final(reef):
+        model_final(reef)
+        manifest = json.loads((reef.root / "models/base/tiny/manifest.json").read_text())
+        if not any(file.get("tensors") for file in manifest["files"]):
+            raise Failure("the manifest has no digests of tensors")
+
+    def signed_final(reef):
+        reef.run("reef-model", "verify", "tiny", "--key", key)
         leftovers(reef.root / "models")
 
     def documents_final(reef):
@@ -352,9 +399,16 @@ def workloads(bin_dir, model, other_model, inputs):
         return "--vectors", inputs.parent / f"{name}.npy", "--metadata", inputs.parent / f"{name}.jsonl"
 
     note = inputs / "note.md"
+    key = inputs.parent / "key.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", key], check=True)
     return [
         Workload("init", empty, ("reef-init", "--persona", "alice", "--embedding", "tiny"), init_check, init_final),
         Workload("import", laid_out, ("reef-model", "import", model, "--name", "tiny"), model_check, model_final),
+        Workload("manifest", with_model, ("reef-model", "manifest", "tiny", "--tensors", "--threads", 1), model_check, recorded_final),
+        Workload("sign", with_model, ("reef-model", "manifest", "sign", "tiny", "--key", key), model_check, signed_final),
+        Workload("load", with_model, ("reef-model", "load", "tiny", "--threads", 1), cache_check, loaded_final),
+        Workload("load-evicting", with_small_cache, ("reef-model", "load", "tiny", "--threads", 1), cache_check, loaded_final),
+        Workload("evict", loaded, ("reef-model", "cache", "evict", "tiny"), cache_check, evicted_final),
         Workload("ingest", with_model, ("reef-index", "ingest", inputs, "--threads", 1), tolerant_verify, documents_final),
         Workload("build", with_documents_and_holes, ("reef-index", "build", "--threads", 1), tolerant_verify, built_final),
         Workload("remove", with_documents, ("reef-index", "remove", note), tolerant_verify, removed_final),

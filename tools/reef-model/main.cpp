@@ -59,5 +59,7 @@ int main(int argc, char** argv) {
     tool::add_show(app, session);
     tool::add_manifest(app, session);
     tool::add_verify(app, session);
+    tool::add_load(app, session);
+    tool::add_cache(app, session);
   });
 }

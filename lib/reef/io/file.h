@@ -69,6 +69,8 @@ class StagedFile {
 /// the lock of whatever lives there. Returns how many entries it removed.
 std::size_t remove_stale(const fs::path& directory);
 
+/// Whether a name is one that remove_stale() removes: ".<name>.<6 letters>.tmp".
+bool is_temporary_name(std::string_view name);
 /// A name for a temporary entry beside `target`, of the form that remove_stale() recognises.
 fs::path temporary_name(const fs::path& target);
 

@@ -32,14 +32,6 @@ std::string random_letters() {
   return letters;
 }
 
-/// ".<name>.<6 letters>.tmp"
-bool is_temporary(std::string_view name) {
-  constexpr std::size_t kTail = 1 + kRandomLetters + kEnd.size();
-  if (name.size() < 1 + 1 + kTail || !name.starts_with('.') || !name.ends_with(kEnd)) return false;
-  const std::string_view tail = name.substr(name.size() - kTail);
-  return tail.front() == '.' && tail.substr(1, kRandomLetters).find_first_not_of(kLetters) == std::string_view::npos;
-}
-
 fs::path directory_of(const fs::path& target) {
   return target.has_parent_path() ? target.parent_path() : fs::path(".");
 }
@@ -66,6 +58,13 @@ void set_mode(int fd, unsigned mode, const fs::path& path) {
 }
 
 }  // namespace
+
+bool is_temporary_name(std::string_view name) {
+  constexpr std::size_t kTail = 1 + kRandomLetters + kEnd.size();
+  if (name.size() < 1 + 1 + kTail || !name.starts_with('.') || !name.ends_with(kEnd)) return false;
+  const std::string_view tail = name.substr(name.size() - kTail);
+  return tail.front() == '.' && tail.substr(1, kRandomLetters).find_first_not_of(kLetters) == std::string_view::npos;
+}
 
 fs::path temporary_name(const fs::path& target) {
   const std::string name = target.filename().string();
@@ -107,7 +106,7 @@ std::size_t remove_stale(const fs::path& directory) {
   std::vector<fs::path> stale;
   std::error_code error;
   for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
-    if (is_temporary(entry->path().filename().native())) stale.push_back(entry->path());
+    if (is_temporary_name(entry->path().filename().native())) stale.push_back(entry->path());
   }
   if (error == std::errc::no_such_file_or_directory) return 0;
   if (error) throw Error(Errc::failed, fmt::format("list {}: {}", shown(directory), error.message()));

@@ -21,6 +21,16 @@ constexpr std::size_t kDigestBytes = sizeof(io::Sha256Digest);
 
 }  // namespace
 
+std::array<io::Sha256Digest, 2> digests_of(std::span<const io::PieceRead> pieces) {
+  const bool are_both_there = pieces.size() == 2 && pieces[0].error == 0 && pieces[1].error == 0;
+  if (are_both_there && pieces[0].bytes.size() == pieces[1].bytes.size())
+    return io::sha256_pair(pieces[0].bytes, pieces[1].bytes);
+  std::array<io::Sha256Digest, 2> digests{};
+  for (std::size_t i = 0; i < pieces.size(); ++i)
+    if (pieces[i].error == 0) digests[i] = io::sha256(pieces[i].bytes);
+  return digests;
+}
+
 std::size_t chunk_count(std::uint64_t file_bytes) { return (file_bytes + kChunkBytes - 1) / kChunkBytes; }
 
 std::string chunk_root(const ChunkDigests& digests) {

@@ -1,13 +1,16 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "reef/io/checksum.h"
+#include "reef/io/read_pieces.h"
 #include "reef/model/manifest.h"
 
 namespace reef::model {
@@ -18,6 +21,9 @@ inline constexpr std::uint64_t kChunkBytes = 2 << 20;
 
 /// SHA-256 of each chunk of a file, in their order.
 using ChunkDigests = std::vector<io::Sha256Digest>;
+
+/// The digests of pieces that io::read_pieces() gives together; of those with an error, nothing.
+std::array<io::Sha256Digest, 2> digests_of(std::span<const io::PieceRead> pieces);
 
 std::size_t chunk_count(std::uint64_t file_bytes);
 /// SHA-256 of the digests one after the other, 64 hexadecimal digits: what a manifest says of them.

@@ -124,6 +124,7 @@ SignedManifest sign_manifest(const tree::Tree& tree, const std::string& name, co
   const SigningKey signing = SigningKey::read_private(key);
   const Installed model = find_model(tree, name);
   const io::LockFile lock = lock_models(tree, wait);
+  io::remove_stale(model.folder);
   SignedManifest made{model.manifest.name, model.folder / kSignatureFile, false};
   const std::string signature = signing.sign(io::read_file(model.folder / kManifestFile, kMaxManifestBytes));
   if (fs::exists(made.signature) && io::read_file(made.signature, 1 << 20) == signature) return made;

@@ -214,7 +214,9 @@ class ModelCheck {
     for (const auto& found : fs::recursive_directory_iterator(entry_.folder)) {
       if (found.is_directory()) continue;
       std::string path = found.path().lexically_relative(entry_.folder).string();
-      if (!known.contains(path) && !is_record_file(path)) foreign.push_back(std::move(path));
+      // A manifest whose writing was killed is no part of the model; the next one removes it.
+      const bool is_ours = is_record_file(path) || io::is_temporary_name(path);
+      if (!known.contains(path) && !is_ours) foreign.push_back(std::move(path));
     }
     std::sort(foreign.begin(), foreign.end());
     for (std::string& path : foreign) fault(std::move(path), "is not in the manifest");

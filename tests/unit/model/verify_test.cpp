@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <csignal>
 #include <nlohmann/json.hpp>
 
 #include "reef/core/cancel.h"
@@ -15,6 +14,7 @@
 #include "reef/model/make_manifest.h"
 #include "reef/model/signature.h"
 #include "support/temp_dir.h"
+#include "unit/model/interrupting.h"
 #include "unit/model/sample.h"
 
 using namespace reef;
@@ -55,24 +55,8 @@ struct Fixture {
   }
 };
 
-/// Raises a signal once so many bytes are through.
-class Interrupting : public Progress {
- public:
-  explicit Interrupting(std::uint64_t after) : after_(after) {}
-  void begin(std::string_view, std::uint64_t, ProgressUnit) override {}
-  void advance(std::uint64_t count) override {
-    bytes_ += count;
-    if (bytes_ >= after_) pending_signal = SIGINT;
-  }
-  void end() override {}
-
- private:
-  std::uint64_t after_;
-  std::uint64_t bytes_ = 0;
-};
-
 bool interrupted(const Fixture& f, std::uint64_t after) {
-  Interrupting progress(after);
+  test::Interrupting progress(after);
   Errc code = Errc::failed;
   try {
     verify_models(f.tree, {}, progress);

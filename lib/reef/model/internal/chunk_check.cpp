@@ -57,17 +57,7 @@ class ChunkCheck {
   }
 
   void take(std::span<const io::PieceRead> done) {
-    io::Sha256Digest digests[2];
-    const bool both = done.size() == 2 && done[0].error == 0 && done[1].error == 0;
-    if (both && done[0].bytes.size() == done[1].bytes.size()) {
-      const auto pair = io::sha256_pair(done[0].bytes, done[1].bytes);
-      digests[0] = pair[0];
-      digests[1] = pair[1];
-    } else {
-      for (std::size_t i = 0; i < done.size(); ++i) {
-        if (done[i].error == 0) digests[i] = io::sha256(done[i].bytes);
-      }
-    }
+    const auto digests = digests_of(done);
     const std::lock_guard lock(mutex_);
     for (std::size_t i = 0; i < done.size(); ++i) compare(done[i], digests[i]);
   }

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "reef/io/direct_file.h"
+#include "reef/model/chunks.h"
+
+namespace reef::model::internal {
+
+/// A file that is read once and compared with its digests meanwhile.
+struct VerifiedSource {
+  const io::DirectFile& file;
+  const ChunkDigests& chunks;
+  std::string shown;  ///< what messages call it
+};
+
+using OnBytes = std::function<void(std::uint64_t)>;
+
+/// Writes the source to `target`, which may hold other bytes: its pages are used again. By all threads at once, straight
+/// from the drive into memory where `target` is on a tmpfs, else past the page cache. Throws Error{corrupt} naming the
+/// first faulty chunk met, Error{failed} when there is no room.
+void copy_by_all(const VerifiedSource& source, const std::filesystem::path& target, bool in_memory, unsigned threads,
+                 const OnBytes& on_bytes);
+/// The same, one chunk after the other.
+void copy_in_order(const VerifiedSource& source, const std::filesystem::path& target, const OnBytes& on_bytes);
+/// Brings the source into the page cache.
+void bring_into_page_cache(const VerifiedSource& source, unsigned threads, const OnBytes& on_bytes);
+
+}  // namespace reef::model::internal

@@ -1,0 +1,221 @@
+#include "reef/model/load.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "reef/core/error.h"
+#include "reef/core/log.h"
+#include "reef/core/units.h"
+#include "reef/io/file.h"
+#include "reef/model/chunks.h"
+#include "reef/model/internal/model_cache.h"
+#include "reef/model/internal/verified_copy.h"
+#include "reef/model/library.h"
+#include "reef/tree/folders.h"
+
+namespace reef::model {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::pair<LoadStrategy, std::string_view> kStrategies[] = {{LoadStrategy::automatic, "auto"},
+                                                                     {LoadStrategy::full, "full"},
+                                                                     {LoadStrategy::mmap, "mmap"},
+                                                                     {LoadStrategy::stream, "stream"}};
+
+/// A link at `path` to `target`; another one that is there is replaced in one step.
+void link_to(const fs::path& target, const fs::path& path) {
+  std::error_code error;
+  if (fs::read_symlink(path, error) == target) return;
+  const fs::path temporary = io::temporary_name(path);
+  fs::create_symlink(target, temporary);
+  fs::rename(temporary, path, error);
+  if (!error) return;
+  std::error_code ignored;
+  fs::remove(temporary, ignored);
+  throw Error(Errc::failed, fmt::format("rename {}: {}", io::shown(path), error.message()));
+}
+
+class Loader {
+ public:
+  Loader(const tree::Tree& tree, const tree::Config& config, const LoadOptions& options, Progress& progress)
+      : tree_(tree), config_(config), options_(options), progress_(progress), model_(find_model(tree, options.name)) {}
+
+  LoadResult run() {
+    const auto started = std::chrono::steady_clock::now();
+    result_.name = fmt::format("{}/{}", kind_folder(model_.manifest.kind), model_.manifest.name);
+    choose_strategy();
+    collect();
+    if (result_.strategy == LoadStrategy::mmap) {
+      result_.folder = model_.folder;
+      read_into_page_cache();
+    } else {
+      fill_cache();
+    }
+    result_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    return std::move(result_);
+  }
+
+ private:
+  struct Weights {
+    const ManifestFile* entry;
+    ChunkDigests chunks;
+  };
+
+  void choose_strategy() {
+    std::uint64_t bytes = 0;
+    for (const ManifestFile& file : model_.manifest.files)
+      if (is_weight_file(file.path)) bytes += file.bytes;
+    const std::uint64_t full_below = config_.size_bytes("models", "load.full_below");
+    const std::uint64_t stream_above = config_.size_bytes("models", "load.stream_above");
+    result_.strategy = options_.strategy;
+    if (options_.strategy != LoadStrategy::automatic) {
+      result_.reason = "as asked";
+    } else if (bytes < full_below) {
+      result_.strategy = LoadStrategy::full;
+      result_.reason = fmt::format("{} are below load.full_below, {}", format_size(bytes), format_size(full_below));
+    } else if (bytes > stream_above) {
+      result_.strategy = LoadStrategy::stream;
+      result_.reason = fmt::format("{} are above load.stream_above, {}", format_size(bytes), format_size(stream_above));
+    } else {
+      result_.strategy = LoadStrategy::mmap;
+      result_.reason = fmt::format("{} are between load.full_below and load.stream_above, {} and {}",
+                                   format_size(bytes), format_size(full_below), format_size(stream_above));
+    }
+    log_step("{}: strategy {}: {}", result_.name, strategy_name(result_.strategy), result_.reason);
+  }
+
+  void collect() {
+    const Manifest& manifest = model_.manifest;
+    std::vector<ChunkDigests> chunks = read_chunk_table(model_.folder, manifest);
+    for (std::size_t i = 0; i < manifest.files.size(); ++i) {
+      const ManifestFile& file = manifest.files[i];
+      if (!is_weight_file(file.path)) continue;
+      if (chunk_count(file.bytes) == 1) chunks[i] = {io::digest_from_hex(file.sha256)};
+      if (chunks[i].size() != chunk_count(file.bytes)) {
+        throw Error(Errc::corrupt,
+                    fmt::format("{}: the manifest has no digests of the chunks of {}", result_.name, io::shown(file.path)),
+                    fmt::format("write them with 'reef-model manifest {}'", options_.name));
+      }
+      weights_.push_back({&file, std::move(chunks[i])});
+      result_.files.push_back({file.path, model_.folder / file.path, file.bytes, false});
+    }
+  }
+
+  template <class Copy>
+  void read(const Weights& weights, Copy copy) {
+    const io::DirectFile source(model_.folder / weights.entry->path);
+    if (source.size() != weights.entry->bytes)
+      throw Error(Errc::corrupt,
+                  fmt::format("{}: {} has {} bytes, manifest says {}", result_.name, io::shown(weights.entry->path),
+                              source.size(), weights.entry->bytes),
+                  fmt::format("import the model again, then run 'reef-model verify {}'", options_.name));
+    copy(internal::VerifiedSource{source, weights.chunks,
+                                  fmt::format("{}: {}", result_.name, io::shown(weights.entry->path))},
+         [this](std::uint64_t bytes) { progress_.advance(bytes); });
+  }
+
+  void read_into_page_cache() {
+    progress_.begin("reading", result_.bytes(), ProgressUnit::bytes);
+    for (const Weights& weights : weights_) {
+      read(weights, [&](const internal::VerifiedSource& source, const internal::OnBytes& on_bytes) {
+        internal::bring_into_page_cache(source, options_.threads, on_bytes);
+      });
+    }
+    progress_.end();
+  }
+
+  void fill_cache() {
+    internal::ModelCache cache(tree_, config_);
+    progress_.begin("loading", result_.bytes(), ProgressUnit::bytes);
+    for (std::size_t i = 0; i < weights_.size(); ++i) {
+      LoadedFile& file = result_.files[i];
+      file.place = cache.file(weights_[i].entry->sha256);
+      file.was_there = bring(cache, weights_[i]);
+      if (file.was_there) progress_.advance(file.bytes);
+    }
+    progress_.end();
+    show_under_names(cache);
+  }
+
+  /// False when the file was there already.
+  bool bring(internal::ModelCache& cache, const Weights& weights) {
+    const ManifestFile& entry = *weights.entry;
+    if (cache.attach(entry.sha256, entry.bytes, result_.name)) return true;
+    const io::KeyLock lock = cache.lock(entry.sha256);  // somebody who loads it now has it in a moment
+    if (cache.attach(entry.sha256, entry.bytes, result_.name)) return true;
+    const auto target = cache.reserve(entry.sha256, entry.bytes, result_.name);
+    if (!target) return cache.attach(entry.sha256, entry.bytes, result_.name);
+    try {
+      read(weights, [&](const internal::VerifiedSource& source, const internal::OnBytes& on_bytes) {
+        if (result_.strategy == LoadStrategy::stream) {
+          internal::copy_in_order(source, *target, on_bytes);
+        } else {
+          internal::copy_by_all(source, *target, cache.is_in_memory(), options_.threads, on_bytes);
+        }
+      });
+      cache.publish(entry.sha256);
+    } catch (...) {
+      cache.abandon(entry.sha256);
+      throw;
+    }
+    return false;
+  }
+
+  /// model_cache/models/base/NAME: links to the cached weights and to the model's other files.
+  void show_under_names(const internal::ModelCache& cache) {
+    result_.folder = cache.folder() / "models" / result_.name;
+    const io::KeyLock lock = cache.lock(result_.name);  // those who load the same model write the same links
+    for (const ManifestFile& file : model_.manifest.files) {
+      const fs::path path = result_.folder / file.path;
+      tree::make_folders(path.parent_path());
+      io::remove_stale(path.parent_path());
+      const auto cached = std::find_if(result_.files.begin(), result_.files.end(),
+                                       [&](const LoadedFile& loaded) { return loaded.path == file.path; });
+      link_to(fs::absolute(cached == result_.files.end() ? model_.folder / file.path : cached->place), path);
+    }
+  }
+
+  const tree::Tree& tree_;
+  const tree::Config& config_;
+  const LoadOptions& options_;
+  Progress& progress_;
+  Installed model_;
+  std::vector<Weights> weights_;
+  LoadResult result_;
+};
+
+}  // namespace
+
+std::string_view strategy_name(LoadStrategy strategy) {
+  for (const auto& [known, name] : kStrategies)
+    if (known == strategy) return name;
+  return "auto";
+}
+
+LoadStrategy parse_strategy(std::string_view name) {
+  for (const auto& [strategy, known] : kStrategies)
+    if (known == name) return strategy;
+  throw Error(Errc::usage, fmt::format("'{}' is no strategy", name), "they are auto, full, mmap and stream");
+}
+
+std::uint64_t LoadResult::bytes() const {
+  std::uint64_t total = 0;
+  for (const LoadedFile& file : files) total += file.bytes;
+  return total;
+}
+
+std::uint64_t LoadResult::bytes_read() const {
+  std::uint64_t total = 0;
+  for (const LoadedFile& file : files) total += file.was_there ? 0 : file.bytes;
+  return total;
+}
+
+LoadResult load_model(const tree::Tree& tree, const tree::Config& config, const LoadOptions& options,
+                      Progress& progress) {
+  return Loader(tree, config, options, progress).run();
+}
+
+}  // namespace reef::model
