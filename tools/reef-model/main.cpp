@@ -59,5 +59,6 @@ int main(int argc, char** argv) {
     tool::add_show(app, session);
     tool::add_manifest(app, session);
     tool::add_verify(app, session);
+    tool::add_extract(app, session);
   });
 }
