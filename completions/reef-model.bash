@@ -5,7 +5,7 @@ _reef_model() {
   # bash splits "--mode=dense" into three words.
   if [[ $cur == '=' ]]; then cur=''; elif [[ $prev == '=' ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; fi
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in import|list|show|manifest|verify|extract) verb=$word; break ;; esac
+    case $word in import|list|show|manifest|verify|extract|diff) verb=$word; break ;; esac
   done
   case $verb:$prev in
     import:--kind) words='base quantized adapter' ;;
@@ -21,6 +21,7 @@ _reef_model() {
     verify:--key) kind=-f ;;
     verify:--threads) ;;
     extract:--output|extract:-o) kind=-f ;;
+    diff:--threads) ;;
     *:--root) kind=-d ;;
     *:--color) words='auto always never' ;;
     *) case $verb:$cur in
@@ -30,9 +31,10 @@ _reef_model() {
       manifest:-*) words='--key --tensors --force -f --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       verify:-*) words='--sample --tensor --key --restart --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       extract:-*) words='--output -o --force -f --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      diff:-*) words='--read --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       :-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       import:*) kind=-f ;;
-      :*) words='import list show manifest verify extract' ;;
+      :*) words='import list show manifest verify extract diff' ;;
     esac ;;
   esac
   if [[ $kind ]]; then

@@ -34,3 +34,6 @@ complete -c reef-model -n '__fish_seen_subcommand_from verify' -l threads -x -d 
 complete -c reef-model -n __fish_use_subcommand -a extract -d 'Write a tensor, or a slice of it, to a file'
 complete -c reef-model -n '__fish_seen_subcommand_from extract' -l output -s o -r -F -d 'NumPy\'s format where it ends with .npy, else raw bytes; -: stdout'
 complete -c reef-model -n '__fish_seen_subcommand_from extract' -l force -s f -d 'Replace a file of that name'
+complete -c reef-model -n __fish_use_subcommand -a diff -d 'Compare two models, tensor by tensor'
+complete -c reef-model -n '__fish_seen_subcommand_from diff' -l read -d 'Read all bytes, also where the manifests have equal digests'
+complete -c reef-model -n '__fish_seen_subcommand_from diff' -l threads -x -d 'Threads to use (default: all cores)'

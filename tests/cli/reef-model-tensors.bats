@@ -108,3 +108,44 @@ assert found.dtype == expected.dtype and numpy.array_equal(found, expected), (fo
   reef-model extract quantized/grid 'grid[0,0:2]' -o a.bin -q
   [ "$(numbers '<i' <a.bin)" = '0 1' ]
 }
+
+@test "diff ends with 0 for equal models and 4 for others, and tells what differs" {
+  make_grid_model grid
+  reef-model import grid -q
+  reef-model import grid -q --name copy
+  run reef-model diff grid copy
+  [ "$status" -eq 0 ]
+  [[ "$output" == "grid and copy are the same: 3 identical tensors "* ]]
+  printf '\007' | dd of=grid/model.safetensors bs=1 seek=$(($(stat -c %s grid/model.safetensors) - 5)) conv=notrunc status=none
+  echo '{"model_type": "other"}' >grid/config.json
+  reef-model import grid -q --name changed
+  run reef-model diff grid changed
+  [ "$status" -eq 4 ]
+  [[ "$output" == *"tensor  grid "*"1 of 12 elements"* ]]
+  [[ "$output" == *"file    config.json  differs"* ]]
+  [[ "$output" == *"2 identical tensors "* ]]
+  run --separate-stderr reef-model diff grid changed --json
+  [ "$status" -eq 4 ]
+  [ -z "$stderr" ]
+  [ "$(field schema <<<"$output")" = reef.model.diff/1 ]
+  [ "$(field identical <<<"$output")" = False ]
+  run reef-model diff grid changed -q
+  [ "$status" -eq 4 ]
+  [ -z "$output" ]
+}
+
+@test "diff trusts the manifests, and with --read nothing but bytes" {
+  make_grid_model grid
+  reef-model import grid -q
+  reef-model import grid -q --name copy
+  printf '\377' | dd of="$REEF_ROOT/models/base/copy/model.safetensors" bs=1 seek=$(($(stat -c %s grid/model.safetensors) - 1)) conv=notrunc status=none
+  reef-model diff grid copy -q
+  run reef-model diff grid copy --read
+  [ "$status" -eq 4 ]
+  [[ "$output" == *"brain"*"1 of 2 elements"* ]]
+  run reef-model diff grid cpoy
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"did you mean 'copy'?"* ]]
+  run reef-model diff grid
+  [ "$status" -eq 2 ]
+}

@@ -60,5 +60,6 @@ int main(int argc, char** argv) {
     tool::add_manifest(app, session);
     tool::add_verify(app, session);
     tool::add_extract(app, session);
+    tool::add_diff(app, session);
   });
 }

@@ -4,6 +4,7 @@
 #include "reef/core/table.h"
 #include "reef/core/units.h"
 #include "reef/io/file.h"
+#include "reef/model/diff.h"
 #include "reef/model/extract.h"
 
 namespace reef::model {
@@ -16,6 +17,50 @@ Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr)
 /// "384 x 1536", and "scalar" for a tensor without dimensions.
 std::string shape_text(const std::vector<std::uint64_t>& shape) {
   return shape.empty() ? "scalar" : fmt::format("{}", fmt::join(shape, " x "));
+}
+
+Json form_json(const std::optional<TensorForm>& form) {
+  if (!form) return nullptr;
+  return {{"dtype", form->dtype}, {"shape", form->shape}, {"bytes", form->bytes}};
+}
+
+std::string form_text(const std::optional<TensorForm>& form) {
+  return form ? fmt::format("{} {}", form->dtype, shape_text(form->shape)) : "";
+}
+
+template <typename T>
+Json value_or_null(const std::optional<T>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+std::string_view kind_word(DifferenceKind kind) {
+  switch (kind) {
+    case DifferenceKind::only_in_a:
+      return "only_in_a";
+    case DifferenceKind::only_in_b:
+      return "only_in_b";
+    case DifferenceKind::form:
+      return "form";
+    case DifferenceKind::content:
+      break;
+  }
+  return "content";
+}
+
+/// "3 of 12 elements, at most 0.5 apart"
+std::string content_text(const TensorDifference& tensor) {
+  if (!tensor.differing_elements)
+    return fmt::format("{} of {} bytes", format_count(tensor.differing_bytes), format_count(tensor.a->bytes));
+  std::string text =
+      fmt::format("{} of {} elements", format_count(*tensor.differing_elements), format_count(tensor.a->elements));
+  if (tensor.largest_difference) text += fmt::format(", at most {:.6g} apart", *tensor.largest_difference);
+  if (tensor.nonfinite_elements > 0)
+    text += fmt::format(", {} infinite or no number", format_count(tensor.nonfinite_elements));
+  return text;
+}
+
+std::string counted(std::uint64_t count, std::string_view word) {
+  return fmt::format("{} {}{}", format_count(count), word, count == 1 ? "" : "s");
 }
 
 }  // namespace
@@ -45,6 +90,68 @@ std::string to_text(const ExtractedTensor& extracted) {
                                extracted.slice, extracted.dtype, shape_text(extracted.shape), as,
                                format_size(extracted.bytes_written))) +
          "\n";
+}
+
+std::string to_json(const ModelDiff& diff) {
+  Json tensors = Json::array(), metadata = Json::array(), files = Json::array();
+  for (const TensorDifference& tensor : diff.tensors) {
+    Json json{{"name", tensor.name},
+              {"difference", kind_word(tensor.kind)},
+              {"a", form_json(tensor.a)},
+              {"b", form_json(tensor.b)}};
+    if (tensor.kind == DifferenceKind::content) {
+      json["differing_bytes"] = tensor.differing_bytes;
+      json["differing_elements"] = value_or_null(tensor.differing_elements);
+      json["nonfinite_elements"] = tensor.nonfinite_elements;
+      json["largest_difference"] = value_or_null(tensor.largest_difference);
+    }
+    tensors.push_back(std::move(json));
+  }
+  for (const MetadataDifference& entry : diff.metadata)
+    metadata.push_back({{"key", entry.key}, {"a", value_or_null(entry.a)}, {"b", value_or_null(entry.b)}});
+  for (const FileDifference& file : diff.files)
+    files.push_back({{"path", file.path}, {"difference", kind_word(file.kind)}});
+  return dump({{"schema", "reef.model.diff/1"},
+               {"a", diff.a},
+               {"b", diff.b},
+               {"identical", diff.is_identical()},
+               {"identical_tensors", diff.identical_tensors},
+               {"identical_bytes", diff.identical_bytes},
+               {"bytes_read", diff.bytes_read},
+               {"tensors", std::move(tensors)},
+               {"metadata", std::move(metadata)},
+               {"files", std::move(files)}});
+}
+
+std::string to_text(const ModelDiff& diff) {
+  const std::string same =
+      fmt::format("{} ({})", counted(diff.identical_tensors, "identical tensor"), format_size(diff.identical_bytes));
+  if (diff.is_identical()) return fmt::format("{} and {} are the same: {}\n", diff.a, diff.b, same);
+  const auto where = [&](DifferenceKind kind) {
+    return fmt::format("only in {}", kind == DifferenceKind::only_in_a ? diff.a : diff.b);
+  };
+  Table table({{""}, {""}, {""}});
+  for (const TensorDifference& tensor : diff.tensors) {
+    switch (tensor.kind) {
+      case DifferenceKind::only_in_a:
+      case DifferenceKind::only_in_b:
+        table.add({"tensor", tensor.name,
+                   fmt::format("{}: {}", where(tensor.kind), form_text(tensor.a ? tensor.a : tensor.b))});
+        break;
+      case DifferenceKind::form:
+        table.add({"tensor", tensor.name, fmt::format("{} -> {}", form_text(tensor.a), form_text(tensor.b))});
+        break;
+      case DifferenceKind::content:
+        table.add({"tensor", tensor.name, content_text(tensor)});
+    }
+  }
+  for (const MetadataDifference& entry : diff.metadata)
+    table.add({"metadata", entry.key, fmt::format("{} -> {}", entry.a.value_or("none"), entry.b.value_or("none"))});
+  for (const FileDifference& file : diff.files)
+    table.add({"file", file.path, file.kind == DifferenceKind::content ? "differs" : where(file.kind)});
+  return table.to_text() + fmt::format("{}; different: {}, {}, {}\n", same, counted(diff.tensors.size(), "tensor"),
+                                       counted(diff.metadata.size(), "metadata key"),
+                                       counted(diff.files.size(), "other file"));
 }
 
 }  // namespace reef::model
