@@ -37,3 +37,6 @@ complete -c reef-model -n '__fish_seen_subcommand_from extract' -l force -s f -d
 complete -c reef-model -n __fish_use_subcommand -a diff -d 'Compare two models, tensor by tensor'
 complete -c reef-model -n '__fish_seen_subcommand_from diff' -l read -d 'Read all bytes, also where the manifests have equal digests'
 complete -c reef-model -n '__fish_seen_subcommand_from diff' -l threads -x -d 'Threads to use (default: all cores)'
+complete -c reef-model -n __fish_use_subcommand -a duplicates -d 'Find equal tensors and files across models'
+complete -c reef-model -n '__fish_seen_subcommand_from duplicates' -l min-size -x -d 'Leave smaller ones out (default: 4KiB)'
+complete -c reef-model -n '__fish_seen_subcommand_from duplicates' -l threads -x -d 'Threads to use (default: all cores)'

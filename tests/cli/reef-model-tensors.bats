@@ -149,3 +149,42 @@ assert found.dtype == expected.dtype and numpy.array_equal(found, expected), (fo
   run reef-model diff grid
   [ "$status" -eq 2 ]
 }
+
+@test "duplicates groups equal tensors and files, names personas, and leaves small ones out" {
+  reef-init --quiet --persona alice
+  make_grid_model grid
+  reef-model import grid -q
+  mv grid/config.json grid/adapter_config.json
+  reef-model import grid -q --name hers --persona alice
+  printf '\007' | dd of=grid/model.safetensors bs=1 seek=$(($(stat -c %s grid/model.safetensors) - 1)) conv=notrunc status=none
+  reef-model import grid -q --name changed
+  run reef-model duplicates
+  [ "$status" -eq 0 ]
+  [[ "$output" == "3 models with 0 tensors of at least 4.00 KiB: 0 groups "* ]]
+  run reef-model duplicates --min-size 40
+  [ "$status" -eq 0 ]
+  [[ "${lines[1]}" == *"file model.safetensors"*"grid, hers (alice)" ]]
+  [[ "${lines[2]}" == *"48 B  "*"3  grid "*"grid, changed, hers (alice)" ]]
+  run reef-model duplicates --min-size 40 --json
+  python3 -c '
+import json, sys
+report = json.load(sys.stdin)
+(group,) = report["tensors"]
+assert group["bytes"] == group["saved_bytes"] == 48 and group["shape"] == [3, 4], group
+assert {(c["model"], c["persona"]) for c in group["copies"]} == {("grid", None), ("hers", "alice"), ("changed", None)}
+assert report["saved_bytes"] == 48 + report["files"][0]["saved_bytes"], report' <<<"$output"
+}
+
+@test "duplicates names what it leaves out, and ends with 3" {
+  make_grid_model grid
+  reef-model import grid -q
+  mkdir "$REEF_ROOT/models/base/bare"
+  run reef-model duplicates
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"warning: bare is left out: there is no manifest.json"* ]]
+  run reef-model duplicates grdi
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"did you mean 'grid'?"* ]]
+  run reef-model duplicates --min-size 4M
+  [ "$status" -eq 2 ]
+}

@@ -3,9 +3,9 @@
 
 usage: safetensors_package.py REEF_MODEL
 
-Files that the package writes are described alike by reef-model, and every damaged file that the
-package refuses is refused by reef-model too. Prints a message and ends with 77 (skipped) when the
-package or numpy is not installed.
+Files that the package writes are described alike by reef-model, its extract takes the slices that numpy
+takes of them, and every damaged file that the package refuses is refused by reef-model too. Prints a
+message and ends with 77 (skipped) when the package or numpy is not installed.
 """
 
 import json
@@ -75,6 +75,51 @@ def compare_tables(tool, root, folder):
     return len(table)
 
 
+def random_slice(rng, shape):
+    """A slice as text, of integers, ranges that may reach out of the tensor, and '...'."""
+    parts = []
+    for size in shape[:rng.integers(1, len(shape) + 1)]:
+        low, high = (int(x) for x in rng.integers(-size - 2, size + 3, 2))
+        choice = rng.integers(5)
+        if choice == 0 and size > 0:
+            parts.append(str(int(rng.integers(-size, size))))
+        else:
+            parts.append([":", f"{low}:", f":{high}", f"{low}:{high}"][choice - 1])
+    if rng.integers(4) == 0:
+        parts.insert(int(rng.integers(len(parts) + 1)), "...")
+    return "[" + ",".join(parts) + "]"
+
+
+def compare_slices(tool, root, folder):
+    """What extract writes is what numpy takes of the same array, type and shape included."""
+    rng = numpy.random.default_rng(2)
+    arrays = {
+        "large": rng.standard_normal((5, 700, 401), dtype=numpy.float32),
+        "half": rng.standard_normal((6, 3, 4)).astype(numpy.float16),
+        "flags": rng.integers(0, 2, (7, 5)).astype(bool),
+        "row": rng.integers(-100, 100, 11).astype(numpy.int8),
+        "complex": (rng.standard_normal((4, 4)) * (1 + 2j)).astype(numpy.complex64),
+        "nothing": numpy.zeros((3, 0), dtype=numpy.uint16),
+    }
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "test"}')
+    save_file(arrays, folder / "model.safetensors")
+    imported = reef(tool, "--root", root, "import", str(folder), "--name", "slices")
+    check(imported.returncode == 0, imported.stderr)
+    output = folder / "part.npy"
+    count = 0
+    for name, array in arrays.items():
+        for text in ["", *(random_slice(rng, array.shape) for _ in range(20))]:
+            written = reef(tool, "--root", root, "extract", "slices", name + text, "-o", str(output), "--force")
+            check(written.returncode == 0, f"{name}{text}: {written.stderr}")
+            expected = eval(f"array{text}")  # the text is ours
+            found = numpy.load(output)
+            check(found.dtype == expected.dtype and found.shape == expected.shape, f"{name}{text}: type or shape")
+            check(found.tobytes() == expected.tobytes(), f"{name}{text}: elements")
+            count += 1
+    return count
+
+
 def damaged_files():
     def file(header, data=b"\0" * 8):
         header = header if isinstance(header, bytes) else json.dumps(header).encode()
@@ -125,8 +170,9 @@ def main():
         laid_out = reef(os.path.join(os.path.dirname(tool), "reef-init"), "--root", root)
         check(laid_out.returncode == 0, laid_out.stderr)
         tensors = compare_tables(tool, root, scratch / "table")
+        slices = compare_slices(tool, root, scratch / "slices")
         refusals = compare_refusals(tool, root, scratch)
-    print(f"safetensors: {tensors} tensors alike, {refusals} damaged files refused by both")
+    print(f"safetensors: {tensors} tensors and {slices} slices alike, {refusals} damaged files refused by both")
 
 
 if __name__ == "__main__":

@@ -61,5 +61,6 @@ int main(int argc, char** argv) {
     tool::add_verify(app, session);
     tool::add_extract(app, session);
     tool::add_diff(app, session);
+    tool::add_duplicates(app, session);
   });
 }

@@ -1,10 +1,13 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "reef/core/json.h"
 #include "reef/core/table.h"
 #include "reef/core/units.h"
 #include "reef/io/file.h"
 #include "reef/model/diff.h"
+#include "reef/model/duplicates.h"
 #include "reef/model/extract.h"
 
 namespace reef::model {
@@ -152,6 +155,75 @@ std::string to_text(const ModelDiff& diff) {
   return table.to_text() + fmt::format("{}; different: {}, {}, {}\n", same, counted(diff.tensors.size(), "tensor"),
                                        counted(diff.metadata.size(), "metadata key"),
                                        counted(diff.files.size(), "other file"));
+}
+
+namespace {
+
+Json group_json(const DuplicateGroup& group) {
+  Json copies = Json::array();
+  const bool is_tensor = !group.dtype.empty();
+  for (const DuplicateCopy& copy : group.copies) {
+    Json json{{"model", copy.model},
+              {"kind", kind_name(copy.kind)},
+              {"persona", text_or_null(copy.persona)},
+              {"file", copy.file}};
+    if (is_tensor) json["tensor"] = copy.tensor;
+    copies.push_back(std::move(json));
+  }
+  Json json{{"sha256", group.sha256}, {"bytes", group.bytes}, {"saved_bytes", group.saved_bytes}};
+  if (is_tensor) {
+    json["dtype"] = group.dtype;
+    json["shape"] = group.shape;
+  }
+  json["copies"] = std::move(copies);
+  return json;
+}
+
+/// "base, alice-lora (alice) and 3 more"
+std::string holders(const DuplicateGroup& group) {
+  constexpr std::size_t kNamed = 3;
+  std::vector<std::string> names;
+  for (const DuplicateCopy& copy : group.copies) {
+    std::string name = copy.persona.empty() ? copy.model : fmt::format("{} ({})", copy.model, copy.persona);
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(std::move(name));
+  }
+  if (names.size() <= kNamed) return fmt::format("{}", fmt::join(names, ", "));
+  return fmt::format("{} and {} more", fmt::join(names.begin(), names.begin() + kNamed, ", "), names.size() - kNamed);
+}
+
+}  // namespace
+
+std::string to_json(const DuplicatesReport& report) {
+  Json files = Json::array(), tensors = Json::array(), skipped = Json::array();
+  for (const DuplicateGroup& group : report.file_groups) files.push_back(group_json(group));
+  for (const DuplicateGroup& group : report.tensor_groups) tensors.push_back(group_json(group));
+  for (const SkippedModel& model : report.skipped)
+    skipped.push_back({{"name", model.name}, {"kind", kind_name(model.kind)}, {"fault", model.why}});
+  return dump({{"schema", "reef.model.duplicates/1"},
+               {"models", report.models},
+               {"tensor_count", report.tensors},
+               {"min_bytes", report.min_bytes},
+               {"bytes_read", report.bytes_read},
+               {"saved_bytes", report.saved_bytes()},
+               {"files", std::move(files)},
+               {"tensors", std::move(tensors)},
+               {"skipped", std::move(skipped)}});
+}
+
+std::string to_text(const DuplicatesReport& report) {
+  Table table({{"SAVED", Align::right}, {"SIZE", Align::right}, {"COPIES", Align::right}, {"WHAT"}, {"IN"}});
+  for (const auto* groups : {&report.file_groups, &report.tensor_groups}) {
+    for (const DuplicateGroup& group : *groups) {
+      const DuplicateCopy& first = group.copies.front();
+      table.add({format_size(group.saved_bytes), format_size(group.bytes), std::to_string(group.copies.size()),
+                 first.tensor.empty() ? "file " + first.file : first.tensor, holders(group)});
+    }
+  }
+  return (table.empty() ? "" : table.to_text()) +
+         fmt::format("{} with {} of at least {}: {} of equal files, {} of equal tensors; sharing them saves {}\n",
+                     counted(report.models, "model"), counted(report.tensors, "tensor"), format_size(report.min_bytes),
+                     counted(report.file_groups.size(), "group"), counted(report.tensor_groups.size(), "group"),
+                     format_size(report.saved_bytes()));
 }
 
 }  // namespace reef::model
