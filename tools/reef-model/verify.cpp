@@ -17,10 +17,12 @@ double parse_share(const std::string& text) {
   const bool is_percent = digits.ends_with('%');
   if (is_percent) digits.remove_suffix(1);
   double share = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), share, std::chars_format::fixed);
+  const auto [end, error] =
+      std::from_chars(digits.data(), digits.data() + digits.size(), share, std::chars_format::fixed);
   if (is_percent) share /= 100;
   if (error != std::errc{} || end != digits.data() + digits.size() || !(share > 0 && share <= 1))
-    throw Error(Errc::usage, fmt::format("--sample is '{}', no share above 0 and up to 100%", text), "such as --sample 5%");
+    throw Error(Errc::usage, fmt::format("--sample is '{}', no share above 0 and up to 100%", text),
+                "such as --sample 5%");
   return share;
 }
 

@@ -93,15 +93,18 @@ std::string to_valid_utf8(std::string_view bytes) {
   return text;
 }
 
-bool is_valid_utf8(std::string_view bytes) {
-  while (!bytes.empty()) {
-    bytes.remove_prefix(internal::ascii_prefix(bytes));
-    if (bytes.empty()) break;
-    const internal::Utf8Step step = internal::utf8_step(bytes);
-    if (!step.valid) return false;
-    bytes.remove_prefix(step.length);
+std::size_t valid_utf8_prefix(std::string_view bytes) {
+  std::string_view rest = bytes;
+  while (!rest.empty()) {
+    rest.remove_prefix(internal::ascii_prefix(rest));
+    if (rest.empty()) break;
+    const internal::Utf8Step step = internal::utf8_step(rest);
+    if (!step.valid) break;
+    rest.remove_prefix(step.length);
   }
-  return true;
+  return bytes.size() - rest.size();
 }
+
+bool is_valid_utf8(std::string_view bytes) { return valid_utf8_prefix(bytes) == bytes.size(); }
 
 }  // namespace reef

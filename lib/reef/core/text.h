@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -22,5 +23,7 @@ std::optional<std::vector<std::uint8_t>> from_hex(std::string_view digits);
 /// subparts), so that the result is always UTF-8. The same as Python's errors="replace".
 std::string to_valid_utf8(std::string_view bytes);
 bool is_valid_utf8(std::string_view bytes);
+/// How many bytes precede the first ill-formed sequence; all of them when there is none.
+std::size_t valid_utf8_prefix(std::string_view bytes);
 
 }  // namespace reef

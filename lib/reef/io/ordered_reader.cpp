@@ -25,8 +25,7 @@ std::optional<PieceRead> OrderedReader::next() {
     Slot& slot = slots_[done.slot];
     slot.state = State::there;
     slot.read.error = done.error;
-    if (done.error == 0)
-      slot.read.bytes = {buffers_.data() + done.slot * kPieceBytes, pieces_[slot.read.piece].bytes};
+    if (done.error == 0) slot.read.bytes = {buffers_.data() + done.slot * kPieceBytes, pieces_[slot.read.piece].bytes};
   }
   ++next_;
   return wanted.read;

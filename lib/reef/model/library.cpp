@@ -128,6 +128,14 @@ std::vector<ListEntry> select_models(const tree::Tree& tree, const std::vector<s
   return chosen;
 }
 
+std::string ModelDetails::metadata(std::string_view key) const {
+  for (const WeightFile& file : weights) {
+    for (const auto& [name, value] : file.metadata)
+      if (name == key) return value;
+  }
+  return {};
+}
+
 std::uint64_t ModelDetails::tensor_count() const {
   std::uint64_t count = 0;
   for (const WeightFile& file : weights) count += file.tensors.size();
@@ -145,6 +153,10 @@ ModelDetails describe_model(const tree::Tree& tree, const std::string& name, boo
   for (const ManifestFile& file : details.model.manifest.files) paths.push_back(file.path);
   details.weights = read_weights(details.model.folder, paths);
   summarise(details);
+  if (details.architecture.empty()) details.architecture = details.metadata("general.architecture");
+  // A GGUF file says how it is quantised by the types of its tensors.
+  if (details.quantization.empty() && details.model.manifest.kind == Kind::quantized && !details.dtypes.empty())
+    details.quantization = "mostly " + details.dtypes.front().dtype;
   return details;
 }
 

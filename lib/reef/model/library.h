@@ -66,6 +66,8 @@ struct ModelDetails {
   bool with_tensors = false;        ///< whether a report lists them
 
   std::uint64_t tensor_count() const;
+  /// Of the first file that has the key; empty where none has.
+  std::string metadata(std::string_view key) const;
 };
 /// Reads headers only. Throws as find_model() and SafetensorsFile do.
 ModelDetails describe_model(const tree::Tree& tree, const std::string& name, bool with_tensors);

@@ -55,7 +55,8 @@ void compare(const Manifest& present, const Manifest& found, const fs::path& fol
   for (const ManifestFile& file : present.files) {
     const ManifestFile* now = found.find(file.path);
     if (now == nullptr) fail(file.path, "is missing, the manifest lists it");
-    if (!now->has_content_of(file)) fail(file.path, fmt::format("sha256 is {}, manifest says {}", now->sha256, file.sha256));
+    if (!now->has_content_of(file))
+      fail(file.path, fmt::format("sha256 is {}, manifest says {}", now->sha256, file.sha256));
   }
   for (const ManifestFile& file : found.files) {
     if (present.find(file.path) == nullptr) fail(file.path, "is not in the manifest");

@@ -24,9 +24,9 @@ struct MadeManifest {
   bool has_changed = false;
 };
 
-/// Reads every file of a model's folder and writes manifest.json and manifest.chunks: for a folder that was put there by
-/// hand, or whose manifest was written before chunks had digests. What a present manifest says beside digests is kept;
-/// a signature that no longer fits is removed.
+/// Reads every file of a model's folder and writes manifest.json and manifest.chunks: for a folder that was put there
+/// by hand, or whose manifest was written before chunks had digests. What a present manifest says beside digests is
+/// kept; a signature that no longer fits is removed.
 ///
 /// Throws Error{corrupt} naming the first file that is not what a present manifest says (without `force`), and for
 /// damaged weights; Error{not_found}, Error{locked}, Error{interrupted}.

@@ -2,6 +2,7 @@
 
 #include "reef/core/json.h"
 #include "reef/core/table.h"
+#include "reef/core/text.h"
 #include "reef/core/units.h"
 #include "reef/io/file.h"
 #include "reef/model/import.h"
@@ -32,6 +33,19 @@ Json files_of(const Manifest& manifest) {
 /// "384 x 1536", and "scalar" for a tensor without dimensions.
 std::string shape_of(const WeightTensor& tensor) {
   return tensor.shape.empty() ? "scalar" : fmt::format("{}", fmt::join(tensor.shape, " x "));
+}
+
+/// A chat template alone is some thousand characters.
+constexpr std::size_t kMetadataWidth = 80;
+
+/// What the files of weights say of themselves; shards say the same, so the first of them counts.
+Json metadata_of(const ModelDetails& details) {
+  Json metadata = Json::object();
+  for (const WeightFile& file : details.weights) {
+    for (const auto& [key, value] : file.metadata)
+      if (!metadata.contains(key)) metadata[key] = to_valid_utf8(value);
+  }
+  return metadata;
 }
 
 std::string_view action_name(ImportAction action) {
@@ -104,6 +118,7 @@ std::string to_json(const ModelDetails& details) {
             {"unaligned_tensors", details.unaligned},
             {"stacks", std::move(stacks)},
             {"dtypes", std::move(dtypes)},
+            {"metadata", metadata_of(details)},
             {"files", files_of(manifest)},
             {"total_bytes", manifest.total_bytes()}};
   if (details.with_tensors) {
@@ -151,6 +166,11 @@ std::string to_text(const ModelDetails& details) {
   Table files({{"FILE"}, {"SIZE", Align::right}, {"SHA-256"}});
   for (const ManifestFile& file : manifest.files) files.add({file.path, format_size(file.bytes), file.sha256});
   text += files.to_text();
+  Table metadata({{"METADATA"}, {"VALUE"}});
+  const Json values = metadata_of(details);
+  for (const auto& [key, value] : values.items())
+    metadata.add({key, ellipsis(value.get<std::string>(), kMetadataWidth)});
+  if (!metadata.empty()) text += "\n" + metadata.to_text();
   if (details.with_tensors) {
     Table tensors({{"TENSOR"}, {"DTYPE"}, {"SHAPE"}, {"SIZE", Align::right}, {"FILE"}});
     for (const WeightFile& file : details.weights) {

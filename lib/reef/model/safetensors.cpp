@@ -60,6 +60,15 @@ const DtypeRow& row_of(Dtype dtype) { return kDtypes[static_cast<std::size_t>(dt
   throw Error(Errc::corrupt, fmt::format("{}: byte {}: {}", file, byte, rule), kDamagedHint);
 }
 
+std::string byte_count(std::uint64_t count) { return fmt::format("{} byte{}", count, count == 1 ? "" : "s"); }
+
+/// "[2,3]", cut: a header has room for millions of sizes.
+std::string shape_text(const std::vector<std::uint64_t>& shape) {
+  constexpr std::size_t kShown = 8;
+  const std::span<const std::uint64_t> shown(shape.data(), std::min(shape.size(), kShown));
+  return fmt::format("[{}{}]", fmt::join(shown, ","), shape.size() > kShown ? ",…" : "");
+}
+
 class HeaderReader {
  public:
   HeaderReader(std::string_view json, const std::string& file, std::uint64_t data_bytes)
@@ -178,8 +187,8 @@ class HeaderReader {
       scanner_.fail(at, fmt::format("{} bits of {} are no whole number of bytes", bits, dtype_name(tensor.dtype)));
     }
     if (bits / 8 != tensor.bytes()) {
-      scanner_.fail(at, fmt::format("shape [{}] of {} takes {} bytes, data_offsets give {}",
-                                    fmt::join(tensor.shape, ","), dtype_name(tensor.dtype), bits / 8, tensor.bytes()));
+      scanner_.fail(at, fmt::format("shape {} of {} takes {}, data_offsets give {}", shape_text(tensor.shape),
+                                    dtype_name(tensor.dtype), byte_count(bits / 8), tensor.bytes()));
     }
   }
 
@@ -194,10 +203,12 @@ class HeaderReader {
 
   void order_and_check_cover() {
     auto& tensors = header_.tensors;
-    std::sort(tensors.begin(), tensors.end(), [](const Tensor& a, const Tensor& b) {
+    const auto before = [](const Tensor& a, const Tensor& b) {
       if (a.begin != b.begin) return a.begin < b.begin;
       return a.end != b.end ? a.end < b.end : a.name < b.name;
-    });
+    };
+    // Writers list tensors in the order of their bytes.
+    if (!std::is_sorted(tensors.begin(), tensors.end(), before)) std::sort(tensors.begin(), tensors.end(), before);
     std::uint64_t covered = 0;
     const Tensor* last = nullptr;
     for (const Tensor& tensor : tensors) {
@@ -207,14 +218,16 @@ class HeaderReader {
       }
       if (tensor.begin > covered) {
         fail(file_, header_.data_offset + covered,
-             fmt::format("a hole of {} bytes before tensor {}", tensor.begin - covered, legible(tensor.name)));
+             fmt::format("a hole of {} before tensor {}", byte_count(tensor.begin - covered), legible(tensor.name)));
       }
       covered = tensor.end;
       last = &tensor;
     }
     if (covered != header_.data_bytes) {
+      const std::string rest = byte_count(header_.data_bytes - covered);
       fail(file_, header_.data_offset + covered,
-           fmt::format("{} bytes after the last tensor", header_.data_bytes - covered));
+           last == nullptr ? fmt::format("{} of data without a tensor", rest)
+                           : fmt::format("{} after tensor {}, the last one", rest, legible(last->name)));
     }
   }
 
@@ -252,16 +265,19 @@ bool SafetensorsHeader::is_aligned(const Tensor& tensor) const {
 SafetensorsHeader parse_safetensors(std::span<const std::uint8_t> prefix, std::uint64_t file_bytes,
                                     const std::string& file) {
   if (file_bytes < kLengthBytes || prefix.size() < kLengthBytes) {
-    fail(file, file_bytes, fmt::format("the file has {} bytes, shorter than its 8-byte length field", file_bytes));
+    fail(file, file_bytes,
+         fmt::format("the file has {}, shorter than its 8-byte length field", byte_count(file_bytes)));
   }
   std::uint64_t length = 0;
   for (std::size_t i = kLengthBytes; i-- > 0;) length = length << 8 | prefix[i];
   if (length == 0) fail(file, 0, "the header is empty");
   if (length > kMaxSafetensorsHeader) {
-    fail(file, 0, fmt::format("a header of {} bytes, the limit is {}", length, kMaxSafetensorsHeader));
+    fail(file, 0, fmt::format("a header of {}, the limit is {}", byte_count(length), kMaxSafetensorsHeader));
   }
   if (length > file_bytes - kLengthBytes || length > prefix.size() - kLengthBytes) {
-    fail(file, 0, fmt::format("a header of {} bytes reaches past the end of the file ({} bytes)", length, file_bytes));
+    fail(file, 0,
+         fmt::format("a header of {} reaches past the end of the file ({})", byte_count(length),
+                     byte_count(file_bytes)));
   }
   const std::string_view json(reinterpret_cast<const char*>(prefix.data()) + kLengthBytes, length);
   if (json.front() != '{') fail(file, kLengthBytes, "the header does not begin with '{'");

@@ -13,11 +13,11 @@
 namespace reef::model {
 
 struct VerifyOptions {
-  std::vector<std::string> names{};              ///< none: all models
-  double sample = 1;                             ///< share of the chunks that are read, chosen anew each time
-  std::vector<std::string> tensors{};            ///< only the chunks that hold them
-  std::optional<std::filesystem::path> key{};    ///< manifests must carry a signature of this key
-  bool restart = false;                          ///< do not go on where an interrupted run stopped
+  std::vector<std::string> names{};            ///< none: all models
+  double sample = 1;                           ///< share of the chunks that are read, chosen anew each time
+  std::vector<std::string> tensors{};          ///< only the chunks that hold them
+  std::optional<std::filesystem::path> key{};  ///< manifests must carry a signature of this key
+  bool restart = false;                        ///< do not go on where an interrupted run stopped
   unsigned threads = 1;
 
   bool reads_all() const { return sample >= 1 && tensors.empty(); }

@@ -24,8 +24,8 @@ struct WeightTensor {
 
 /// The header of a file of weights, checked against all rules of its format.
 struct WeightFile {
-  std::string path;               ///< relative to the model's folder
-  std::uint64_t data_offset = 0;  ///< where the data begins in the file
+  std::string path;                                           ///< relative to the model's folder
+  std::uint64_t data_offset = 0;                              ///< where the data begins in the file
   std::vector<WeightTensor> tensors;                          ///< in the order of their bytes
   std::vector<std::pair<std::string, std::string>> metadata;  ///< sorted by key
 

@@ -41,6 +41,14 @@ TEST_CASE("well-formed text stays as it is") {
   }
 }
 
+TEST_CASE("where text stops being well-formed is told") {
+  CHECK(valid_utf8_prefix("") == 0);
+  CHECK(valid_utf8_prefix("é and ASCII") == 12);
+  CHECK(valid_utf8_prefix("é and \xFF") == 7);
+  CHECK(valid_utf8_prefix("a long line of ASCII, é and \xE4\xB8x") == 29);
+  CHECK(valid_utf8_prefix("\xED\xA0\x80") == 0);
+}
+
 TEST_CASE("ill-formed text is replaced by maximal subparts, as Python does") {
   const auto replaced = [](std::string_view bytes) {
     CHECK_FALSE(is_valid_utf8(bytes));

@@ -167,9 +167,9 @@ TEST_CASE("what is no model is refused and leaves nothing") {
   test::write(f.dir / "empty/notes.txt", "x");
   refused(f.dir / "empty", "holds no model");
   test::write(f.dir / "m.gguf", "GGUF....");
-  refused(f.dir / "m.gguf", "is a GGUF file");
+  refused(f.dir / "m.gguf", "m.gguf: byte 4: ");
   test::write(f.dir / "gguf/m.gguf", "GGUF....");
-  refused(f.dir / "gguf", "is a GGUF file");
+  refused(f.dir / "gguf", "m.gguf: byte 4: ");
   test::write(f.dir / "pickle/config.json", "{}");
   test::write(f.dir / "pickle/pytorch_model.bin", "x");
   refused(f.dir / "pickle", "is a pickle");
@@ -188,6 +188,9 @@ TEST_CASE("a sharded model is imported whole or not at all") {
   CHECK(f.import().manifest.files.size() == 3);
   test::write(f.source / "model.safetensors.index.json", R"({"weight_map":{"w":"model-2.safetensors"}})");
   CHECK_THROWS_WITH_AS(f.import({.name = "b"}), doctest::Contains("the shard model-2.safetensors is missing"), Error);
+  test::write(f.source / "model.safetensors.index.json", R"({"weight_map":{"w":"\u001b[2J.safetensors"}})");
+  CHECK_THROWS_WITH_AS(f.import({.name = "c"}), doctest::Contains(R"(the shard \x1b[2J.safetensors is missing)"),
+                       Error);
 }
 
 TEST_CASE("a manifest that came along must hold") {

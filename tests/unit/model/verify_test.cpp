@@ -44,7 +44,9 @@ struct Fixture {
     import_model(tree, tree::Config::load(tree), {.source = dir / "big"}, no_progress());
   }
   VerifyReport verify(const VerifyOptions& options = {}) const { return verify_models(tree, options, no_progress()); }
-  std::vector<VerifyFault> faults(const VerifyOptions& options = {}) const { return verify(options).models.at(0).faults; }
+  std::vector<VerifyFault> faults(const VerifyOptions& options = {}) const {
+    return verify(options).models.at(0).faults;
+  }
 
   void flip(std::size_t byte) const {
     std::string text = io::read_file(weights);
@@ -221,7 +223,8 @@ TEST_CASE("a manifest is written for a folder that has none, and a second run ch
   const MadeManifest made = make_manifest(f.tree, {.name = "big"}, no_progress());
   CHECK(made.has_changed);
   CHECK(made.manifest.name == "big");
-  CHECK(made.manifest.find("model.safetensors")->sha256 == parse_manifest(before, "before").find("model.safetensors")->sha256);
+  CHECK(made.manifest.find("model.safetensors")->sha256 ==
+        parse_manifest(before, "before").find("model.safetensors")->sha256);
   CHECK(io::read_file(f.folder / kChunksFile) == table);
   CHECK_FALSE(make_manifest(f.tree, {.name = "big"}, no_progress()).has_changed);
   CHECK(f.faults().empty());
@@ -238,7 +241,8 @@ TEST_CASE("a manifest is written for a folder that has none, and a second run ch
 TEST_CASE("a manifest is not written over one that says something else, but with force") {
   const Fixture f;
   f.flip(kData);
-  CHECK_THROWS_WITH_AS(make_manifest(f.tree, {.name = "big"}, no_progress()), doctest::Contains("manifest says"), Error);
+  CHECK_THROWS_WITH_AS(make_manifest(f.tree, {.name = "big"}, no_progress()), doctest::Contains("manifest says"),
+                       Error);
   CHECK(f.faults().size() == 1);
   CHECK(make_manifest(f.tree, {.name = "big", .force = true}, no_progress()).has_changed);
   CHECK(f.faults().empty());
@@ -269,7 +273,8 @@ TEST_CASE("a signature is OpenSSL's, and verify asks for the right one") {
 
   CHECK_THROWS_WITH_AS(sign_manifest(f.tree, "big", open_half, {}), doctest::Contains("cannot sign"), Error);
   CHECK_THROWS_WITH_AS(f.verify({.key = f.weights}), doctest::Contains("holds no key"), Error);
-  CHECK(io::run_process({"openssl", "genpkey", "-algorithm", "x25519", "-out", (f.dir / "x.pem").string()}, {}, {}).status == 0);
+  CHECK(io::run_process({"openssl", "genpkey", "-algorithm", "x25519", "-out", (f.dir / "x.pem").string()}, {}, {})
+            .status == 0);
   CHECK_THROWS_WITH_AS(sign_manifest(f.tree, "big", f.dir / "x.pem", {}), doctest::Contains("not Ed25519"), Error);
   CHECK(io::run_process({"openssl", "genpkey", "-algorithm", "ed25519", "-aes256", "-pass", "pass:x", "-out",
                          (f.dir / "locked.pem").string()},

@@ -38,8 +38,7 @@ class ChunkCheck {
       }
     }
     io::read_pieces(
-        pieces, {threads, {}}, [&](std::size_t, std::span<const io::PieceRead> done) { take(done); },
-        [&] { tell(); });
+        pieces, {threads, {}}, [&](std::size_t, std::span<const io::PieceRead> done) { take(done); }, [&] { tell(); });
     share_work(
         threads, whole.size(), [&](std::size_t worker, std::size_t i) { check_whole(*whole[i], worker == 0); },
         [&] { tell(); });

@@ -5,9 +5,10 @@
 namespace reef::model::internal {
 
 std::optional<PositionedName> duplicate_name(std::vector<PositionedName>& names) {
-  std::sort(names.begin(), names.end(), [](const PositionedName& a, const PositionedName& b) {
+  const auto before = [](const PositionedName& a, const PositionedName& b) {
     return a.name != b.name ? a.name < b.name : a.position < b.position;
-  });
+  };
+  if (!std::is_sorted(names.begin(), names.end(), before)) std::sort(names.begin(), names.end(), before);
   std::optional<PositionedName> found;
   for (std::size_t i = 1; i < names.size(); ++i) {
     if (names[i].name == names[i - 1].name && (!found || names[i].position < found->position)) found = names[i];

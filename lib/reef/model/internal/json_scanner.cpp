@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "reef/core/error.h"
@@ -109,7 +110,8 @@ std::string JsonScanner::string(const char* what) {
     if (text_[position_] != '\\') fail(position_, "a control byte in a string");
     escape(out);
   }
-  if (!is_valid_utf8(text_.substr(begin, position_ - begin))) fail(begin, "a string that is not UTF-8");
+  const std::size_t sound = valid_utf8_prefix(text_.substr(begin, position_ - begin));
+  if (begin + sound != position_) fail(begin + sound, "a string that is not UTF-8");
   ++position_;
   return out;
 }

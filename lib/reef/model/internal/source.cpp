@@ -9,6 +9,7 @@
 
 #include "reef/core/error.h"
 #include "reef/io/file.h"
+#include "reef/model/internal/gguf_source.h"
 #include "reef/model/internal/model_config.h"
 #include "reef/model/weights.h"
 
@@ -59,9 +60,9 @@ bool has(const Source& source, std::string_view path) {
   return std::any_of(source.files.begin(), source.files.end(), [&](const SourceFile& f) { return f.path == path; });
 }
 
-bool has_weights(const Source& source) {
-  return std::any_of(source.files.begin(), source.files.end(), [](const SourceFile& f) {
-    return is_weight_file(f.path) && f.path.find('/') == std::string::npos;
+bool has_weights(const Source& source, std::string_view extension) {
+  return std::any_of(source.files.begin(), source.files.end(), [&](const SourceFile& f) {
+    return f.path.ends_with(extension) && f.path.find('/') == std::string::npos;
   });
 }
 
@@ -74,11 +75,6 @@ Kind kind_of(const Source& source) {
 [[noreturn]] void fail_no_model(const fs::path& folder) {
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    if (name.ends_with(".gguf")) {
-      throw Error(Errc::usage,
-                  fmt::format("{} is a GGUF file, which reef-model cannot import", io::shown(entry.path())),
-                  "import the model in its safetensors form");
-    }
     if (name.ends_with(".bin") && starts_with_any(name, {"pytorch_model", "adapter_model"})) {
       throw Error(Errc::usage,
                   fmt::format("{} is a pickle, which can run code when it is read", io::shown(entry.path())),
@@ -86,22 +82,28 @@ Kind kind_of(const Source& source) {
     }
   }
   throw Error(Errc::usage, fmt::format("{} holds no model", io::shown(folder)),
-              "a model is a folder with config.json (adapters: adapter_config.json) and *.safetensors");
+              "a model is a folder with config.json (adapters: adapter_config.json) and *.safetensors, or a GGUF file");
 }
 
 Source read_folder(const fs::path& folder) {
   Source source;
   source.folder = folder;
   source.name = last_name(folder);
-  source.origin = fs::absolute(folder).lexically_normal().string();
+  source.origin = origin_of(folder);
   add_files(folder, "", source);
   std::sort(source.files.begin(), source.files.end(),
             [](const SourceFile& a, const SourceFile& b) { return a.path < b.path; });
-  if (!has_weights(source) || !(has(source, "config.json") || has(source, "adapter_config.json"))) {
+  source.licence = find_licence(folder);
+  const bool has_config = has(source, "config.json") || has(source, "adapter_config.json");
+  if (has_config && has_weights(source, ".safetensors")) {
+    // Some publish both forms in one folder, and GGUF in a dozen sizes: those are models of their own.
+    std::erase_if(source.files, [](const SourceFile& f) { return f.path.ends_with(".gguf"); });
+    source.kind = kind_of(source);
+  } else if (has_weights(source, ".gguf")) {
+    complete_gguf_folder(source);
+  } else {
     fail_no_model(folder);
   }
-  source.kind = kind_of(source);
-  source.licence = find_licence(folder);
   return source;
 }
 
@@ -161,7 +163,7 @@ SourceForm source_form(const fs::path& path) {
   const fs::file_status status = fs::status(path);
   if (!fs::exists(status)) {
     throw Error(Errc::not_found, fmt::format("{}: no such file or folder", io::shown(path)),
-                "name a model's folder, a folder of the Hugging Face cache or a wheel");
+                "name a model's folder, a folder of the Hugging Face cache, a GGUF file or a wheel");
   }
   if (fs::is_directory(status)) return SourceForm::folder;
   if (fs::is_regular_file(status)) {
@@ -170,17 +172,14 @@ SourceForm source_form(const fs::path& path) {
     if (io::file_size(fd.get(), path) >= magic.size()) io::pread_exact(fd.get(), magic.data(), magic.size(), 0, path);
     const std::string_view start(magic.data(), magic.size());
     if (start == std::string_view("PK\x03\x04", 4)) return SourceForm::wheel;
-    if (start == "GGUF") {
-      throw Error(Errc::usage, fmt::format("{} is a GGUF file, which reef-model cannot import", io::shown(path)),
-                  "import the model in its safetensors form");
-    }
+    if (start == "GGUF" || start == "FUGG") return SourceForm::gguf;  // the latter is refused with a better message
     if (is_weight_file(path.string())) {
       throw Error(Errc::usage, fmt::format("{} is a model's weights alone", io::shown(path)),
                   "name the folder that holds them beside config.json");
     }
   }
   throw Error(Errc::usage, fmt::format("{} is no model", io::shown(path)),
-              "name a model's folder, a folder of the Hugging Face cache or a wheel");
+              "name a model's folder, a folder of the Hugging Face cache, a GGUF file or a wheel");
 }
 
 std::uint64_t Source::total_bytes() const {
@@ -195,16 +194,20 @@ std::vector<std::string> Source::paths() const {
   return all;
 }
 
+std::string origin_of(const fs::path& folder) {
+  const fs::path snapshot = fs::absolute(folder / "").lexically_normal().parent_path();
+  if (snapshot.parent_path().filename() == "snapshots") {
+    if (const auto repository = cached_repository(snapshot.parent_path().parent_path().filename().string()))
+      return fmt::format("{}@{}", *repository, snapshot.filename().string());
+  }
+  return snapshot.string();
+}
+
 Source open_folder(const fs::path& path) {
   const bool is_cache = cached_repository(last_name(path)) && fs::is_directory(path / "snapshots");
   Source source = read_folder(is_cache ? pick_snapshot(path) : path);
-  const fs::path snapshot = fs::absolute(source.folder / "").lexically_normal().parent_path();
-  if (snapshot.parent_path().filename() == "snapshots") {
-    if (const auto repository = cached_repository(snapshot.parent_path().parent_path().filename().string())) {
-      source.name = repository->substr(repository->find('/') + 1);
-      source.origin = fmt::format("{}@{}", *repository, snapshot.filename().string());
-    }
-  }
+  if (const std::size_t at = source.origin.find('@'); at != std::string::npos && !source.origin.starts_with('/'))
+    source.name = source.origin.substr(0, at).substr(source.origin.find('/') + 1);
   return source;
 }
 

@@ -9,10 +9,10 @@
 
 namespace reef::model::internal {
 
-enum class SourceForm { folder, wheel };
+enum class SourceForm { folder, wheel, gguf };
 
 /// What `path` is, by what it holds rather than by its name. Throws Error{not_found},
-/// Error{usage} for GGUF and for anything else that is no model.
+/// Error{usage} for anything that is no model.
 SourceForm source_form(const std::filesystem::path& path);
 
 struct SourceFile {
@@ -33,6 +33,9 @@ struct Source {
   std::uint64_t total_bytes() const;
   std::vector<std::string> paths() const;
 };
+
+/// Where the files of a folder come from: "org/name@revision" for a snapshot of a Hugging Face cache, else its path.
+std::string origin_of(const std::filesystem::path& folder);
 
 /// A model's folder, a snapshot of a Hugging Face cache, or that cache's models--org--name folder.
 Source open_folder(const std::filesystem::path& path);

@@ -83,9 +83,8 @@ std::vector<char>& VerifiedChunks::flags(const std::string& path, const std::str
 }
 
 void VerifiedChunks::save() const {
-  std::string text =
-      fmt::format("{{\"schema\": \"{}\", \"manifest\": \"{}\", \"saved\": \"{}\", \"files\": {{", kSchema, manifest_,
-                  to_rfc3339(now()));
+  std::string text = fmt::format("{{\"schema\": \"{}\", \"manifest\": \"{}\", \"saved\": \"{}\", \"files\": {{",
+                                 kSchema, manifest_, to_rfc3339(now()));
   const char* separator = "\n";
   for (const auto& [path, file] : files_) {
     text += fmt::format("{}  {}: [\"{}\", \"{}\"]", separator, json_string(path), file.stamp, to_digits(file.sound));
