@@ -9,6 +9,7 @@
 
 #include "reef/core/share_work.h"
 #include "reef/io/checksum.h"
+#include "reef/model/gguf.h"
 #include "reef/model/internal/compare_elements.h"
 #include "reef/model/internal/tensor_reader.h"
 #include "reef/model/library.h"
@@ -30,6 +31,17 @@ struct Place {
   const TensorDigest* digest = nullptr;  ///< nullptr: not recorded
 };
 
+/// The arrays of a GGUF file, such as its vocabulary, by digest: WeightFile says their length alone.
+void digest_arrays(const fs::path& path, std::map<std::string, std::string>& metadata) {
+  const GgufFile file(path);
+  for (const auto& [key, value] : file.header().metadata) {
+    const auto* array = std::get_if<GgufArray>(&value.value);
+    if (array == nullptr) continue;
+    const auto elements = file.file().bytes().subspan(array->begin, array->end - array->begin);
+    metadata[key] = value.to_text() + " sha256 " + io::to_hex(io::sha256(elements));
+  }
+}
+
 class Side {
  public:
   Side(const tree::Tree& tree, const std::string& name) : model_(find_model(tree, name)) {
@@ -45,6 +57,7 @@ class Side {
         places_.emplace(tensor.name, Place{&file, &tensor, &entry, digest == digests.end() ? nullptr : digest->second});
       }
       for (const auto& [key, value] : file.metadata) metadata_.emplace(key, value);
+      if (file.path.ends_with(".gguf")) digest_arrays(path(file.path), metadata_);
     }
   }
 

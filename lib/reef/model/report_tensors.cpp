@@ -148,8 +148,12 @@ std::string to_text(const ModelDiff& diff) {
         table.add({"tensor", tensor.name, content_text(tensor)});
     }
   }
+  constexpr std::size_t kShownCells = 40;  // a chat template has pages; --json has all of it
+  const auto brief = [&](const std::optional<std::string>& value) {
+    return ellipsis(value.value_or("none"), kShownCells);
+  };
   for (const MetadataDifference& entry : diff.metadata)
-    table.add({"metadata", entry.key, fmt::format("{} -> {}", entry.a.value_or("none"), entry.b.value_or("none"))});
+    table.add({"metadata", entry.key, fmt::format("{} -> {}", brief(entry.a), brief(entry.b))});
   for (const FileDifference& file : diff.files)
     table.add({"file", file.path, file.kind == DifferenceKind::content ? "differs" : where(file.kind)});
   return table.to_text() + fmt::format("{}; different: {}, {}, {}\n", same, counted(diff.tensors.size(), "tensor"),
