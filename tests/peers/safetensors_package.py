@@ -3,10 +3,11 @@
 
 usage: safetensors_package.py REEF_MODEL SAFETENSORS_PEER [COUNT [SEED]]
 
-Files that the package writes are described alike by reef-model, and every damaged file that the
-package refuses is refused by reef-model too. Then COUNT headers of safetensors_cases.py: what the
-package refuses, reef refuses; what it accepts, reef reads alike, but for the classes of FORBIDDEN.
-Prints a message and ends with 77 (skipped) when the package or numpy is not installed.
+Files that the package writes are described alike by reef-model, its extract takes the slices that numpy
+takes of them, and every damaged file that the package refuses is refused by reef-model too. Then COUNT
+headers of safetensors_cases.py: what the package refuses, reef refuses; what it accepts, reef reads
+alike, but for the classes of FORBIDDEN. Prints a message and ends with 77 (skipped) when the package or
+numpy is not installed.
 """
 
 import collections
@@ -97,6 +98,51 @@ def compare_tables(tool, root, folder):
             raw = content[data + row["begin"]:data + row["end"]]
             check(raw == reader.get_tensor(name).tobytes(), f"{name}: bytes")
     return len(table)
+
+
+def random_slice(rng, shape):
+    """A slice as text, of integers, ranges that may reach out of the tensor, and '...'."""
+    parts = []
+    for size in shape[:rng.integers(1, len(shape) + 1)]:
+        low, high = (int(x) for x in rng.integers(-size - 2, size + 3, 2))
+        choice = rng.integers(5)
+        if choice == 0 and size > 0:
+            parts.append(str(int(rng.integers(-size, size))))
+        else:
+            parts.append([":", f"{low}:", f":{high}", f"{low}:{high}"][choice - 1])
+    if rng.integers(4) == 0:
+        parts.insert(int(rng.integers(len(parts) + 1)), "...")
+    return "[" + ",".join(parts) + "]"
+
+
+def compare_slices(tool, root, folder):
+    """What extract writes is what numpy takes of the same array, type and shape included."""
+    rng = numpy.random.default_rng(2)
+    arrays = {
+        "large": rng.standard_normal((5, 700, 401), dtype=numpy.float32),
+        "half": rng.standard_normal((6, 3, 4)).astype(numpy.float16),
+        "flags": rng.integers(0, 2, (7, 5)).astype(bool),
+        "row": rng.integers(-100, 100, 11).astype(numpy.int8),
+        "complex": (rng.standard_normal((4, 4)) * (1 + 2j)).astype(numpy.complex64),
+        "nothing": numpy.zeros((3, 0), dtype=numpy.uint16),
+    }
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "test"}')
+    save_file(arrays, folder / "model.safetensors")
+    imported = reef(tool, "--root", root, "import", str(folder), "--name", "slices")
+    check(imported.returncode == 0, imported.stderr)
+    output = folder / "part.npy"
+    count = 0
+    for name, array in arrays.items():
+        for text in ["", *(random_slice(rng, array.shape) for _ in range(20))]:
+            written = reef(tool, "--root", root, "extract", "slices", name + text, "-o", str(output), "--force")
+            check(written.returncode == 0, f"{name}{text}: {written.stderr}")
+            expected = eval(f"array{text}")  # the text is ours
+            found = numpy.load(output)
+            check(found.dtype == expected.dtype and found.shape == expected.shape, f"{name}{text}: type or shape")
+            check(found.tobytes() == expected.tobytes(), f"{name}{text}: elements")
+            count += 1
+    return count
 
 
 def damaged_files():
@@ -250,9 +296,10 @@ def main():
         laid_out = reef(os.path.join(os.path.dirname(tool), "reef-init"), "--root", root)
         check(laid_out.returncode == 0, laid_out.stderr)
         tensors = compare_tables(tool, root, scratch / "table")
+        slices = compare_slices(tool, root, scratch / "slices")
         refusals = compare_refusals(tool, root, scratch)
         counts = compare_verdicts(peer, scratch, count, seed)
-    print(f"safetensors: {tensors} tensors alike, {refusals} damaged files refused by both")
+    print(f"safetensors: {tensors} tensors and {slices} slices alike, {refusals} damaged files refused by both")
     print(f"{count} headers: " + ", ".join(f"{number} {name}" for name, number in counts.most_common()))
 
 

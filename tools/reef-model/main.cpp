@@ -61,5 +61,8 @@ int main(int argc, char** argv) {
     tool::add_verify(app, session);
     tool::add_load(app, session);
     tool::add_cache(app, session);
+    tool::add_extract(app, session);
+    tool::add_diff(app, session);
+    tool::add_duplicates(app, session);
   });
 }
