@@ -5,7 +5,7 @@ _reef_model() {
   # bash splits "--mode=dense" into three words.
   if [[ $cur == '=' ]]; then cur=''; elif [[ $prev == '=' ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; fi
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in import|list|show|manifest|verify|extract|diff|duplicates) verb=$word; break ;; esac
+    case $word in import|list|show|manifest|verify|load|cache|extract|diff|duplicates) verb=$word; break ;; esac
   done
   case $verb:$prev in
     import:--kind) words='base quantized adapter' ;;
@@ -20,6 +20,8 @@ _reef_model() {
     verify:--tensor) ;;
     verify:--key) kind=-f ;;
     verify:--threads) ;;
+    load:--strategy) words='auto full mmap stream' ;;
+    load:--threads) ;;
     extract:--output|extract:-o) kind=-f ;;
     diff:--threads) ;;
     duplicates:--min-size) ;;
@@ -32,12 +34,15 @@ _reef_model() {
       show:-*) words='--tensors --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       manifest:-*) words='--key --tensors --force -f --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       verify:-*) words='--sample --tensor --key --restart --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      load:-*) words='--strategy --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      cache:-*) words='--why --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       extract:-*) words='--output -o --force -f --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       diff:-*) words='--read --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       duplicates:-*) words='--min-size --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       :-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       import:*) kind=-f ;;
-      :*) words='import list show manifest verify extract diff duplicates' ;;
+      cache:*) kind=-f ;;
+      :*) words='import list show manifest verify load cache extract diff duplicates' ;;
     esac ;;
   esac
   if [[ $kind ]]; then

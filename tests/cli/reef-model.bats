@@ -328,3 +328,84 @@ assert (fault["chunk"], fault["begin"], fault["end"], fault["tensors"]) == (1, 2
   reef-model verify --sample 5% -q
   reef-model verify --sample 1 -q
 }
+
+@test "load says where the model is, a second run attaches, and the strategy is told" {
+  make_large_model large
+  reef-model import large -q
+  run reef-model load large
+  [ "$status" -eq 0 ]
+  [[ "$output" == "loaded base/large: 6.00 MiB at "*" GB/s (full: 6.00 MiB are below load.full_below, "* ]]
+  run reef-model load large
+  [[ "$output" == "already so; base/large is in $REEF_ROOT/cache/model_cache/models/base/large" ]]
+  cmp "$(reef-model load large --json | field folder)/model.safetensors" large/model.safetensors
+  run reef-model load large --strategy mmap
+  [[ "$output" == *"(mmap: as asked); it is in $REEF_ROOT/models/base/large" ]]
+  run reef-model load large --strategy mapped
+  [ "$status" -eq 2 ]
+  run reef-model load lagre
+  [ "$status" -eq 5 ]
+}
+
+@test "load refuses a damaged model with status 4 and leaves nothing" {
+  make_large_model large
+  reef-model import large -q
+  printf 'x' | dd of="$REEF_ROOT/models/base/large/model.safetensors" bs=1 seek=5000000 conv=notrunc status=none
+  run reef-model load large
+  [ "$status" -eq 4 ]
+  [[ "$output" == *"error: base/large: model.safetensors, chunk 2 (bytes 4194304-6291455): sha256 is "* ]]
+  [ -z "$(find "$REEF_ROOT/cache/model_cache" -type f)" ]
+}
+
+@test "a model without digests of chunks is loaded once they are written" {
+  make_large_model large
+  reef-model import large -q
+  python3 - "$REEF_ROOT/models/base/large/manifest.json" <<'PY'
+import json, sys
+manifest = json.load(open(sys.argv[1]))
+for file in manifest["files"]: file.pop("chunks_sha256", None)
+json.dump(manifest, open(sys.argv[1], "w"))
+PY
+  run reef-model load large
+  [ "$status" -eq 4 ]
+  [[ "$output" == *"hint: write them with 'reef-model manifest large'"* ]]
+  reef-model manifest large -q
+  reef-model load large -q
+}
+
+@test "cache status, pin, unpin and evict; a program that has the model keeps it" {
+  make_large_model large
+  reef-model import large -q
+  reef-model load large -q
+  run reef-model cache status
+  [[ "$output" == *"base/large  6.00 MiB  HOT"* ]]
+  [[ "$output" == *"is a plain folder: mount a tmpfs there"* ]]
+  run reef-model cache pin large
+  [ "$output" = "pinned base/large" ]
+  run reef-model cache pin large
+  [[ "$output" == "already so; "* ]]
+  [[ "$(reef-model cache status)" == *"HOT pinned"* ]]
+  reef-model cache unpin large -q
+  exec 9<"$REEF_ROOT/cache/model_cache/models/base/large/model.safetensors"
+  run reef-model cache evict large
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"base/large: model.safetensors is in use by "* ]]
+  [[ "$(reef-model cache status --why 9<&-)" == *"HOT in use"*"("*")"* ]]
+  exec 9<&-
+  run reef-model cache evict large
+  [ "$output" = "evicted base/large: 6.00 MiB freed" ]
+  run reef-model cache evict large
+  [[ "$output" == "already so; "* ]]
+  for wrong in "evict" "trim large" "status large" "pin large --why" "stauts"; do
+    run reef-model cache $wrong
+    [ "$status" -eq 2 ]
+  done
+}
+
+@test "a cache that has no room names what stays" {
+  make_large_model large
+  reef-model import large -q
+  printf 'cache:\n  model:\n    cap_bytes: 1MiB\n' >"$REEF_ROOT/config/system.yaml"
+  run reef-model load large
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"the model cache has no room for base/large: "*" more are needed, and nothing may go: it is empty"* ]]
+}

@@ -8,9 +8,9 @@
 
 namespace reef::io {
 
-/// An exclusive lock on a name, of which a file holds any number: open file description locks on single bytes, placed by
-/// a hash of the name. Nothing is left behind when a holder ends or is killed. Two names in 2^62 that share a byte wait
-/// for each other, no more.
+/// An exclusive lock on a name, of which a file holds any number: open file description locks on single bytes, placed
+/// by a hash of the name. Nothing is left behind when a holder ends or is killed. Two names in 2^62 that share a byte
+/// wait for each other, no more.
 class KeyLock {
  public:
   /// Waits until nobody else has the lock. Throws Error{interrupted} on a signal.

@@ -75,8 +75,8 @@ CacheStatus cache_status(const tree::Tree& tree, const tree::Config& config, boo
   status.asked_why = why;
   std::uint64_t bytes = 0;
   for (const internal::ModelCache::Entry& entry : cache.entries(true)) {
-    CachedModelFile file{entry.file.digest, entry.file.bytes, entry.models, {}, entry.file.is_pinned, entry.is_in_use, {},
-                         entry.file.used};
+    CachedModelFile file{entry.file.digest,    entry.file.bytes, entry.models, {},
+                         entry.file.is_pinned, entry.is_in_use,  {},           entry.file.used};
     file.tier = entry.is_loading ? "LOADING"
                 : entry.is_in_use || entry.file.is_pinned
                     ? "HOT"
@@ -85,9 +85,10 @@ CacheStatus cache_status(const tree::Tree& tree, const tree::Config& config, boo
     bytes += file.bytes;
     status.files.push_back(std::move(file));
   }
-  status.folders = {{"model_cache", bytes, cache.cap_bytes()},
-                    {"embedding_cache", size_of(tree.embedding_cache()), config.size_bytes("system", "cache.embedding.cap_bytes")},
-                    {"inference_cache", size_of(tree.inference_cache()), config.size_bytes("system", "cache.inference.cap_bytes")}};
+  status.folders = {
+      {"model_cache", bytes, cache.cap_bytes()},
+      {"embedding_cache", size_of(tree.embedding_cache()), config.size_bytes("system", "cache.embedding.cap_bytes")},
+      {"inference_cache", size_of(tree.inference_cache()), config.size_bytes("system", "cache.inference.cap_bytes")}};
   return status;
 }
 
@@ -107,7 +108,8 @@ CacheChange unpin_model(const tree::Tree& tree, const tree::Config& config, cons
   cache.unpin(model);
   const std::vector<std::string> after = cache.pins();
   const std::string short_name = model.substr(model.find('/') + 1);
-  if (std::any_of(after.begin(), after.end(), [&](const std::string& pin) { return pin == model || pin == short_name; }))
+  if (std::any_of(after.begin(), after.end(),
+                  [&](const std::string& pin) { return pin == model || pin == short_name; }))
     throw Error(Errc::usage, fmt::format("{} is pinned by the configuration", model),
                 "see default_embedding and models.NAME.pinned in models.yaml");
   return {"unpin", model, before.size() != after.size(), 0};
@@ -140,9 +142,8 @@ CacheChange trim_caches(const tree::Tree& tree, const tree::Config& config) {
   std::vector<Snapshot> snapshots = snapshots_in(tree.inference_cache());
   std::uint64_t bytes = 0;
   for (const Snapshot& snapshot : snapshots) bytes += snapshot.bytes;
-  std::sort(snapshots.begin(), snapshots.end(), [](const Snapshot& a, const Snapshot& b) {
-    return a.used != b.used ? a.used < b.used : a.path < b.path;
-  });
+  std::sort(snapshots.begin(), snapshots.end(),
+            [](const Snapshot& a, const Snapshot& b) { return a.used != b.used ? a.used < b.used : a.path < b.path; });
   for (const Snapshot& snapshot : snapshots) {
     if (cap == 0 || bytes <= cap) break;
     if (now() - snapshot.used < hot) continue;

@@ -95,9 +95,10 @@ class Loader {
       if (!is_weight_file(file.path)) continue;
       if (chunk_count(file.bytes) == 1) chunks[i] = {io::digest_from_hex(file.sha256)};
       if (chunks[i].size() != chunk_count(file.bytes)) {
-        throw Error(Errc::corrupt,
-                    fmt::format("{}: the manifest has no digests of the chunks of {}", result_.name, io::shown(file.path)),
-                    fmt::format("write them with 'reef-model manifest {}'", options_.name));
+        throw Error(
+            Errc::corrupt,
+            fmt::format("{}: the manifest has no digests of the chunks of {}", result_.name, io::shown(file.path)),
+            fmt::format("write them with 'reef-model manifest {}'", options_.name));
       }
       weights_.push_back({&file, std::move(chunks[i])});
       result_.files.push_back({file.path, model_.folder / file.path, file.bytes, false});

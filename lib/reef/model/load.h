@@ -29,8 +29,8 @@ struct LoadOptions {
 };
 
 struct LoadedFile {
-  std::string path;               ///< relative to the model's folder
-  std::filesystem::path place;    ///< where its bytes are in memory, or will be found there
+  std::string path;             ///< relative to the model's folder
+  std::filesystem::path place;  ///< where its bytes are in memory, or will be found there
   std::uint64_t bytes = 0;
   bool was_there = false;
 };
@@ -49,8 +49,8 @@ struct LoadResult {
 /// Brings the weights of a model into memory, comparing every chunk with its digest on the way: a file appears in the
 /// model cache only when all of it was what its manifest says. What is there already is only noted as used.
 ///
-/// Throws Error{corrupt} naming file, chunk and bytes, or when the manifest has no digests of chunks; Error{failed} when
-/// the cache has no room, naming who holds it; Error{not_found}, Error{interrupted}.
+/// Throws Error{corrupt} naming file, chunk and bytes, or when the manifest has no digests of chunks; Error{failed}
+/// when the cache has no room, naming who holds it; Error{not_found}, Error{interrupted}.
 LoadResult load_model(const tree::Tree& tree, const tree::Config& config, const LoadOptions& options,
                       Progress& progress);
 

@@ -135,8 +135,8 @@ TEST_CASE("a faulty chunk is named, and nothing of the model is in the cache, by
   bytes[3 << 20] ^= 1;
   test::write(f.weights("a"), bytes);
   for (const LoadStrategy strategy : {LoadStrategy::full, LoadStrategy::stream, LoadStrategy::mmap}) {
-    CHECK_THROWS_WITH_AS(f.load("a", strategy), doctest::Contains("model.safetensors, chunk 1 (bytes 2097152-4194303): sha256 is"),
-                         Error);
+    CHECK_THROWS_WITH_AS(f.load("a", strategy),
+                         doctest::Contains("model.safetensors, chunk 1 (bytes 2097152-4194303): sha256 is"), Error);
     CHECK(f.cached().empty());
     CHECK(f.leftovers().empty());
   }
@@ -184,7 +184,8 @@ TEST_CASE("a model that a program has mapped stays, whatever its age, and its ho
   CHECK_THROWS_WITH_AS(evict_model(f.tree, f.config(), "a"), doctest::Contains("is in use by "), Error);
   CHECK(f.leftovers().empty());
   const CacheStatus status = cache_status(f.tree, f.config(), true);
-  const auto a = std::find_if(status.files.begin(), status.files.end(), [](const auto& file) { return file.models[0] == "base/a"; });
+  const auto a = std::find_if(status.files.begin(), status.files.end(),
+                              [](const auto& file) { return file.models[0] == "base/a"; });
   REQUIRE(a != status.files.end());
   CHECK(a->is_in_use);
   REQUIRE(a->holders.size() == 1);
@@ -228,7 +229,8 @@ TEST_CASE("a ledger that is lost or damaged is made again, and what is cached st
   Fixture f;
   f.add("a");
   f.load("a");
-  for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(f.tree.cache() / (std::string("model_cache.sqlite") + suffix));
+  for (const char* suffix : {"", "-wal", "-shm"})
+    fs::remove(f.tree.cache() / (std::string("model_cache.sqlite") + suffix));
   CHECK(f.load("a").bytes_read() == 0);
   test::write(f.tree.cache() / "model_cache.sqlite", std::string(5000, 'x'));
   CHECK(f.load("a").bytes_read() == 0);

@@ -29,8 +29,7 @@ bool has_open(const fs::path& process, const struct stat& file) {
 bool has_mapped(const fs::path& process, const struct stat& file) {
   std::ifstream maps(process / "maps");
   // "7f…-7f… r--s 00000000 00:2a 1234   /path": device and inode of every mapping.
-  const std::string wanted =
-      fmt::format(" {:02x}:{:02x} {} ", major(file.st_dev), minor(file.st_dev), file.st_ino);
+  const std::string wanted = fmt::format(" {:02x}:{:02x} {} ", major(file.st_dev), minor(file.st_dev), file.st_ino);
   for (std::string line; std::getline(maps, line);)
     if ((line + " ").find(wanted) != std::string::npos) return true;
   return false;

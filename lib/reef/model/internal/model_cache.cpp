@@ -133,7 +133,8 @@ void ModelCache::recover(const std::string& own) {
   for (const auto& entry : fs::directory_iterator(folder_)) {
     const std::string name = entry.path().filename();
     if (name.starts_with('.') || !fs::is_regular_file(entry.symlink_status())) continue;
-    ledger_.prepare("INSERT OR IGNORE INTO file VALUES (?, ?, ?, 0)")  // of a ledger that was lost
+    ledger_
+        .prepare("INSERT OR IGNORE INTO file VALUES (?, ?, ?, 0)")  // of a ledger that was lost
         .bind(1, name)
         .bind(2, static_cast<std::int64_t>(entry.file_size()))
         .bind(3, std::int64_t{0})
@@ -149,7 +150,8 @@ void ModelCache::forget(const std::string& digest) {
 Time ModelCache::last_use(const std::string& digest, Time noted) const {
   struct stat status {};
   if (::lstat(file(digest).c_str(), &status) != 0) return noted;
-  const auto since_epoch = std::chrono::seconds(status.st_atim.tv_sec) + std::chrono::nanoseconds(status.st_atim.tv_nsec);
+  const auto since_epoch =
+      std::chrono::seconds(status.st_atim.tv_sec) + std::chrono::nanoseconds(status.st_atim.tv_nsec);
   return std::max(noted, Time(std::chrono::duration_cast<std::chrono::milliseconds>(since_epoch)));
 }
 
@@ -174,9 +176,11 @@ std::vector<ModelCache::Entry> ModelCache::entries(bool asks) {
   io::Statement rows = ledger_.prepare("SELECT digest, bytes, used, loading FROM file");
   while (rows.step()) {
     Entry entry;
-    entry.file = {std::string(rows.text(0)), static_cast<std::uint64_t>(rows.integer(1)), from_stamp(rows.integer(2)), false};
+    entry.file = {std::string(rows.text(0)), static_cast<std::uint64_t>(rows.integer(1)), from_stamp(rows.integer(2)),
+                  false};
     entry.is_loading = rows.integer(3) != 0;
-    if (!entry.is_loading && !is_whole(entry.file.digest, entry.file.bytes)) continue;  // after a restart of the machine
+    if (!entry.is_loading && !is_whole(entry.file.digest, entry.file.bytes))
+      continue;  // after a restart of the machine
     if (!entry.is_loading) entry.file.used = last_use(entry.file.digest, entry.file.used);
     io::Statement users = ledger_.prepare("SELECT model FROM user WHERE digest = ? ORDER BY model");
     users.bind(1, entry.file.digest);
@@ -242,12 +246,11 @@ void ModelCache::fail_full(std::uint64_t bytes, const std::string& model) {
   std::string stays;
   for (const Entry& entry : entries(true)) {
     const CacheTier tier = tier_of(entry.file.used, now(), limits_);
-    std::string why = entry.is_loading       ? "is being loaded"
-                      : entry.file.is_pinned ? "is pinned"
-                      : entry.is_in_use      ? "is in use"
-                      : tier == CacheTier::hot
-                          ? fmt::format("was used less than {} ago", format_duration(limits_.hot))
-                          : "";
+    std::string why = entry.is_loading         ? "is being loaded"
+                      : entry.file.is_pinned   ? "is pinned"
+                      : entry.is_in_use        ? "is in use"
+                      : tier == CacheTier::hot ? fmt::format("was used less than {} ago", format_duration(limits_.hot))
+                                               : "";
     if (why.empty()) continue;
     if (entry.is_in_use) {
       const auto holders = holders_of(file(entry.file.digest));
@@ -314,7 +317,8 @@ void ModelCache::abandon(const std::string& digest) noexcept {
     std::error_code ignored;
     fs::remove(folder_ / fmt::format("{}{}", kLoading, digest), ignored);
     io::Transaction transaction(ledger_);
-    ledger_.prepare("DELETE FROM user WHERE digest = ?1 AND EXISTS (SELECT 1 FROM file WHERE digest = ?1 AND loading = 1)")
+    ledger_
+        .prepare("DELETE FROM user WHERE digest = ?1 AND EXISTS (SELECT 1 FROM file WHERE digest = ?1 AND loading = 1)")
         .bind(1, digest)
         .run();
     ledger_.prepare("DELETE FROM file WHERE digest = ? AND loading = 1").bind(1, digest).run();

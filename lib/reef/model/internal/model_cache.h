@@ -15,8 +15,8 @@
 
 namespace reef::model::internal {
 
-/// Files of weights by digest in cache/model_cache, which is a tmpfs where it can be: memory that is kept when a program
-/// ends, for programs in any language. A file stands there under its digest only after every byte was compared.
+/// Files of weights by digest in cache/model_cache, which is a tmpfs where it can be: memory that is kept when a
+/// program ends, for programs in any language. A file stands there under its digest only after every byte was compared.
 ///
 /// The folder is the truth about what is cached; cache/model_cache.sqlite knows when it was used, which models it
 /// belongs to, and what is reserved. Names in the folder: DIGEST, .loading-DIGEST (being written; whoever writes it has
@@ -38,9 +38,10 @@ class ModelCache {
   io::KeyLock lock(const std::string& digest) const { return {lock_file_, digest}; }
 
   /// Room for a file, under its lock: evicts what may go. Returns the file to write it to: empty and new, or one that
-  /// was evicted, whose pages are filled faster than fresh ones; nullopt when the file is there after all. Throws Error{failed} when there is no room: naming each
-  /// model that stays and who holds it.
-  std::optional<std::filesystem::path> reserve(const std::string& digest, std::uint64_t bytes, const std::string& model);
+  /// was evicted, whose pages are filled faster than fresh ones; nullopt when the file is there after all. Throws
+  /// Error{failed} when there is no room: naming each model that stays and who holds it.
+  std::optional<std::filesystem::path> reserve(const std::string& digest, std::uint64_t bytes,
+                                               const std::string& model);
   /// What was reserved is whole: it appears under its digest.
   void publish(const std::string& digest);
   /// It is not to be: the room is free again. Throws nothing.

@@ -40,8 +40,9 @@ std::vector<io::Piece> pieces_of(const io::DirectFile& file) {
 void require_sound(const VerifiedSource& source, const io::PieceRead& read, const io::Sha256Digest& digest) {
   if (read.error != 0) fail_chunk(source, read.piece, fmt::format("cannot be read: {}", std::strerror(read.error)));
   if (digest != source.chunks[read.piece])
-    fail_chunk(source, read.piece, fmt::format("sha256 is {}, manifest says {}", io::to_hex(digest),
-                                               io::to_hex(source.chunks[read.piece])));
+    fail_chunk(
+        source, read.piece,
+        fmt::format("sha256 is {}, manifest says {}", io::to_hex(digest), io::to_hex(source.chunks[read.piece])));
 }
 
 /// All of its blocks are there before the first byte: a full filesystem fails here, and not as SIGBUS in a mapping.
@@ -93,7 +94,8 @@ class Output {
   void write(std::uint64_t offset, std::span<const std::uint8_t> bytes) const {
     constexpr std::size_t kSector = io::DirectFile::kSector;
     const std::size_t whole = (bytes.size() + kSector - 1) / kSector * kSector;
-    if (direct_ && ::pwrite(direct_.get(), bytes.data(), whole, static_cast<off_t>(offset)) == static_cast<ssize_t>(whole))
+    if (direct_ &&
+        ::pwrite(direct_.get(), bytes.data(), whole, static_cast<off_t>(offset)) == static_cast<ssize_t>(whole))
       return;
     const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     io::pwrite_all(plain_.get(), text, offset, path_);  // from the start: what a short write wrote is the same

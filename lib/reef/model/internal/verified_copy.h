@@ -19,9 +19,9 @@ struct VerifiedSource {
 
 using OnBytes = std::function<void(std::uint64_t)>;
 
-/// Writes the source to `target`, which may hold other bytes: its pages are used again. By all threads at once, straight
-/// from the drive into memory where `target` is on a tmpfs, else past the page cache. Throws Error{corrupt} naming the
-/// first faulty chunk met, Error{failed} when there is no room.
+/// Writes the source to `target`, which may hold other bytes: its pages are used again. By all threads at once,
+/// straight from the drive into memory where `target` is on a tmpfs, else past the page cache. Throws Error{corrupt}
+/// naming the first faulty chunk met, Error{failed} when there is no room.
 void copy_by_all(const VerifiedSource& source, const std::filesystem::path& target, bool in_memory, unsigned threads,
                  const OnBytes& on_bytes);
 /// The same, one chunk after the other.

@@ -22,10 +22,8 @@ double gigabytes_per_second(const LoadResult& result) {
 std::string to_json(const LoadResult& result) {
   Json files = Json::array();
   for (const LoadedFile& file : result.files) {
-    files.push_back({{"path", file.path},
-                     {"place", file.place.string()},
-                     {"bytes", file.bytes},
-                     {"was_there", file.was_there}});
+    files.push_back(
+        {{"path", file.path}, {"place", file.place.string()}, {"bytes", file.bytes}, {"was_there", file.was_there}});
   }
   return dump({{"schema", "reef.model.load/1"},
                {"name", result.name},
@@ -49,8 +47,13 @@ std::string to_text(const LoadResult& result) {
 std::string to_json(const CacheStatus& status) {
   Json files = Json::array();
   for (const CachedModelFile& file : status.files) {
-    Json json{{"sha256", file.digest}, {"bytes", file.bytes},     {"models", file.models},   {"tier", file.tier},
-              {"pinned", file.is_pinned}, {"in_use", file.is_in_use}, {"last_used", to_rfc3339(file.used)}};
+    Json json{{"sha256", file.digest},
+              {"bytes", file.bytes},
+              {"models", file.models},
+              {"tier", file.tier},
+              {"pinned", file.is_pinned},
+              {"in_use", file.is_in_use},
+              {"last_used", to_rfc3339(file.used)}};
     if (status.asked_why) json["holders"] = file.holders;
     files.push_back(std::move(json));
   }
@@ -68,7 +71,8 @@ std::string to_text(const CacheStatus& status) {
   std::string text;
   Table files({{"MODEL"}, {"SIZE", Align::right}, {"TIER"}, {"LAST USED"}, {status.asked_why ? "HELD BY" : ""}});
   for (const CachedModelFile& file : status.files) {
-    const std::string name = file.models.empty() ? file.digest.substr(0, 12) : fmt::format("{}", fmt::join(file.models, ", "));
+    const std::string name =
+        file.models.empty() ? file.digest.substr(0, 12) : fmt::format("{}", fmt::join(file.models, ", "));
     const char* why = file.is_pinned ? " pinned" : file.is_in_use ? " in use" : "";
     files.add({name, format_size(file.bytes), file.tier + why, to_rfc3339(file.used).substr(0, 19),
                fmt::format("{}", fmt::join(file.holders, ", "))});
@@ -76,10 +80,12 @@ std::string to_text(const CacheStatus& status) {
   if (!status.files.empty()) text += files.to_text() + "\n";
   Table folders({{"FOLDER"}, {"SIZE", Align::right}, {"CAP", Align::right}});
   for (const CacheFolder& folder : status.folders)
-    folders.add({folder.name, format_size(folder.bytes), folder.cap_bytes == 0 ? "none" : format_size(folder.cap_bytes)});
+    folders.add(
+        {folder.name, format_size(folder.bytes), folder.cap_bytes == 0 ? "none" : format_size(folder.cap_bytes)});
   text += folders.to_text();
   if (!status.is_in_memory)
-    text += fmt::format("{} is a plain folder: mount a tmpfs there, and models stay in memory\n", io::shown(status.folder));
+    text +=
+        fmt::format("{} is a plain folder: mount a tmpfs there, and models stay in memory\n", io::shown(status.folder));
   return text;
 }
 
