@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <set>
 
@@ -11,6 +10,7 @@
 #include "reef/core/text.h"
 #include "reef/io/file.h"
 #include "reef/model/internal/model_config.h"
+#include "reef/model/layer_order.h"
 
 namespace reef::model {
 namespace {
@@ -146,25 +146,6 @@ ModelDetails describe_model(const tree::Tree& tree, const std::string& name, boo
   details.weights = read_weights(details.model.folder, paths);
   summarise(details);
   return details;
-}
-
-std::optional<LayerName> layer_of(std::string_view tensor) {
-  static constexpr std::string_view kLayerWords[] = {"layers", "layer", "blk", "h", "block", "blocks"};
-  std::size_t begin = 0;
-  while (begin < tensor.size()) {
-    const std::size_t dot = tensor.find('.', begin);
-    if (dot == std::string_view::npos) return std::nullopt;
-    const std::string_view word = tensor.substr(begin, dot - begin);
-    if (std::find(std::begin(kLayerWords), std::end(kLayerWords), word) != std::end(kLayerWords)) {
-      const std::string_view next = tensor.substr(dot + 1, tensor.find('.', dot + 1) - dot - 1);
-      std::uint64_t number = 0;
-      const auto [end, error] = std::from_chars(next.data(), next.data() + next.size(), number);
-      if (error == std::errc{} && end == next.data() + next.size())
-        return LayerName{std::string(tensor.substr(0, dot)), number};
-    }
-    begin = dot + 1;
-  }
-  return std::nullopt;
 }
 
 }  // namespace reef::model

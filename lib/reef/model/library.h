@@ -70,14 +70,6 @@ struct ModelDetails {
 /// Reads headers only. Throws as find_model() and SafetensorsFile do.
 ModelDetails describe_model(const tree::Tree& tree, const std::string& name, bool with_tensors);
 
-/// The stack and number of the layer that a tensor belongs to: the first number after a component
-/// layers, layer, blk, h, block or blocks. nullopt outside of layers (embeddings, head).
-struct LayerName {
-  std::string prefix;
-  std::uint64_t number = 0;
-};
-std::optional<LayerName> layer_of(std::string_view tensor);
-
 std::string to_json(const ListEntry& entry);
 std::string to_text(const ModelList& list);
 std::string to_json(const ModelDetails& details);
