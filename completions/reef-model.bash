@@ -5,7 +5,7 @@ _reef_model() {
   # bash splits "--mode=dense" into three words.
   if [[ $cur == '=' ]]; then cur=''; elif [[ $prev == '=' ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; fi
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in import|list|show|manifest|verify) verb=$word; break ;; esac
+    case $word in import|list|show|manifest|verify|stream) verb=$word; break ;; esac
   done
   case $verb:$prev in
     import:--kind) words='base quantized adapter' ;;
@@ -20,6 +20,7 @@ _reef_model() {
     verify:--tensor) ;;
     verify:--key) kind=-f ;;
     verify:--threads) ;;
+    stream:--output|stream:-o) ;;
     *:--root) kind=-d ;;
     *:--color) words='auto always never' ;;
     *) case $verb:$cur in
@@ -28,9 +29,10 @@ _reef_model() {
       show:-*) words='--tensors --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       manifest:-*) words='--key --tensors --force -f --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       verify:-*) words='--sample --tensor --key --restart --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      stream:-*) words='--output -o --segments --force -f --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       :-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       import:*) kind=-f ;;
-      :*) words='import list show manifest verify' ;;
+      :*) words='import list show manifest verify stream' ;;
     esac ;;
   esac
   if [[ $kind ]]; then

@@ -10,6 +10,7 @@ void add_list(CLI::App& app, cli::Session& session);
 void add_show(CLI::App& app, cli::Session& session);
 void add_manifest(CLI::App& app, cli::Session& session);
 void add_verify(CLI::App& app, cli::Session& session);
+void add_stream(CLI::App& app, cli::Session& session);
 
 /// The tree of this run, as its owner when the command writes.
 tree::Tree open_tree(const cli::Session& session, bool writes);

@@ -52,12 +52,13 @@ void add_show(CLI::App& app, cli::Session& session) {
 
 int main(int argc, char** argv) {
   using namespace reef;
-  return cli::run("reef-model", "Import and check models", argc, argv, [](CLI::App& app, cli::Session& session) {
+  return cli::run("reef-model", "Import, check, stream models", argc, argv, [](CLI::App& app, cli::Session& session) {
     app.require_subcommand(1);
     tool::add_import(app, session);
     tool::add_list(app, session);
     tool::add_show(app, session);
     tool::add_manifest(app, session);
     tool::add_verify(app, session);
+    tool::add_stream(app, session);
   });
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "reef/model/manifest.h"
+#include "reef/model/tpu_config.h"
 #include "reef/model/weights.h"
 #include "reef/tree/tree.h"
 
@@ -61,13 +62,14 @@ struct ModelDetails {
   std::uint64_t parameters = 0;
   std::uint64_t unaligned = 0;  ///< tensors that cannot be used in place
   std::vector<LayerStack> stacks;
-  std::vector<DtypeTotal> dtypes;   ///< most bytes first
-  std::vector<WeightFile> weights;  ///< in the order of the manifest
-  bool with_tensors = false;        ///< whether a report lists them
+  std::vector<DtypeTotal> dtypes;      ///< most bytes first
+  std::vector<WeightFile> weights;     ///< in the order of the manifest
+  std::vector<SegmentCheck> segments;  ///< of its tpu_config.json
+  bool with_tensors = false;           ///< whether a report lists them
 
   std::uint64_t tensor_count() const;
 };
-/// Reads headers only. Throws as find_model() and SafetensorsFile do.
+/// Reads headers only. Throws as find_model(), SafetensorsFile and parse_tpu_config() do.
 ModelDetails describe_model(const tree::Tree& tree, const std::string& name, bool with_tensors);
 
 std::string to_json(const ListEntry& entry);

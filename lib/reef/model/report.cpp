@@ -7,6 +7,7 @@
 #include "reef/model/import.h"
 #include "reef/model/library.h"
 #include "reef/model/make_manifest.h"
+#include "reef/model/stream.h"
 #include "reef/model/verify.h"
 
 namespace reef::model {
@@ -21,6 +22,11 @@ std::string counted(std::uint64_t count, std::string_view word) {
   return fmt::format("{} {}{}", format_count(count), word, count == 1 ? "" : "s");
 }
 
+/// Nothing where it says nothing.
+std::string speed_of(std::uint64_t bytes, double seconds) {
+  return seconds < 0.1 ? "" : fmt::format(" at {:.2f} GB/s", static_cast<double>(bytes) / seconds / 1e9);
+}
+
 Json files_of(const Manifest& manifest) {
   Json files = Json::array();
   for (const ManifestFile& file : manifest.files) {
@@ -32,6 +38,18 @@ Json files_of(const Manifest& manifest) {
 /// "384 x 1536", and "scalar" for a tensor without dimensions.
 std::string shape_of(const WeightTensor& tensor) {
   return tensor.shape.empty() ? "scalar" : fmt::format("{}", fmt::join(tensor.shape, " x "));
+}
+
+std::string_view segment_state(const SegmentCheck& check) {
+  switch (check.fault) {
+    case SegmentFault::none:
+      return "fits";
+    case SegmentFault::missing:
+      return "missing";
+    case SegmentFault::too_large:
+      break;
+  }
+  return "too large";
 }
 
 std::string_view action_name(ImportAction action) {
@@ -106,6 +124,16 @@ std::string to_json(const ModelDetails& details) {
             {"dtypes", std::move(dtypes)},
             {"files", files_of(manifest)},
             {"total_bytes", manifest.total_bytes()}};
+  if (!details.segments.empty()) {
+    Json& segments = json["segments"] = Json::array();
+    for (const SegmentCheck& check : details.segments) {
+      segments.push_back({{"file", check.segment.file},
+                          {"device", text_or_null(check.segment.device)},
+                          {"parameter_bytes", check.parameter_bytes},
+                          {"sram_bytes", check.sram_bytes},
+                          {"state", segment_state(check)}});
+    }
+  }
   if (details.with_tensors) {
     Json& tensors = json["tensors"] = Json::array();
     for (const WeightFile& file : details.weights) {
@@ -151,6 +179,13 @@ std::string to_text(const ModelDetails& details) {
   Table files({{"FILE"}, {"SIZE", Align::right}, {"SHA-256"}});
   for (const ManifestFile& file : manifest.files) files.add({file.path, format_size(file.bytes), file.sha256});
   text += files.to_text();
+  if (!details.segments.empty()) {
+    Table segments({{"SEGMENT"}, {"PARAMETERS", Align::right}, {"MEMORY", Align::right}, {"STATE"}, {"DEVICE"}});
+    for (const SegmentCheck& check : details.segments)
+      segments.add({check.segment.file, format_size(check.parameter_bytes), format_size(check.sram_bytes),
+                    std::string(segment_state(check)), check.segment.device});
+    text += "\n" + segments.to_text();
+  }
   if (details.with_tensors) {
     Table tensors({{"TENSOR"}, {"DTYPE"}, {"SHAPE"}, {"SIZE", Align::right}, {"FILE"}});
     for (const WeightFile& file : details.weights) {
@@ -203,12 +238,28 @@ std::string to_text(const VerifyReport& report) {
                           model.bytes_earlier > 0 ? " and " + format_size(model.bytes_earlier) + " earlier" : "");
     }
   }
-  std::string speed;
-  if (report.seconds >= 0.1)
-    speed = fmt::format(" at {:.2f} GB/s", static_cast<double>(report.bytes()) / report.seconds / 1e9);
   return text + fmt::format("{} verified{}, {}{}; {}\n", counted(report.models.size(), "model"),
-                            report.is_partial ? " in part" : "", format_size(report.bytes()), speed,
-                            counted(report.faults(), "fault"));
+                            report.is_partial ? " in part" : "", format_size(report.bytes()),
+                            speed_of(report.bytes(), report.seconds), counted(report.faults(), "fault"));
+}
+
+std::string to_json(const StreamResult& result) {
+  return dump({{"schema", "reef.model.stream/1"},
+               {"name", result.name},
+               {"output", result.output},
+               {"content", result.is_of_segments ? "segments" : "tensors"},
+               {result.is_of_segments ? "segments" : "tensors", result.items},
+               {"bytes", result.bytes},
+               {"unchecked_bytes", result.unchecked_bytes},
+               {"frames", result.frames},
+               {"stream_bytes", result.stream_bytes},
+               {"elapsed_seconds", result.seconds}});
+}
+
+std::string to_text(const StreamResult& result) {
+  return fmt::format("streamed {}: {}, {}{} in {}\n", result.name,
+                     counted(result.items, result.is_of_segments ? "segment" : "tensor"), format_size(result.bytes),
+                     speed_of(result.bytes, result.seconds), counted(result.frames, "frame"));
 }
 
 std::string to_json(const ImportResult& result) {
