@@ -315,7 +315,7 @@ for index, segment in enumerate(header["segments"]):
     assert parts[index] == open(f"{sys.argv[1]}/{segment['file']}", "rb").read()
 PY
   run reef-model show m
-  [[ "$output" == *"second.tflite"*"8.00 MiB"*"fits"* ]]
+  [[ "$output" == *"compiler 16.0"*"second.tflite"*"8.00 MiB"*"fits"* ]]
 }
 
 @test "segments that are too large, missing or another are refused" {
@@ -328,7 +328,7 @@ PY
   [[ "$output" == *"segment second.tflite has 8388609 bytes of parameters, an Edge TPU has 8388608 bytes"* ]]
   [ "$(reef-model show m --json | python3 -c '
 import json, sys
-print([segment["state"] for segment in json.load(sys.stdin)["segments"]])')" = "['too large', 'fits']" ]
+print([segment["state"] for segment in json.load(sys.stdin)["tpu"]["segments"]])')" = "['too large', 'fits']" ]
   with_segments
   printf x | dd of="$REEF_ROOT/models/base/m/first.tflite" bs=1 seek=2500000 conv=notrunc status=none
   run reef-model stream m --segments -o out

@@ -40,12 +40,13 @@ std::vector<fs::path> model_folders(const fs::path& parent) {
 }
 
 /// Counts what the tensors of one model have in common.
-void summarise(ModelDetails& details, std::span<const std::string> layer_patterns) {
+void summarise(ModelDetails& details) {
+  const std::vector<std::string> patterns = details.tpu ? details.tpu->layer_patterns : std::vector<std::string>{};
   std::map<std::string, std::set<std::uint64_t>> stacks;
   std::map<std::string, DtypeTotal> totals;
   for (const WeightFile& file : details.weights) {
     for (const WeightTensor& tensor : file.tensors) {
-      if (auto layer = layer_of(tensor.name, layer_patterns)) stacks[std::move(layer->prefix)].insert(layer->number);
+      if (auto layer = layer_of(tensor.name, patterns)) stacks[std::move(layer->prefix)].insert(layer->number);
       DtypeTotal& total = totals[tensor.dtype];
       total.dtype = tensor.dtype;
       ++total.tensors;
@@ -144,9 +145,9 @@ ModelDetails describe_model(const tree::Tree& tree, const std::string& name, boo
   std::vector<std::string> paths;
   for (const ManifestFile& file : details.model.manifest.files) paths.push_back(file.path);
   details.weights = read_weights(details.model.folder, paths);
-  const auto tpu = read_tpu_config(details.model.folder);
-  if (tpu) details.segments = check_segments(details.model.folder, *tpu);
-  summarise(details, tpu ? tpu->layer_patterns : std::vector<std::string>{});
+  details.tpu = read_tpu_config(details.model.folder);
+  if (details.tpu) details.segments = check_segments(details.model.folder, *details.tpu);
+  summarise(details);
   return details;
 }
 

@@ -64,7 +64,8 @@ struct ModelDetails {
   std::vector<LayerStack> stacks;
   std::vector<DtypeTotal> dtypes;      ///< most bytes first
   std::vector<WeightFile> weights;     ///< in the order of the manifest
-  std::vector<SegmentCheck> segments;  ///< of its tpu_config.json
+  std::optional<TpuConfig> tpu;        ///< its tpu_config.json
+  std::vector<SegmentCheck> segments;  ///< of it
   bool with_tensors = false;           ///< whether a report lists them
 
   std::uint64_t tensor_count() const;

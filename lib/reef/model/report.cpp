@@ -5,6 +5,7 @@
 #include "reef/core/units.h"
 #include "reef/io/file.h"
 #include "reef/model/import.h"
+#include "reef/model/internal/tpu_report.h"
 #include "reef/model/library.h"
 #include "reef/model/make_manifest.h"
 #include "reef/model/stream.h"
@@ -38,18 +39,6 @@ Json files_of(const Manifest& manifest) {
 /// "384 x 1536", and "scalar" for a tensor without dimensions.
 std::string shape_of(const WeightTensor& tensor) {
   return tensor.shape.empty() ? "scalar" : fmt::format("{}", fmt::join(tensor.shape, " x "));
-}
-
-std::string_view segment_state(const SegmentCheck& check) {
-  switch (check.fault) {
-    case SegmentFault::none:
-      return "fits";
-    case SegmentFault::missing:
-      return "missing";
-    case SegmentFault::too_large:
-      break;
-  }
-  return "too large";
 }
 
 std::string_view action_name(ImportAction action) {
@@ -124,16 +113,7 @@ std::string to_json(const ModelDetails& details) {
             {"dtypes", std::move(dtypes)},
             {"files", files_of(manifest)},
             {"total_bytes", manifest.total_bytes()}};
-  if (!details.segments.empty()) {
-    Json& segments = json["segments"] = Json::array();
-    for (const SegmentCheck& check : details.segments) {
-      segments.push_back({{"file", check.segment.file},
-                          {"device", text_or_null(check.segment.device)},
-                          {"parameter_bytes", check.parameter_bytes},
-                          {"sram_bytes", check.sram_bytes},
-                          {"state", segment_state(check)}});
-    }
-  }
+  if (details.tpu) json["tpu"] = internal::tpu_json(*details.tpu, details.segments);
   if (details.with_tensors) {
     Json& tensors = json["tensors"] = Json::array();
     for (const WeightFile& file : details.weights) {
@@ -173,19 +153,14 @@ std::string to_text(const ModelDetails& details) {
   for (const DtypeTotal& total : details.dtypes) {
     fact("dtype", fmt::format("{}: {}, {}", total.dtype, counted(total.tensors, "tensor"), format_size(total.bytes)));
   }
+  if (details.tpu) fact("Edge TPU", internal::tpu_line(*details.tpu));
   if (details.unaligned > 0) fact("unaligned", counted(details.unaligned, "tensor"));
   std::string text = facts.to_text() + "\n";
 
   Table files({{"FILE"}, {"SIZE", Align::right}, {"SHA-256"}});
   for (const ManifestFile& file : manifest.files) files.add({file.path, format_size(file.bytes), file.sha256});
   text += files.to_text();
-  if (!details.segments.empty()) {
-    Table segments({{"SEGMENT"}, {"PARAMETERS", Align::right}, {"MEMORY", Align::right}, {"STATE"}, {"DEVICE"}});
-    for (const SegmentCheck& check : details.segments)
-      segments.add({check.segment.file, format_size(check.parameter_bytes), format_size(check.sram_bytes),
-                    std::string(segment_state(check)), check.segment.device});
-    text += "\n" + segments.to_text();
-  }
+  if (details.tpu) text += internal::tpu_tables(*details.tpu, details.segments);
   if (details.with_tensors) {
     Table tensors({{"TENSOR"}, {"DTYPE"}, {"SHAPE"}, {"SIZE", Align::right}, {"FILE"}});
     for (const WeightFile& file : details.weights) {
