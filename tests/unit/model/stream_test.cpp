@@ -1,7 +1,10 @@
 #include "reef/model/stream.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <fmt/format.h>
 
+#include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <tuple>
@@ -116,6 +119,43 @@ TEST_CASE("a stream holds every tensor in layer order, checked, and a last frame
   for (std::uint32_t i = 0; i < kOrder.size(); ++i) {
     CHECK(header["tensors"][i]["name"] == kOrder[i]);
     CHECK((tensors[i] == f.content.at(kOrder[i])));
+  }
+}
+
+TEST_CASE("bytes stay what they are while the next ones are read into the same memory") {
+  const test::TempDir dir;
+  const auto tree = tree::Tree::at(dir / "root");
+  fs::create_directories(tree.models());
+  constexpr std::size_t kBytes = 60 << 20;  // more than all buffers together
+  std::string file = test::safetensors(
+      fmt::format(R"({{"w":{{"dtype":"U8","shape":[{}],"data_offsets":[0,{}]}}}})", kBytes, kBytes), 0);
+  const std::size_t begin = file.size();
+  file.resize(begin + kBytes);
+  for (std::size_t at = 0; at < kBytes; at += 256) std::memcpy(file.data() + begin + at, &at, sizeof at);
+  test::write(dir / "m/config.json", R"({"model_type":"test"})");
+  test::write(dir / "m/model.safetensors", file);
+  import_model(tree, tree::Config::load(tree), {.source = dir / "m"}, no_progress());
+  for (const bool in_memory : {false, true}) {
+    const fs::path weights = tree.models("base") / "m/model.safetensors";
+    const io::UniqueFd fd = io::open_file(weights, O_RDONLY);
+    io::sync_file(fd.get(), weights);
+    ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED);
+    if (in_memory) CHECK((io::read_file(weights) == file));
+    stream_model(tree, {.name = "m", .output = (dir / "out").string(), .force = true}, no_progress());
+    const std::string stream = io::read_file(dir / "out");
+    std::size_t checked = 0;
+    for (std::size_t at = 0; at < stream.size();) {
+      const auto* bytes = reinterpret_cast<const std::uint8_t*>(stream.data()) + at;
+      const auto frame = decode_frame(std::span<const std::uint8_t, sizeof(FrameBytes)>(bytes, sizeof(FrameBytes)));
+      REQUIRE(frame);
+      at += sizeof(FrameBytes);
+      const auto payload = std::string_view(stream).substr(at, frame->length);
+      at += payload.size();
+      if (frame->type != FrameType::tensor) continue;
+      CHECK((payload == std::string_view(file).substr(begin + frame->offset, payload.size())));
+      checked += payload.size();
+    }
+    CHECK(checked == kBytes);
   }
 }
 
