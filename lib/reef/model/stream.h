@@ -28,8 +28,8 @@ struct StreamResult {
 };
 
 /// Sends a model's tensors in layer order, or its segments, as frames (reef-stream(5)); at the speed of the disk, past
-/// the page cache, in less than 64 MB of memory. Chunks are compared with their digests before anything of them is
-/// sent.
+/// the page cache, in less than 64 MB of memory and some hundred bytes a tensor. Chunks are compared with their digests
+/// before anything of them is sent.
 ///
 /// Throws as find_model() does, Error{corrupt} for a damaged model: a live reader then gets a frame that says so,
 /// a file does not appear. Error{usage} for a target, Error{failed} when it cannot be written to, Error{interrupted}.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <utility>
 
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
@@ -153,30 +154,31 @@ StreamPlan plan_tensors(const Installed& model) {
   plan.model = model.manifest.name;
   std::vector<std::string> paths;
   for (const ManifestFile& file : model.manifest.files) paths.push_back(file.path);
-  const std::vector<WeightFile> weights = read_weights(model.folder, paths);
+  std::vector<WeightFile> weights = read_weights(model.folder, paths);
   const auto tpu = read_tpu_config(model.folder);
   const auto order = layer_order(weights, tpu ? tpu->layer_patterns : std::vector<std::string>{});
 
   Files files(model);
-  for (const WeightFile& header : weights) {
+  for (WeightFile& header : weights) {
     CheckedFile& file = files.open(plan, header.path);
     const std::string& expected = file.expected.header_sha256;
     if (!expected.empty() && sha256_of_start(file.file, header.data_offset) != expected)
       fail_damaged(model, header.path, "its header is not the one that the manifest describes");
-    file.weights = header;
+    file.weights = std::move(header);
   }
   plan.items.reserve(order.size());
   for (const OrderedTensor& place : order) {
-    const WeightFile& header = weights[place.file];
+    CheckedFile& file = plan.files[place.file];
+    const WeightFile& header = *file.weights;
     const WeightTensor& tensor = header.tensors[place.tensor];
     const std::uint32_t layer =
         place.layer ? static_cast<std::uint32_t>(std::min<std::uint64_t>(place.layer->number, kNoIndex)) : kNoIndex;
-    plan.items.push_back(
-        {&plan.files[place.file], header.data_offset + tensor.begin, header.data_offset + tensor.end, layer});
+    plan.items.push_back({&file, header.data_offset + tensor.begin, header.data_offset + tensor.end, layer});
   }
   lay_out(plan);
   plan.header = begin_header(plan, "tensors");
-  for (std::size_t i = 0; i < order.size(); ++i) add_tensor(plan.header, i, order[i], weights[order[i].file]);
+  for (std::size_t i = 0; i < order.size(); ++i)
+    add_tensor(plan.header, i, order[i], *plan.files[order[i].file].weights);
   plan.header += "]}";
   return plan;
 }
