@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
 #include "reef/core/table.h"
 #include "reef/core/units.h"
 
