@@ -5,7 +5,7 @@ _reef_model() {
   # bash splits "--mode=dense" into three words.
   if [[ $cur == '=' ]]; then cur=''; elif [[ $prev == '=' ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; fi
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in import|list|show|manifest|verify|load|cache|extract|diff|duplicates) verb=$word; break ;; esac
+    case $word in import|list|show|manifest|verify|load|cache|extract|diff|duplicates|stream) verb=$word; break ;; esac
   done
   case $verb:$prev in
     import:--kind) words='base quantized adapter' ;;
@@ -26,6 +26,7 @@ _reef_model() {
     diff:--threads) ;;
     duplicates:--min-size) ;;
     duplicates:--threads) ;;
+    stream:--output|stream:-o) ;;
     *:--root) kind=-d ;;
     *:--color) words='auto always never' ;;
     *) case $verb:$cur in
@@ -39,10 +40,11 @@ _reef_model() {
       extract:-*) words='--output -o --force -f --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       diff:-*) words='--read --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       duplicates:-*) words='--min-size --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      stream:-*) words='--output -o --segments --force -f --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       :-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       import:*) kind=-f ;;
       cache:*) kind=-f ;;
-      :*) words='import list show manifest verify load cache extract diff duplicates' ;;
+      :*) words='import list show manifest verify load cache extract diff duplicates stream' ;;
     esac ;;
   esac
   if [[ $kind ]]; then

@@ -46,3 +46,7 @@ complete -c reef-model -n '__fish_seen_subcommand_from diff' -l threads -x -d 'T
 complete -c reef-model -n __fish_use_subcommand -a duplicates -d 'Find equal tensors and files across models'
 complete -c reef-model -n '__fish_seen_subcommand_from duplicates' -l min-size -x -d 'Leave smaller ones out (default: 4KiB)'
 complete -c reef-model -n '__fish_seen_subcommand_from duplicates' -l threads -x -d 'Threads to use (default: all cores)'
+complete -c reef-model -n __fish_use_subcommand -a stream -d 'Send a model\'s tensors, layer by layer'
+complete -c reef-model -n '__fish_seen_subcommand_from stream' -l output -s o -x -d 'FILE, unix:PATH, tcp:HOST:PORT or shm:NAME (default: -, standard output)'
+complete -c reef-model -n '__fish_seen_subcommand_from stream' -l segments -d 'Send the compiled segments of tpu_config.json'
+complete -c reef-model -n '__fish_seen_subcommand_from stream' -l force -s f -d 'Replace a file or shared memory of that name'

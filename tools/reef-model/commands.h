@@ -15,6 +15,7 @@ void add_verify(CLI::App& app, cli::Session& session);
 void add_extract(CLI::App& app, cli::Session& session);
 void add_diff(CLI::App& app, cli::Session& session);
 void add_duplicates(CLI::App& app, cli::Session& session);
+void add_stream(CLI::App& app, cli::Session& session);
 
 /// The tree of this run, as its owner when the command writes.
 tree::Tree open_tree(const cli::Session& session, bool writes);

@@ -52,7 +52,7 @@ void add_show(CLI::App& app, cli::Session& session) {
 
 int main(int argc, char** argv) {
   using namespace reef;
-  return cli::run("reef-model", "Import and check models", argc, argv, [](CLI::App& app, cli::Session& session) {
+  return cli::run("reef-model", "Import, check, stream models", argc, argv, [](CLI::App& app, cli::Session& session) {
     app.require_subcommand(1);
     tool::add_import(app, session);
     tool::add_list(app, session);
@@ -64,5 +64,6 @@ int main(int argc, char** argv) {
     tool::add_extract(app, session);
     tool::add_diff(app, session);
     tool::add_duplicates(app, session);
+    tool::add_stream(app, session);
   });
 }

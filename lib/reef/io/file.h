@@ -57,8 +57,12 @@ class StagedFile {
   void write(std::string_view bytes);
   /// fsync, rename over the target, fsync the directory.
   void commit();
+  /// The same where nothing must be replaced: false, and nothing is done, when there is something of that name.
+  bool commit_new();
 
  private:
+  void published();
+
   fs::path target_;
   fs::path temporary_;
   UniqueFd fd_;

@@ -6,18 +6,19 @@
 
 namespace reef::io {
 
-OrderedReader::OrderedReader(std::span<const Piece> pieces, std::size_t depth)
+OrderedReader::OrderedReader(std::span<const Piece> pieces, std::size_t depth, std::size_t kept)
     : pieces_(pieces),
-      slots_(std::max<std::size_t>(1, std::min(depth, pieces.size()))),
+      slots_(std::max<std::size_t>(1, std::min(depth + kept, pieces.size()))),
       buffers_(slots_.size() * kPieceBytes),
+      kept_(kept),
       queue_(slots_.size()) {}
 
-OrderedReader::~OrderedReader() { finish_last(); }
+OrderedReader::~OrderedReader() { give_back(next_); }
 
 std::optional<PieceRead> OrderedReader::next() {
   check_interrupt();
-  finish_last();
-  while (started_ < pieces_.size() && started_ < next_ + slots_.size()) start(started_++);
+  give_back(next_ - std::min(next_, kept_));
+  while (started_ < pieces_.size() && started_ < given_back_ + slots_.size()) start(started_++);
   if (next_ == pieces_.size()) return std::nullopt;
   Slot& wanted = slot_of(next_);
   while (wanted.state == State::reading) {
@@ -42,13 +43,13 @@ void OrderedReader::start(std::size_t piece) {
   queue_.start(number, {p.file, p.offset, p.bytes, buffers_.data() + number * kPieceBytes});
 }
 
-/// What was given out last is no longer looked at.
-void OrderedReader::finish_last() {
-  if (next_ == 0) return;
-  Slot& last = slot_of(next_ - 1);
-  if (!last.is_cached) return;
-  pieces_[last.read.piece].file->release(last.read.bytes);
-  last.is_cached = false;
+/// Nobody looks at the pieces before `end` any more.
+void OrderedReader::give_back(std::size_t end) {
+  for (; given_back_ < end; ++given_back_) {
+    Slot& slot = slot_of(given_back_);
+    if (slot.is_cached) pieces_[slot.read.piece].file->release(slot.read.bytes);
+    slot.is_cached = false;
+  }
 }
 
 }  // namespace reef::io

@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <system_error>
 #include <vector>
 
@@ -91,6 +92,24 @@ void StagedFile::write(std::string_view bytes) { write_all(fd_.get(), bytes, tem
 void StagedFile::commit() {
   sync_file(fd_.get(), temporary_);
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) throw_errno("rename", shown(target_));
+  published();
+}
+
+bool StagedFile::commit_new() {
+  sync_file(fd_.get(), temporary_);
+  int failed = ::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_NOREPLACE);
+  if (failed != 0 && errno == EINVAL) {  // filesystems that cannot: of networks, mostly
+    std::error_code ignored;
+    if (fs::symlink_status(target_, ignored).type() != fs::file_type::not_found) return false;
+    failed = ::rename(temporary_.c_str(), target_.c_str());
+  }
+  if (failed != 0 && errno == EEXIST) return false;
+  if (failed != 0) throw_errno("rename", shown(target_));
+  published();
+  return true;
+}
+
+void StagedFile::published() {
   committed_ = true;
   fd_.reset();
   sync_directory(directory_of(target_));

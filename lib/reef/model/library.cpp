@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <set>
 
@@ -11,6 +10,7 @@
 #include "reef/core/text.h"
 #include "reef/io/file.h"
 #include "reef/model/internal/model_config.h"
+#include "reef/model/layer_order.h"
 
 namespace reef::model {
 namespace {
@@ -41,11 +41,12 @@ std::vector<fs::path> model_folders(const fs::path& parent) {
 
 /// Counts what the tensors of one model have in common.
 void summarise(ModelDetails& details) {
+  const std::vector<std::string> patterns = details.tpu ? details.tpu->layer_patterns : std::vector<std::string>{};
   std::map<std::string, std::set<std::uint64_t>> stacks;
   std::map<std::string, DtypeTotal> totals;
   for (const WeightFile& file : details.weights) {
     for (const WeightTensor& tensor : file.tensors) {
-      if (auto layer = layer_of(tensor.name)) stacks[std::move(layer->prefix)].insert(layer->number);
+      if (auto layer = layer_of(tensor.name, patterns)) stacks[std::move(layer->prefix)].insert(layer->number);
       DtypeTotal& total = totals[tensor.dtype];
       total.dtype = tensor.dtype;
       ++total.tensors;
@@ -152,31 +153,14 @@ ModelDetails describe_model(const tree::Tree& tree, const std::string& name, boo
   std::vector<std::string> paths;
   for (const ManifestFile& file : details.model.manifest.files) paths.push_back(file.path);
   details.weights = read_weights(details.model.folder, paths);
+  details.tpu = read_tpu_config(details.model.folder);
+  if (details.tpu) details.segments = check_segments(details.model.folder, *details.tpu);
   summarise(details);
   if (details.architecture.empty()) details.architecture = details.metadata("general.architecture");
   // A GGUF file says how it is quantised by the types of its tensors.
   if (details.quantization.empty() && details.model.manifest.kind == Kind::quantized && !details.dtypes.empty())
     details.quantization = "mostly " + details.dtypes.front().dtype;
   return details;
-}
-
-std::optional<LayerName> layer_of(std::string_view tensor) {
-  static constexpr std::string_view kLayerWords[] = {"layers", "layer", "blk", "h", "block", "blocks"};
-  std::size_t begin = 0;
-  while (begin < tensor.size()) {
-    const std::size_t dot = tensor.find('.', begin);
-    if (dot == std::string_view::npos) return std::nullopt;
-    const std::string_view word = tensor.substr(begin, dot - begin);
-    if (std::find(std::begin(kLayerWords), std::end(kLayerWords), word) != std::end(kLayerWords)) {
-      const std::string_view next = tensor.substr(dot + 1, tensor.find('.', dot + 1) - dot - 1);
-      std::uint64_t number = 0;
-      const auto [end, error] = std::from_chars(next.data(), next.data() + next.size(), number);
-      if (error == std::errc{} && end == next.data() + next.size())
-        return LayerName{std::string(tensor.substr(0, dot)), number};
-    }
-    begin = dot + 1;
-  }
-  return std::nullopt;
 }
 
 }  // namespace reef::model

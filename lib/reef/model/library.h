@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "reef/model/manifest.h"
+#include "reef/model/tpu_config.h"
 #include "reef/model/weights.h"
 #include "reef/tree/tree.h"
 
@@ -61,24 +62,18 @@ struct ModelDetails {
   std::uint64_t parameters = 0;
   std::uint64_t unaligned = 0;  ///< tensors that cannot be used in place
   std::vector<LayerStack> stacks;
-  std::vector<DtypeTotal> dtypes;   ///< most bytes first
-  std::vector<WeightFile> weights;  ///< in the order of the manifest
-  bool with_tensors = false;        ///< whether a report lists them
+  std::vector<DtypeTotal> dtypes;      ///< most bytes first
+  std::vector<WeightFile> weights;     ///< in the order of the manifest
+  std::optional<TpuConfig> tpu;        ///< its tpu_config.json
+  std::vector<SegmentCheck> segments;  ///< of it
+  bool with_tensors = false;           ///< whether a report lists them
 
   std::uint64_t tensor_count() const;
   /// Of the first file that has the key; empty where none has.
   std::string metadata(std::string_view key) const;
 };
-/// Reads headers only. Throws as find_model() and SafetensorsFile do.
+/// Reads headers only. Throws as find_model(), SafetensorsFile and parse_tpu_config() do.
 ModelDetails describe_model(const tree::Tree& tree, const std::string& name, bool with_tensors);
-
-/// The stack and number of the layer that a tensor belongs to: the first number after a component
-/// layers, layer, blk, h, block or blocks. nullopt outside of layers (embeddings, head).
-struct LayerName {
-  std::string prefix;
-  std::uint64_t number = 0;
-};
-std::optional<LayerName> layer_of(std::string_view tensor);
 
 std::string to_json(const ListEntry& entry);
 std::string to_text(const ModelList& list);

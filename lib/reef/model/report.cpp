@@ -6,8 +6,10 @@
 #include "reef/core/units.h"
 #include "reef/io/file.h"
 #include "reef/model/import.h"
+#include "reef/model/internal/tpu_report.h"
 #include "reef/model/library.h"
 #include "reef/model/make_manifest.h"
+#include "reef/model/stream.h"
 #include "reef/model/verify.h"
 
 namespace reef::model {
@@ -20,6 +22,11 @@ Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr)
 
 std::string counted(std::uint64_t count, std::string_view word) {
   return fmt::format("{} {}{}", format_count(count), word, count == 1 ? "" : "s");
+}
+
+/// Nothing where it says nothing.
+std::string speed_of(std::uint64_t bytes, double seconds) {
+  return seconds < 0.1 ? "" : fmt::format(" at {:.2f} GB/s", static_cast<double>(bytes) / seconds / 1e9);
 }
 
 Json files_of(const Manifest& manifest) {
@@ -121,6 +128,7 @@ std::string to_json(const ModelDetails& details) {
             {"metadata", metadata_of(details)},
             {"files", files_of(manifest)},
             {"total_bytes", manifest.total_bytes()}};
+  if (details.tpu) json["tpu"] = internal::tpu_json(*details.tpu, details.segments);
   if (details.with_tensors) {
     Json& tensors = json["tensors"] = Json::array();
     for (const WeightFile& file : details.weights) {
@@ -160,6 +168,7 @@ std::string to_text(const ModelDetails& details) {
   for (const DtypeTotal& total : details.dtypes) {
     fact("dtype", fmt::format("{}: {}, {}", total.dtype, counted(total.tensors, "tensor"), format_size(total.bytes)));
   }
+  if (details.tpu) fact("Edge TPU", internal::tpu_line(*details.tpu));
   if (details.unaligned > 0) fact("unaligned", counted(details.unaligned, "tensor"));
   std::string text = facts.to_text() + "\n";
 
@@ -171,6 +180,7 @@ std::string to_text(const ModelDetails& details) {
   for (const auto& [key, value] : values.items())
     metadata.add({key, ellipsis(value.get<std::string>(), kMetadataWidth)});
   if (!metadata.empty()) text += "\n" + metadata.to_text();
+  if (details.tpu) text += internal::tpu_tables(*details.tpu, details.segments);
   if (details.with_tensors) {
     Table tensors({{"TENSOR"}, {"DTYPE"}, {"SHAPE"}, {"SIZE", Align::right}, {"FILE"}});
     for (const WeightFile& file : details.weights) {
@@ -223,12 +233,28 @@ std::string to_text(const VerifyReport& report) {
                           model.bytes_earlier > 0 ? " and " + format_size(model.bytes_earlier) + " earlier" : "");
     }
   }
-  std::string speed;
-  if (report.seconds >= 0.1)
-    speed = fmt::format(" at {:.2f} GB/s", static_cast<double>(report.bytes()) / report.seconds / 1e9);
   return text + fmt::format("{} verified{}, {}{}; {}\n", counted(report.models.size(), "model"),
-                            report.is_partial ? " in part" : "", format_size(report.bytes()), speed,
-                            counted(report.faults(), "fault"));
+                            report.is_partial ? " in part" : "", format_size(report.bytes()),
+                            speed_of(report.bytes(), report.seconds), counted(report.faults(), "fault"));
+}
+
+std::string to_json(const StreamResult& result) {
+  return dump({{"schema", "reef.model.stream/1"},
+               {"name", result.name},
+               {"output", result.output},
+               {"content", result.is_of_segments ? "segments" : "tensors"},
+               {result.is_of_segments ? "segments" : "tensors", result.items},
+               {"bytes", result.bytes},
+               {"unchecked_bytes", result.unchecked_bytes},
+               {"frames", result.frames},
+               {"stream_bytes", result.stream_bytes},
+               {"elapsed_seconds", result.seconds}});
+}
+
+std::string to_text(const StreamResult& result) {
+  return fmt::format("streamed {}: {}, {}{} in {}\n", result.name,
+                     counted(result.items, result.is_of_segments ? "segment" : "tensor"), format_size(result.bytes),
+                     speed_of(result.bytes, result.seconds), counted(result.frames, "frame"));
 }
 
 std::string to_json(const ImportResult& result) {

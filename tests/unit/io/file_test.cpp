@@ -120,6 +120,24 @@ TEST_CASE("a staged file appears with commit, or not at all") {
   CHECK(entries(dir.path()) == 1);
 }
 
+TEST_CASE("a new file replaces nothing, not even a link to nowhere") {
+  const test::TempDir dir;
+  replace_file(dir / "a", "old");
+  fs::create_symlink("nowhere", dir / "link");
+  for (const char* name : {"a", "link"}) {
+    StagedFile staged(dir / name);
+    staged.write("new");
+    CHECK_FALSE(staged.commit_new());
+  }
+  CHECK(read_file(dir / "a") == "old");
+  CHECK(fs::is_symlink(dir / "link"));
+  StagedFile staged(dir / "b");
+  staged.write("new");
+  CHECK(staged.commit_new());
+  CHECK(read_file(dir / "b") == "new");
+  CHECK(entries(dir.path()) == 3);
+}
+
 TEST_CASE("a commit that fails leaves the old state") {
   const test::TempDir dir;
   fs::create_directory(dir / "a");

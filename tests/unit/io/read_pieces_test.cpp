@@ -106,6 +106,30 @@ TEST_CASE("in order, pieces come one after the other, whether the drive or memor
   CHECK(left_early.next());
 }
 
+TEST_CASE("pieces that are kept stay as they are while the reader goes on") {
+  const test::TempDir dir;
+  const std::string text = random_text(9 * kPieceBytes + 5);
+  replace_file(dir / "file", text);
+  const DirectFile file(dir / "file");
+  const std::vector<Piece> pieces = pieces_of(file);
+  for (const std::size_t kept : {1, 3, 40}) {
+    for (const bool in_memory : {false, true}) {
+      throw_out_of_memory(dir / "file");
+      if (in_memory) CHECK((read_file(dir / "file") == text));
+      OrderedReader reader(pieces, 2, kept);
+      std::vector<std::span<const std::uint8_t>> reads;
+      while (const auto piece = reader.next()) {
+        REQUIRE(piece->error == 0);
+        reads.push_back(piece->bytes);
+        for (std::size_t i = reads.size() - std::min(reads.size(), kept + 1); i < reads.size(); ++i)
+          CHECK((std::string_view(reinterpret_cast<const char*>(reads[i].data()), reads[i].size()) ==
+                 std::string_view(text).substr(pieces[i].offset, pieces[i].bytes)));
+      }
+      CHECK(reads.size() == pieces.size());
+    }
+  }
+}
+
 TEST_CASE("a file that is read directly does not come into the page cache, one that is there stays") {
   const test::TempDir dir;
   replace_file(dir / "file", random_text(3 * kPieceBytes));

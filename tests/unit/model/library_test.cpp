@@ -100,20 +100,6 @@ TEST_CASE("an unknown name is answered with the nearest") {
   CHECK_THROWS_AS(verify_models(f.tree, {.names = {"absent"}}, no_progress()), Error);
 }
 
-TEST_CASE("the layer of a tensor is the first number after a layer word") {
-  const auto is = [](std::string_view tensor, std::string_view prefix, std::uint64_t number) {
-    const auto layer = layer_of(tensor);
-    return layer && layer->prefix == prefix && layer->number == number;
-  };
-  CHECK(is("bert.encoder.layer.11.output.dense.weight", "bert.encoder.layer", 11));
-  CHECK(is("model.layers.3.experts.7.w", "model.layers", 3));
-  CHECK(is("h.0.attn.bias", "h", 0));
-  CHECK(is("blk.2", "blk", 2));
-  CHECK_FALSE(layer_of("embeddings.word_embeddings.weight"));
-  CHECK_FALSE(layer_of("layers.norm.weight"));
-  CHECK_FALSE(layer_of(""));
-}
-
 TEST_CASE("a model is described by its headers") {
   const Fixture f;
   const auto details = describe_model(f.tree, "tiny", true);

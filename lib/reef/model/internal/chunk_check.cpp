@@ -65,22 +65,11 @@ class ChunkCheck {
   void compare(const io::PieceRead& done, const io::Sha256Digest& digest) {
     const auto [file, chunk] = of_piece_[done.piece];
     read_ += file->chunk_end(chunk) - file->chunk_begin(chunk);
-    if (done.error != 0) return fault(*file, chunk, reading_error(done.error));
-    if (digest != file->chunks[chunk])
-      return fault(*file, chunk, other_digest(io::to_hex(digest), io::to_hex(file->chunks[chunk])));
-    file->sound[chunk] = 1;
-  }
-
-  static void fault(CheckedFile& file, std::size_t chunk, std::string what) {
-    VerifyFault& fault = file.faults.emplace_back(VerifyFault{file.expected.path, std::move(what), std::nullopt});
-    if (file.wanted.size() == 1) return;  // then the file says it all
-    FaultyChunk& place = fault.chunk.emplace();
-    place.number = chunk;
-    place.begin = file.chunk_begin(chunk);
-    place.end = file.chunk_end(chunk);
-    if (!file.weights) return;
-    for (const WeightTensor* tensor : file.weights->overlapping(place.begin, place.end))
-      place.tensors.push_back(tensor->name);
+    if (auto fault = chunk_fault(*file, chunk, done.error, digest)) {
+      file->faults.push_back(std::move(*fault));
+    } else {
+      file->sound[chunk] = 1;
+    }
   }
 
   void check_whole(CheckedFile& file, bool is_calling_thread) {
@@ -125,6 +114,27 @@ CheckedFile::CheckedFile(const std::filesystem::path& path, const ManifestFile& 
       wanted(chunk_count(file.size()), 1),
       sound(wanted.size(), 0) {
   if (chunks.empty() && wanted.size() == 1) chunks = {io::digest_from_hex(entry.sha256)};
+}
+
+std::optional<VerifyFault> chunk_fault(const CheckedFile& file, std::size_t chunk, int error,
+                                       const io::Sha256Digest& digest) {
+  VerifyFault fault{file.expected.path, {}, std::nullopt};
+  if (error != 0) {
+    fault.what = reading_error(error);
+  } else if (digest != file.chunks[chunk]) {
+    fault.what = other_digest(io::to_hex(digest), io::to_hex(file.chunks[chunk]));
+  } else {
+    return std::nullopt;
+  }
+  if (file.wanted.size() == 1) return fault;  // then the file says it all
+  FaultyChunk& place = fault.chunk.emplace();
+  place.number = chunk;
+  place.begin = file.chunk_begin(chunk);
+  place.end = file.chunk_end(chunk);
+  if (!file.weights) return fault;
+  for (const WeightTensor* tensor : file.weights->overlapping(place.begin, place.end))
+    place.tensors.push_back(tensor->name);
+  return fault;
 }
 
 void check_chunks(std::deque<CheckedFile>& files, unsigned threads, const std::function<void(std::uint64_t)>& report) {

@@ -36,6 +36,11 @@ struct CheckedFile {
   std::vector<VerifyFault> faults;
 };
 
+/// What is wrong with a chunk that was read with this error (of errno(3), 0: none) and has this digest; nullopt when
+/// nothing is.
+std::optional<VerifyFault> chunk_fault(const CheckedFile& file, std::size_t chunk, int error,
+                                       const io::Sha256Digest& digest);
+
 /// Reads what is wanted of the files and fills in their `sound` and `faults`; a file without chunk digests is read as a
 /// whole. `report` runs on the calling thread with the bytes read since it ran last; nothing is filled in meanwhile.
 /// Throws Error{interrupted}, with `sound` as far as it came.

@@ -281,7 +281,7 @@ bool is_model_file(const std::string& path) {
                                                            "spiece.model",
                                                            "config_sentence_transformers.json"};
   if (std::find(kNames.begin(), kNames.end(), name) != kNames.end()) return true;
-  if (name.ends_with(".safetensors.index.json")) return true;
+  if (name.ends_with(".safetensors.index.json") || name.ends_with(".tflite")) return true;
   if (name.starts_with("tokenizer")) return name.ends_with(".json") || name.ends_with(".model");
   if (!starts_with_any(name, {"README", "LICENSE", "LICENCE", "NOTICE"})) return false;
   const std::string extension = fs::path(name).extension().string();
