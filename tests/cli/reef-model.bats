@@ -401,11 +401,20 @@ PY
   done
 }
 
-@test "a cache that has no room names what stays" {
+@test "a cache that has no room names what stays, and a model that is too large for it goes into the page cache" {
   make_large_model large
   reef-model import large -q
-  printf 'cache:\n  model:\n    cap_bytes: 1MiB\n' >"$REEF_ROOT/config/system.yaml"
-  run reef-model load large
+  cp -r large other && echo '{ }' >other/config.json && printf 'x' | dd of=other/model.safetensors bs=1 seek=3000000 conv=notrunc status=none
+  reef-model import other -q
+  printf 'cache:\n  model:\n    cap_bytes: 7MiB\n' >"$REEF_ROOT/config/system.yaml"
+  reef-model load large -q
+  run reef-model load other
   [ "$status" -eq 1 ]
-  [[ "$output" == *"the model cache has no room for base/large: "*" more are needed, and nothing may go: it is empty"* ]]
+  [[ "$output" == *"the model cache has no room for base/other: "*" more are needed, and nothing may go: base/large (6.00 MiB) was used less than "* ]]
+  printf 'cache:\n  model:\n    cap_bytes: 1MiB\n' >"$REEF_ROOT/config/system.yaml"
+  run reef-model load large --strategy full
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"base/large takes 6.00 MiB, and the model cache may hold 1.00 MiB"* ]]
+  run reef-model load large
+  [[ "$output" == *"(mmap: 6.00 MiB are more than the model cache may hold, 1.00 MiB)"* ]]
 }

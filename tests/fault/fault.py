@@ -162,10 +162,15 @@ def workloads(bin_dir, model, other_model, inputs):
         reef.run("reef-model", "load", "tiny")
 
     def cache_check(reef):
-        """What stands in the cache under a digest has it."""
+        """What stands in the cache under a digest has it: of the file, or of the digests of its chunks."""
         reef.run("reef-model", "verify")
+
+        def digests(data):
+            chunks = [hashlib.sha256(data[at:at + (2 << 20)]).digest() for at in range(0, len(data), 2 << 20)]
+            return hashlib.sha256(data).hexdigest(), hashlib.sha256(b"".join(chunks)).hexdigest()
+
         for path in (reef.root / "cache/model_cache").iterdir():
-            if path.is_file() and not path.name.startswith(".") and hashlib.sha256(path.read_bytes()).hexdigest() != path.name:
+            if path.is_file() and not path.name.startswith(".") and path.name not in digests(path.read_bytes()):
                 raise Failure(f"{path.name} in the cache holds other bytes")
 
     def loaded_final(reef):

@@ -29,7 +29,7 @@ double parse_share(const std::string& text) {
 int verify(cli::Session& session, const model::VerifyOptions& options) {
   if (options.sample < 1 && !options.tensors.empty())
     throw Error(Errc::usage, "--sample and --tensor exclude each other", "leave one of them out");
-  const tree::Tree tree = open_tree(session, false);
+  const tree::Tree tree = open_tree(session, true);  // it notes how far it came
   model::VerifyOptions run = options;
   run.threads = cli::threads_or_all(options.threads);
   const model::VerifyReport report = model::verify_models(tree, run, session.progress());

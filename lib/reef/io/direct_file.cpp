@@ -41,8 +41,17 @@ std::span<const std::uint8_t> DirectFile::cached(std::uint64_t offset, std::size
   std::vector<unsigned char> in_memory((bytes + page - 1) / page);
   if (::mincore(begin, bytes, in_memory.data()) != 0) return {};
   if (!std::all_of(in_memory.begin(), in_memory.end(), [](unsigned char state) { return (state & 1) != 0; })) return {};
-  ::madvise(begin, bytes, MADV_POPULATE_READ);  // one call for 512 faults; without it they come one by one
+  // One call for 512 faults. What cannot be read is an error of a read then, and not SIGBUS here.
+  if (::madvise(begin, bytes, MADV_POPULATE_READ) != 0 && errno != EINVAL) return {};
   return {begin, bytes};
+}
+
+bool DirectFile::copy_cached(std::uint64_t offset, std::size_t bytes, std::uint8_t* into) const {
+  const auto range = cached(offset, bytes);
+  if (range.empty()) return false;
+  std::copy(range.begin(), range.end(), into);
+  release(range);
+  return true;
 }
 
 void DirectFile::release(std::span<const std::uint8_t> range) const {

@@ -27,14 +27,16 @@ class DirectFile {
   std::uint64_t size() const { return plain_.size(); }
 
   bool is_direct() const { return !refused_; }
-  /// What to read from.
-  int fd() const { return is_direct() ? direct_.get() : plain_.fd(); }
-  /// A direct read failed with EINVAL: fd() is a plain one from now on. From any thread; said once in the log.
+  int direct_fd() const { return direct_.get(); }
+  int plain_fd() const { return plain_.fd(); }
+  /// A direct read failed with EINVAL: is_direct() is false from now on. From any thread; said once in the log.
   void refuse_direct() const;
 
   /// The range, mapped, if all of it is in the page cache; empty if a part is not or the kernel does not tell, as for a
   /// file that is not ours to write. Whoever uses it calls release() afterwards.
   std::span<const std::uint8_t> cached(std::uint64_t offset, std::size_t bytes) const;
+  /// Copies the range, if cached() has it. False: it has not.
+  bool copy_cached(std::uint64_t offset, std::size_t bytes, std::uint8_t* into) const;
   /// Takes the pages of cached() off this process.
   void release(std::span<const std::uint8_t> range) const;
   /// Gives back the page cache that a plain read of the range filled.

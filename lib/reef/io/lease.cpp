@@ -7,11 +7,11 @@
 
 namespace reef::io {
 
-ExclusiveLease::ExclusiveLease(const std::filesystem::path& path) {
+ExclusiveLease::ExclusiveLease(const std::filesystem::path& path, bool writes) {
   // The kernel tells a lease's holder by SIGIO that somebody wants the file; by default that ends a process.
   std::signal(SIGIO, SIG_IGN);
   // O_NOATIME, or asking would count as a use. It is for owners, and a lease is, too.
-  fd_ = UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOATIME));
+  fd_ = UniqueFd(::open(path.c_str(), (writes ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NOATIME));
   if (!fd_) return;
   if (::fcntl(fd_.get(), F_SETLEASE, F_WRLCK) == 0) {
     state_ = State::held;

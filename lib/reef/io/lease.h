@@ -18,11 +18,13 @@ class ExclusiveLease {
     in_use,   ///< somebody has
     unknown,  ///< the file is another user's, or its filesystem has no leases: take it for in use
   };
-  explicit ExclusiveLease(const std::filesystem::path& path);
+  /// `writes`: fd() is to be written through, for an own open(2) would wait like those of others.
+  explicit ExclusiveLease(const std::filesystem::path& path, bool writes = false);
 
   State state() const { return state_; }
   bool is_held() const { return state_ == State::held; }
-  /// Somebody who found the file under an earlier name waits in open(2).
+  int fd() const { return fd_.get(); }
+  /// Somebody waits in open(2); after /proc/sys/fs/lease-break-time (45 s) the kernel lets him in.
   bool is_wanted() const;
 
  private:

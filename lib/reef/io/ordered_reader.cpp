@@ -13,12 +13,10 @@ OrderedReader::OrderedReader(std::span<const Piece> pieces, std::size_t depth, s
       kept_(kept),
       queue_(slots_.size()) {}
 
-OrderedReader::~OrderedReader() { give_back(next_); }
-
 std::optional<PieceRead> OrderedReader::next() {
   check_interrupt();
-  give_back(next_ - std::min(next_, kept_));
-  while (started_ < pieces_.size() && started_ < given_back_ + slots_.size()) start(started_++);
+  const std::size_t given_back = next_ - std::min(next_, kept_);
+  while (started_ < pieces_.size() && started_ < given_back + slots_.size()) start(started_++);
   if (next_ == pieces_.size()) return std::nullopt;
   Slot& wanted = slot_of(next_);
   while (wanted.state == State::reading) {
@@ -34,21 +32,14 @@ std::optional<PieceRead> OrderedReader::next() {
 
 void OrderedReader::start(std::size_t piece) {
   const Piece& p = pieces_[piece];
-  Slot& slot = slot_of(piece);
-  slot = {State::there, true, {piece, p.file->cached(p.offset, p.bytes), 0}};
-  if (!slot.read.bytes.empty()) return;
-  slot.state = State::reading;
-  slot.is_cached = false;
   const std::size_t number = piece % slots_.size();
-  queue_.start(number, {p.file, p.offset, p.bytes, buffers_.data() + number * kPieceBytes});
-}
-
-/// Nobody looks at the pieces before `end` any more.
-void OrderedReader::give_back(std::size_t end) {
-  for (; given_back_ < end; ++given_back_) {
-    Slot& slot = slot_of(given_back_);
-    if (slot.is_cached) pieces_[slot.read.piece].file->release(slot.read.bytes);
-    slot.is_cached = false;
+  std::uint8_t* const buffer = buffers_.data() + number * kPieceBytes;
+  slots_[number] = {State::reading, {piece, {}, 0}};
+  // What lies in the page cache is copied: it may be used long after it was compared, and must not change meanwhile.
+  if (p.file->copy_cached(p.offset, p.bytes, buffer)) {
+    slots_[number] = {State::there, {piece, {buffer, p.bytes}, 0}};
+  } else {
+    queue_.start(number, {p.file, p.offset, p.bytes, buffer});
   }
 }
 

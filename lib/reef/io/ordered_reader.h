@@ -19,7 +19,6 @@ class OrderedReader {
   explicit OrderedReader(std::span<const Piece> pieces, std::size_t depth = 8, std::size_t kept = 0);
   OrderedReader(const OrderedReader&) = delete;
   OrderedReader& operator=(const OrderedReader&) = delete;
-  ~OrderedReader();
 
   /// The next piece in their order; its bytes live through the next `kept` calls. nullopt after the last one.
   /// Throws Error{interrupted}.
@@ -29,21 +28,18 @@ class OrderedReader {
   enum class State { reading, there };
   struct Slot {
     State state = State::reading;
-    bool is_cached = false;
     PieceRead read;
   };
   void start(std::size_t piece);
-  void give_back(std::size_t end);
   Slot& slot_of(std::size_t piece) { return slots_[piece % slots_.size()]; }
 
   std::span<const Piece> pieces_;
   std::vector<Slot> slots_;
   HugeArray<std::uint8_t> buffers_;
   std::size_t kept_;
-  std::size_t next_ = 0;        ///< to be given out
-  std::size_t started_ = 0;     ///< pieces before this one are in flight, there, or gone
-  std::size_t given_back_ = 0;  ///< pieces before this one are gone
-  ReadQueue queue_;             ///< last: it ends before the memory that it reads into
+  std::size_t next_ = 0;     ///< to be given out
+  std::size_t started_ = 0;  ///< pieces before this one are in flight, there, or gone
+  ReadQueue queue_;          ///< last: it ends before the memory that it reads into
 };
 
 }  // namespace reef::io

@@ -64,11 +64,15 @@ class Reader {
     if (number >= shared_.pieces.size()) return;
     const Piece& piece = shared_.pieces[number];
     InSlot& in = in_slot_[slot] = {number, nullptr, {number, {}, 0}};
-    if (!shared_.options.into) {
+    if (!shared_.options.into && !shared_.options.copies_cached) {
       in.read.bytes = piece.file->cached(piece.offset, piece.bytes);
       if (!in.read.bytes.empty()) return ready_.push_back(slot);
     }
     in.into = shared_.options.into ? shared_.options.into(number) : buffers_.data() + slot * kPieceBytes;
+    if (piece.file->copy_cached(piece.offset, piece.bytes, in.into)) {
+      in.read.bytes = {in.into, piece.bytes};
+      return ready_.push_back(slot);
+    }
     queue_.start(slot, {piece.file, piece.offset, piece.bytes, in.into});
   }
 

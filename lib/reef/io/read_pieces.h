@@ -28,7 +28,9 @@ struct PieceRead {
 struct PieceOptions {
   unsigned threads = 1;
   /// Where the bytes of a piece go, aligned and with room as in ReadRequest. Empty: to memory that is used again.
-  std::function<std::uint8_t*(std::size_t piece)> into;
+  std::function<std::uint8_t*(std::size_t piece)> into{};
+  /// What lies in the page cache is copied before it is handed out: for who uses it again after comparing it.
+  bool copies_cached = false;
 };
 
 /// Reads pieces of large files at the speed of the drive: each thread has a dozen in flight, and gives one or two at a

@@ -20,12 +20,14 @@ namespace {
 struct Slot {
   ReadRequest request;
   std::size_t done = 0;
+  bool is_direct = false;  ///< how it was started: another read may find meanwhile that direct ones are refused
 
+  void begin() { is_direct = request.file->is_direct(); }
+  int fd() const { return is_direct ? request.file->direct_fd() : request.file->plain_fd(); }
   /// Direct reads are of whole sectors; the last one of a file ends early.
   std::size_t wanted() const {
     const std::size_t rest = request.bytes - done;
-    return request.file->is_direct() ? (rest + DirectFile::kSector - 1) / DirectFile::kSector * DirectFile::kSector
-                                     : rest;
+    return is_direct ? (rest + DirectFile::kSector - 1) / DirectFile::kSector * DirectFile::kSector : rest;
   }
   std::uint8_t* into() const { return request.into + done; }
   std::uint64_t offset() const { return request.offset + done; }
@@ -34,7 +36,7 @@ struct Slot {
   /// Takes what read(2) said: a count, or minus an errno, which is then in `error`.
   State take(std::int64_t result, int& error) {
     if (result == -EINTR || result == -EAGAIN) return State::again;
-    if (result == -EINVAL && request.file->is_direct()) {
+    if (result == -EINVAL && is_direct) {
       request.file->refuse_direct();
       return State::again;
     }
@@ -45,13 +47,13 @@ struct Slot {
     const std::size_t before = done;
     done = std::min(request.bytes, done + static_cast<std::size_t>(result));
     if (done < request.bytes) {
-      if (!request.file->is_direct()) return State::again;
+      if (!is_direct) return State::again;
       done -= done % DirectFile::kSector;  // a direct read cannot begin inside a sector
       if (done > before) return State::again;
       error = ENODATA;  // less than a sector: the file ends here
       return State::failed;
     }
-    if (!request.file->is_direct()) request.file->forget(request.offset, request.bytes);
+    if (!is_direct) request.file->forget(request.offset, request.bytes);
     return State::done;
   }
 };
@@ -90,7 +92,7 @@ class ReadQueue::Uring : public ReadQueue::Backend {
   Uring& operator=(const Uring&) = delete;
 
   void start(std::size_t slot, const ReadRequest& request) override {
-    slots_[slot] = {request, 0};
+    slots_[slot] = {request};
     submit(slot);
   }
   std::size_t in_flight() const override { return in_flight_; }
@@ -117,9 +119,10 @@ class ReadQueue::Uring : public ReadQueue::Backend {
  private:
   /// At once: a drive that waits for a full batch stands still meanwhile.
   void submit(std::size_t slot) {
-    const Slot& s = slots_[slot];
+    Slot& s = slots_[slot];
+    s.begin();
     io_uring_sqe* entry = ::io_uring_get_sqe(&ring_);  // never null: the ring has an entry for each slot
-    ::io_uring_prep_read(entry, s.request.file->fd(), s.into(), static_cast<unsigned>(s.wanted()), s.offset());
+    ::io_uring_prep_read(entry, s.fd(), s.into(), static_cast<unsigned>(s.wanted()), s.offset());
     ::io_uring_sqe_set_data64(entry, slot);
     ++in_flight_;
     int submitted = 0;
@@ -140,7 +143,7 @@ class ReadQueue::Uring : public ReadQueue::Backend {
 
 class ReadQueue::Plain : public ReadQueue::Backend {
  public:
-  void start(std::size_t slot, const ReadRequest& request) override { waiting_.push_back({slot, {request, 0}}); }
+  void start(std::size_t slot, const ReadRequest& request) override { waiting_.push_back({slot, {request}}); }
   std::size_t in_flight() const override { return waiting_.size(); }
 
   ReadDone wait() override {
@@ -149,8 +152,8 @@ class ReadQueue::Plain : public ReadQueue::Backend {
     ReadDone done{number, 0};
     while (true) {
       check_interrupt();
-      const ssize_t count =
-          ::pread(slot.request.file->fd(), slot.into(), slot.wanted(), static_cast<off_t>(slot.offset()));
+      slot.begin();
+      const ssize_t count = ::pread(slot.fd(), slot.into(), slot.wanted(), static_cast<off_t>(slot.offset()));
       if (slot.take(count < 0 ? -errno : count, done.error) != Slot::State::again) return done;
     }
   }

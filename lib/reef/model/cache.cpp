@@ -69,6 +69,7 @@ std::uint64_t size_of(const fs::path& folder) {
 
 CacheStatus cache_status(const tree::Tree& tree, const tree::Config& config, bool why) {
   internal::ModelCache cache(tree, config);
+  cache.put_right();
   CacheStatus status;
   status.folder = cache.folder();
   status.is_in_memory = cache.is_in_memory();
@@ -118,13 +119,15 @@ CacheChange unpin_model(const tree::Tree& tree, const tree::Config& config, cons
 CacheChange evict_model(const tree::Tree& tree, const tree::Config& config, const std::string& name) {
   const Installed model = find_model(tree, name);
   internal::ModelCache cache(tree, config);
+  cache.put_right();
   CacheChange change{"evict", full_name(model.folder), false, 0};
   for (const ManifestFile& file : model.manifest.files) {
-    if (!is_weight_file(file.path) || !fs::exists(cache.file(file.sha256))) continue;
-    const auto holders = internal::holders_of(cache.file(file.sha256));
-    if (!cache.evict(file.sha256)) {
+    const std::string& digest = file.proven_digest();
+    if (!is_weight_file(file.path) || !fs::exists(cache.file(digest))) continue;
+    if (!cache.evict(digest)) {
       std::string who;
-      for (const std::string& holder : holders) who += fmt::format("{}{}", who.empty() ? "" : ", ", holder);
+      for (const std::string& holder : internal::holders_of(cache.file(digest)))
+        who += fmt::format("{}{}", who.empty() ? "" : ", ", holder);
       throw Error(Errc::failed,
                   fmt::format("{}: {} is in use{}", change.name, io::shown(file.path), who.empty() ? "" : " by " + who),
                   "end that program first");

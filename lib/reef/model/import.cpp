@@ -153,6 +153,12 @@ class Importer {
   }
 
   bool is_intact(const Manifest& present) {
+    try {
+      read_chunk_table(result_.folder, present);
+    } catch (const Error& e) {
+      if (e.code() != Errc::corrupt) throw;
+      return false;
+    }
     progress_.begin("checking", present.total_bytes(), ProgressUnit::bytes);
     const bool intact = std::all_of(present.files.begin(), present.files.end(), [&](const ManifestFile& file) {
       const fs::path path = result_.folder / file.path;

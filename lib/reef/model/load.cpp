@@ -1,10 +1,14 @@
 #include "reef/model/load.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
+#include <thread>
 
+#include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/core/log.h"
 #include "reef/core/units.h"
@@ -84,6 +88,12 @@ class Loader {
       result_.reason = fmt::format("{} are between load.full_below and load.stream_above, {} and {}",
                                    format_size(bytes), format_size(full_below), format_size(stream_above));
     }
+    if (result_.strategy != LoadStrategy::mmap) cache_.emplace(tree_, config_);
+    if (options_.strategy == LoadStrategy::automatic && cache_ && bytes > cache_->cap_bytes()) {
+      result_.strategy = LoadStrategy::mmap;
+      result_.reason = fmt::format("{} are more than the model cache may hold, {}", format_size(bytes),
+                                   format_size(cache_->cap_bytes()));
+    }
     log_step("{}: strategy {}: {}", result_.name, strategy_name(result_.strategy), result_.reason);
   }
 
@@ -129,11 +139,16 @@ class Loader {
   }
 
   void fill_cache() {
-    internal::ModelCache cache(tree_, config_);
+    internal::ModelCache& cache = *cache_;
+    if (result_.bytes() > cache.cap_bytes())
+      throw Error(Errc::failed,
+                  fmt::format("{} takes {}, and the model cache may hold {}", result_.name,
+                              format_size(result_.bytes()), format_size(cache.cap_bytes())),
+                  "raise cache.model.cap_bytes, or load with --strategy mmap");
     progress_.begin("loading", result_.bytes(), ProgressUnit::bytes);
     for (std::size_t i = 0; i < weights_.size(); ++i) {
       LoadedFile& file = result_.files[i];
-      file.place = cache.file(weights_[i].entry->sha256);
+      file.place = cache.file(weights_[i].entry->proven_digest());
       file.was_there = bring(cache, weights_[i]);
       if (file.was_there) progress_.advance(file.bytes);
     }
@@ -141,34 +156,80 @@ class Loader {
     show_under_names(cache);
   }
 
-  /// False when the file was there already.
+  /// True when the file was there already. It is kept open: the next file's reservation must not evict it.
   bool bring(internal::ModelCache& cache, const Weights& weights) {
-    const ManifestFile& entry = *weights.entry;
-    if (cache.attach(entry.sha256, entry.bytes, result_.name)) return true;
-    const io::KeyLock lock = cache.lock(entry.sha256);  // somebody who loads it now has it in a moment
-    if (cache.attach(entry.sha256, entry.bytes, result_.name)) return true;
-    const auto target = cache.reserve(entry.sha256, entry.bytes, result_.name);
-    if (!target) return cache.attach(entry.sha256, entry.bytes, result_.name);
+    const std::string& digest = weights.entry->proven_digest();
+    while (true) {
+      bool was_there = cache.attach(digest, weights.entry->bytes, result_.name);
+      if (!was_there) {
+        const io::KeyLock lock = cache.lock(digest);  // somebody who loads it now has it in a moment
+        was_there = cache.attach(digest, weights.entry->bytes, result_.name) || !load_new(cache, weights);
+      }
+      io::UniqueFd held(::open(cache.file(digest).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+      if (held) {
+        held_.push_back(std::move(held));
+        return was_there;
+      }
+      check_interrupt();  // it was evicted again, or somebody asks just now who has it
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+
+  /// False when it is there after all.
+  bool load_new(internal::ModelCache& cache, const Weights& weights) {
+    const std::string& digest = weights.entry->proven_digest();
     try {
-      read(weights, [&](const internal::VerifiedSource& source, const internal::OnBytes& on_bytes) {
-        if (result_.strategy == LoadStrategy::stream) {
-          internal::copy_in_order(source, *target, on_bytes);
-        } else {
-          internal::copy_by_all(source, *target, cache.is_in_memory(), options_.threads, on_bytes);
-        }
-      });
-      cache.publish(entry.sha256);
+      auto reservation = cache.reserve(digest, weights.entry->bytes, result_.name);
+      if (!reservation) return false;
+      if (!copy_to(cache, weights, *reservation)) {
+        reservation->start_afresh();
+        copy_to(cache, weights, *reservation);
+      }
+      cache.publish(digest);
     } catch (...) {
-      cache.abandon(entry.sha256);
+      cache.abandon(digest);
       throw;
     }
-    return false;
+    return true;
+  }
+
+  /// False when somebody turned out to want the file whose pages were to be used again.
+  bool copy_to(const internal::ModelCache& cache, const Weights& weights,
+               internal::ModelCache::Reservation& reservation) {
+    struct IsWanted {};
+    const auto watched = [&](const internal::OnBytes& on_bytes) {
+      return [&](std::uint64_t bytes) {
+        on_bytes(bytes);
+        if (reservation.recycled && reservation.recycled->is_wanted()) throw IsWanted{};
+      };
+    };
+    try {
+      read(weights, [&](const internal::VerifiedSource& source, const internal::OnBytes& on_bytes) {
+        if (cache.is_in_memory() && result_.strategy == LoadStrategy::full) {
+          io::UniqueFd fresh;
+          if (!reservation.recycled) fresh = io::open_file(reservation.target, O_RDWR | O_CREAT);
+          const int fd = reservation.recycled ? reservation.recycled->fd() : fresh.get();
+          internal::copy_into_memory(source, fd, reservation.target, options_.threads, watched(on_bytes));
+          return;
+        }
+        reservation.start_afresh();
+        if (result_.strategy == LoadStrategy::stream) {
+          internal::copy_in_order(source, reservation.target, on_bytes);
+        } else {
+          internal::copy_by_all(source, reservation.target, options_.threads, on_bytes);
+        }
+      });
+    } catch (const IsWanted&) {
+      return false;
+    }
+    return true;
   }
 
   /// model_cache/models/base/NAME: links to the cached weights and to the model's other files.
   void show_under_names(const internal::ModelCache& cache) {
     result_.folder = cache.folder() / "models" / result_.name;
     const io::KeyLock lock = cache.lock(result_.name);  // those who load the same model write the same links
+    remove_other_links();
     for (const ManifestFile& file : model_.manifest.files) {
       const fs::path path = result_.folder / file.path;
       tree::make_folders(path.parent_path());
@@ -179,12 +240,25 @@ class Loader {
     }
   }
 
+  /// Of files that the model had before another one was imported under its name.
+  void remove_other_links() const {
+    if (!fs::exists(result_.folder)) return;
+    std::vector<fs::path> others;
+    for (const auto& found : fs::recursive_directory_iterator(result_.folder)) {
+      const std::string path = found.path().lexically_relative(result_.folder).string();
+      if (found.is_symlink() && model_.manifest.find(path) == nullptr) others.push_back(found.path());
+    }
+    for (const fs::path& path : others) fs::remove(path);
+  }
+
   const tree::Tree& tree_;
   const tree::Config& config_;
   const LoadOptions& options_;
   Progress& progress_;
   Installed model_;
+  std::optional<internal::ModelCache> cache_;
   std::vector<Weights> weights_;
+  std::vector<io::UniqueFd> held_;  ///< files of the cache, until all are there
   LoadResult result_;
 };
 

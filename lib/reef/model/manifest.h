@@ -38,6 +38,8 @@ struct ManifestFile {
   std::string chunks_sha256{};          ///< chunk_root() of its digests in manifest.chunks; empty: it has none there
   std::vector<TensorDigest> tensors{};  ///< in the order of the file; empty: not recorded
 
+  /// The digest that comparing the chunks proves: chunks_sha256, or sha256 of a file of one chunk.
+  const std::string& proven_digest() const { return chunks_sha256.empty() ? sha256 : chunks_sha256; }
   friend bool operator==(const ManifestFile&, const ManifestFile&) = default;
   /// Whatever else is recorded of them.
   bool has_content_of(const ManifestFile& other) const { return bytes == other.bytes && sha256 == other.sha256; }

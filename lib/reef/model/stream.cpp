@@ -58,12 +58,19 @@ class Sender {
     try {
       return pieces.next();
     } catch (const Error& error) {
-      if (output_.is_live() && error.code() != Errc::interrupted) {
-        send_text(FrameType::error, fmt::format(R"({{"schema":"reef.error/1","status":{},"message":{},"hint":{}}})",
-                                                exit_status(error.code()), internal::json_string(error.what()),
-                                                internal::json_string(error.hint())));
-      }
+      if (output_.is_live() && error.code() != Errc::interrupted) tell_reader(error);
       throw;
+    }
+  }
+
+  /// What went wrong counts, and not that the reader is gone, too.
+  void tell_reader(const Error& error) {
+    try {
+      send_text(FrameType::error, fmt::format(R"({{"schema":"reef.error/1","status":{},"message":{},"hint":{}}})",
+                                              exit_status(error.code()), internal::json_string(error.what()),
+                                              internal::json_string(error.hint())));
+    } catch (const Error& gone) {
+      log_detail("{}", gone.what());
     }
   }
 

@@ -1,6 +1,7 @@
 #include "reef/model/verify.h"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
@@ -91,6 +92,10 @@ class ModelCheck {
     bool any = false;
     for (const internal::CheckedFile& file : files_) {
       if (!file.has_chunks() || file.wanted.size() == 1) continue;
+      // What was read is not what is there now if somebody wrote to it meanwhile, or put another file in its place.
+      if (internal::file_stamp(file.file.plain_fd()) != file.stamp ||
+          internal::file_stamp(file.file.path()) != file.stamp)
+        continue;
       std::vector<char>& flags = flags_of(file);
       for (std::size_t chunk = 0; chunk < flags.size(); ++chunk)
         if (file.sound[chunk] != 0) flags[chunk] = 1;
@@ -169,6 +174,10 @@ class ModelCheck {
     if (bytes != expected.bytes)
       return fault(expected.path, fmt::format("has {} bytes, manifest says {}", bytes, expected.bytes));
     files_.emplace_back(path, expected, std::move(chunks));
+    if (files_.back().file.size() != expected.bytes) {
+      files_.pop_back();
+      return fault(expected.path, "changed while it was opened");
+    }
     if (!is_weight_file(expected.path)) return;
     // A header that breaks a rule is a fault whether or not its bytes are those of the manifest.
     check([&] { files_.back().weights = read_weight_file(entry_.folder, expected.path); }, expected.path);
@@ -190,7 +199,7 @@ class ModelCheck {
   }
 
   std::vector<char>& flags_of(const internal::CheckedFile& file) {
-    return sound_.flags(file.expected.path, internal::file_stamp(file.file.path()), file.wanted.size());
+    return sound_.flags(file.expected.path, file.stamp, file.wanted.size());
   }
 
   void go_on() {
@@ -270,6 +279,14 @@ void check_chunks(std::deque<ModelCheck>& models, const VerifyOptions& options, 
   progress.end();
 }
 
+/// Every file of every model is open twice; of 1,024, the usual limit, some dozens of models have more.
+void allow_many_files() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 const VerifiedModel* first_faulty(const std::vector<VerifiedModel>& models) {
   const auto it = std::find_if(models.begin(), models.end(), [](const VerifiedModel& m) { return !m.faults.empty(); });
   return it == models.end() ? nullptr : &*it;
@@ -310,6 +327,7 @@ std::string VerifyReport::first_faulty_model() const {
 }
 
 VerifyReport verify_models(const tree::Tree& tree, const VerifyOptions& options, Progress& progress) {
+  allow_many_files();
   const auto started = std::chrono::steady_clock::now();
   const std::vector<ListEntry> entries = select_models(tree, options.names);
   std::optional<SigningKey> key;

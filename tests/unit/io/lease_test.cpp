@@ -3,8 +3,10 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <csignal>
+#include <utility>
 
 #include "reef/io/file.h"
 #include "reef/io/key_lock.h"
@@ -59,7 +61,14 @@ TEST_CASE("a lease tells that somebody waits to open the file, and asking is no 
   const test::TempDir dir;
   const fs::path file = dir / "file";
   replace_file(file, "x");
-  const auto used = fs::last_write_time(file);
+  const auto last_use = [&] {
+    struct stat status {};
+    REQUIRE(::stat(file.c_str(), &status) == 0);
+    return std::pair(status.st_atim.tv_sec, status.st_atim.tv_nsec);
+  };
+  const timespec long_ago[2] = {{1000, 0}, {2000, 0}};  // of which any use makes a later time
+  REQUIRE(::utimensat(AT_FDCWD, file.c_str(), long_ago, 0) == 0);
+  const auto used = last_use();
   const ExclusiveLease lease(file);
   REQUIRE(lease.is_held());
   CHECK_FALSE(lease.is_wanted());
@@ -70,7 +79,7 @@ TEST_CASE("a lease tells that somebody waits to open the file, and asking is no 
   test::wait_until([&] { return lease.is_wanted(); });
   ::kill(opener, SIGKILL);
   ::waitpid(opener, nullptr, 0);
-  CHECK(fs::last_write_time(file) == used);
+  CHECK(last_use() == used);
 }
 
 TEST_CASE("a name is locked by one process at a time, others are not, and a killed one holds nothing") {

@@ -203,14 +203,58 @@ TEST_CASE("a model larger than the cache is refused and evicts nothing") {
   test::write(f.dir / "in/big/config.json", "{}");
   test::write(f.dir / "in/big/model.safetensors", test::safetensors(header, 8 << 20));
   import_model(f.tree, f.config(), {.source = f.dir / "in/big"}, no_progress());
-  CHECK_THROWS_WITH_AS(f.load("big"), doctest::Contains("the model cache has no room for base/big"), Error);
+  CHECK_THROWS_WITH_AS(f.load("big", LoadStrategy::full), doctest::Contains("the model cache may hold 6.00 MiB"),
+                       Error);
   CHECK(f.cached() == std::vector<std::string>{"base/a"});
+}
+
+TEST_CASE("a cache that holds more than its cap is brought below it by the next load") {
+  Fixture f;
+  for (const char* name : {"a", "b", "c"}) f.add(name);
+  f.load("a");
+  f.load("b");
+  f.age(1000s);
+  f.settings = "cache:\n  model:\n    cap_bytes: 6MiB\n";
+  f.load("c");
+  CHECK(f.cached() == std::vector<std::string>{"base/c"});
+}
+
+TEST_CASE("a model in parts is loaded whole or refused, and automatically goes into the page cache then") {
+  Fixture f;
+  const std::string header = R"({"PART":{"dtype":"U8","shape":[5242880],"data_offsets":[0,5242880]}})";
+  const auto part = [&](const char* name) { return std::string(header).replace(header.find("PART"), 4, name); };
+  test::write(f.dir / "in/parts/config.json", "{}");
+  test::write(f.dir / "in/parts/model-00001-of-00002.safetensors", test::safetensors(part("p1"), kWeights));
+  test::write(f.dir / "in/parts/model-00002-of-00002.safetensors", test::safetensors(part("p2"), kWeights));
+  import_model(f.tree, f.config(), {.source = f.dir / "in/parts"}, no_progress());
+  const LoadResult whole = f.load("parts");
+  CHECK(whole.files.size() == 2);
+  for (const LoadedFile& file : whole.files)
+    CHECK((io::read_file(whole.folder / file.path) == io::read_file(file.place)));
+
+  f.settings = "cache:\n  model:\n    cap_bytes: 7MiB\n";
+  CHECK_THROWS_WITH_AS(f.load("parts", LoadStrategy::full), doctest::Contains("the model cache may hold 7.00 MiB"),
+                       Error);
+  CHECK(f.load("parts").strategy == LoadStrategy::mmap);
+}
+
+TEST_CASE("links of files that a model no longer has are removed") {
+  Fixture f;
+  f.add("a");
+  test::write(f.dir / "in/a/vocab.txt", "x");
+  import_model(f.tree, f.config(), {.source = f.dir / "in/a", .force = true}, no_progress());
+  const fs::path link = f.load("a").folder / "vocab.txt";
+  CHECK(fs::is_symlink(link));
+  fs::remove(f.dir / "in/a/vocab.txt");
+  import_model(f.tree, f.config(), {.source = f.dir / "in/a", .force = true}, no_progress());
+  f.load("a");
+  CHECK_FALSE(fs::is_symlink(link));
 }
 
 TEST_CASE("what killed runs left is put right by the next reservation") {
   Fixture f;
   for (const char* name : {"a", "b"}) f.add(name);
-  const std::string digest = read_manifest(f.tree.models("base") / "a")->find("model.safetensors")->sha256;
+  const std::string digest = read_manifest(f.tree.models("base") / "a")->find("model.safetensors")->proven_digest();
   f.load("a");
   // Killed while it asked who uses "a", and while it wrote something else.
   fs::rename(f.tree.model_cache() / digest, f.tree.model_cache() / (".evicted-" + digest));

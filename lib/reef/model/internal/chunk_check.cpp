@@ -9,6 +9,7 @@
 
 #include "reef/core/share_work.h"
 #include "reef/io/ordered_reader.h"
+#include "reef/model/internal/verified_chunks.h"
 
 namespace reef::model::internal {
 namespace {
@@ -109,6 +110,7 @@ class ChunkCheck {
 
 CheckedFile::CheckedFile(const std::filesystem::path& path, const ManifestFile& entry, ChunkDigests digests)
     : file(path),
+      stamp(file_stamp(file.plain_fd())),
       expected(entry),
       chunks(std::move(digests)),
       wanted(chunk_count(file.size()), 1),

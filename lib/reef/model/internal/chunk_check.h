@@ -28,6 +28,7 @@ struct CheckedFile {
   std::uint64_t chunk_end(std::size_t chunk) const { return std::min(file.size(), (chunk + 1) * kChunkBytes); }
 
   io::DirectFile file;
+  std::string stamp;  ///< file_stamp() when it was opened
   ManifestFile expected;
   ChunkDigests chunks;
   std::optional<WeightFile> weights;  ///< its header, if it has a sound one

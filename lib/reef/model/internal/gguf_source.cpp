@@ -50,16 +50,17 @@ Source open_gguf(const fs::path& path) {
   source.folder = fs::absolute(path).lexically_normal().parent_path();
   source.name = stem_of(name);
   source.origin = fmt::format("{}/{}", origin_of(source.folder), name);
-  std::vector<std::string> names = {name};
-  if (auto part = GgufPartName::parse(name)) {
-    names.clear();
-    for (part->number = 1; part->number <= part->count; ++part->number) names.push_back(part->to_string());
-  }
-  for (const std::string& file : names) {
+  if (!name.ends_with(kExtension))
+    throw Error(Errc::usage, fmt::format("{} is a GGUF file under another name", io::shown(path)),
+                fmt::format("link or copy it to a name that ends in {}", kExtension));
+  auto part = GgufPartName::parse(name);
+  const std::uint64_t count = part ? part->count : 1;
+  for (std::uint64_t number = 1; number <= count; ++number) {
+    if (part) part->number = number;
+    const std::string file = part ? part->to_string() : name;
     const fs::path from = source.folder / file;
     if (!fs::is_regular_file(from))
-      throw Error(Errc::usage,
-                  fmt::format("{} is one of {} parts, and {} is missing", io::shown(path), names.size(), file),
+      throw Error(Errc::usage, fmt::format("{} is one of {} parts, and {} is missing", io::shown(path), count, file),
                   "put all parts into one folder");
     source.files.push_back({from, file, fs::file_size(from)});
   }

@@ -16,7 +16,6 @@
 #include "reef/core/log.h"
 #include "reef/core/units.h"
 #include "reef/io/file.h"
-#include "reef/io/lease.h"
 #include "reef/tree/folders.h"
 
 namespace reef::model::internal {
@@ -63,8 +62,12 @@ std::uint64_t default_cap(const fs::path& folder, bool in_memory) {
 std::int64_t stamp(Time time) { return time.time_since_epoch().count(); }
 Time from_stamp(std::int64_t milliseconds) { return Time(std::chrono::milliseconds(milliseconds)); }
 
+/// False when `to` exists.
 bool rename_new(const fs::path& from, const fs::path& to) {
-  return ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0;
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return true;
+  if (errno == EEXIST) return false;
+  // Not every filesystem can refuse to replace (NFS). Whoever publishes has the ledger, as the caller has now.
+  return !fs::exists(fs::symlink_status(to)) && ::rename(from.c_str(), to.c_str()) == 0;
 }
 
 }  // namespace
@@ -202,12 +205,17 @@ std::vector<ModelCache::Entry> ModelCache::entries(bool asks) {
   return all;
 }
 
-/// The name goes first, then it is asked who has the file: the other way round somebody could open it in between.
+/// A file that is in use keeps its name all the time. Of others the lease comes first, then the name goes; who looked
+/// it up in between waits in open(2), and the file is put back.
 std::optional<ModelCache::Victim> ModelCache::take_away(const CachedFile& file_entry) {
+  const fs::path path = file(file_entry.digest);
+  if (in_memory_) ::chmod(path.c_str(), kBeingWritten);  // or its owner could not write through the lease
+  Victim victim{file_entry, std::make_unique<io::ExclusiveLease>(path, in_memory_)};
+  if (in_memory_) ::chmod(path.c_str(), kWritten);
+  if (!victim.lease->is_held()) return std::nullopt;
   const fs::path aside = folder_ / fmt::format("{}{}", kEvicted, file_entry.digest);
-  if (::rename(file(file_entry.digest).c_str(), aside.c_str()) != 0) return std::nullopt;
-  Victim victim{file_entry, std::make_unique<io::ExclusiveLease>(aside)};
-  if (victim.lease->is_held()) return victim;
+  if (::rename(path.c_str(), aside.c_str()) != 0) return std::nullopt;
+  if (!victim.lease->is_wanted()) return victim;
   put_back(victim);
   return std::nullopt;
 }
@@ -226,8 +234,11 @@ std::vector<ModelCache::Victim> ModelCache::evict_for(std::uint64_t needed, cons
   for (const Entry& entry : entries(false))
     if (!entry.is_loading) files.push_back(entry.file);
   std::vector<Victim> victims;
-  std::uint64_t freed = 0;
-  for (const CachedFile& candidate : eviction_order(std::move(files), now(), limits_)) {
+  std::uint64_t freed = 0, possible = 0;
+  files = eviction_order(std::move(files), now(), limits_);
+  for (const CachedFile& candidate : files) possible += candidate.bytes;
+  if (possible < needed) fail_full(needed, model);
+  for (const CachedFile& candidate : files) {
     if (freed >= needed) break;
     auto victim = take_away(candidate);
     if (!victim) continue;
@@ -266,28 +277,37 @@ void ModelCache::fail_full(std::uint64_t bytes, const std::string& model) {
               "--strategy mmap");
 }
 
-std::optional<fs::path> ModelCache::reserve(const std::string& digest, std::uint64_t bytes, const std::string& model) {
+void ModelCache::Reservation::start_afresh() {
+  if (!recycled) return;
+  // Empty, so that whoever comes too late sees an error in place of another model.
+  [[maybe_unused]] const int ignored = ::ftruncate(recycled->fd(), 0);
+  ::unlink(target.c_str());
+  recycled.reset();
+}
+
+std::optional<ModelCache::Reservation> ModelCache::reserve(const std::string& digest, std::uint64_t bytes,
+                                                           const std::string& model) {
   io::Transaction transaction(ledger_);
   recover(digest);
   if (is_whole(digest, bytes)) return std::nullopt;  // an eviction had it aside for a moment
   std::uint64_t used = 0;
   for (const Entry& entry : entries(false)) used += entry.file.bytes;
+  std::uint64_t needed = used + bytes > cap_ ? used + bytes - cap_ : 0;
   struct statfs space {};
-  std::uint64_t room = cap_ > used ? cap_ - used : 0;
-  if (::statfs(folder_.c_str(), &space) == 0)  // others may have filled the filesystem
-    room = std::min(room, std::uint64_t{space.f_bavail} * static_cast<std::uint64_t>(space.f_bsize));
+  if (::statfs(folder_.c_str(), &space) == 0) {  // others may have filled the filesystem
+    const std::uint64_t free = std::uint64_t{space.f_bavail} * static_cast<std::uint64_t>(space.f_bsize);
+    needed = std::max(needed, bytes > free ? bytes - free : 0);
+  }
   std::vector<Victim> victims;
-  if (bytes > room) victims = evict_for(bytes - room, model);
-  const fs::path target = folder_ / fmt::format("{}{}", kLoading, digest);
-  // Overwriting would harm those who found the file just before it lost its name: by now they wait in open(2).
+  if (needed > 0) victims = evict_for(needed, model);
+  Reservation reservation{folder_ / fmt::format("{}{}", kLoading, digest)};
+  // Those who looked a name up just before it went are in open(2) by now.
   if (in_memory_ && !victims.empty()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  bool is_recycled = false;
   for (Victim& victim : victims) {
     const fs::path aside = folder_ / fmt::format("{}{}", kEvicted, victim.file.digest);
-    const bool is_wanted = victim.lease->is_wanted();
-    if (in_memory_ && !is_recycled && !is_wanted) {
-      victim.lease.reset();  // it would make us wait for ourselves
-      is_recycled = ::chmod(aside.c_str(), kBeingWritten) == 0 && ::rename(aside.c_str(), target.c_str()) == 0;
+    if (in_memory_ && !reservation.recycled && !victim.lease->is_wanted() &&
+        ::rename(aside.c_str(), reservation.target.c_str()) == 0) {
+      reservation.recycled = std::move(victim.lease);
     } else {
       fs::remove(aside);
     }
@@ -300,7 +320,7 @@ std::optional<fs::path> ModelCache::reserve(const std::string& digest, std::uint
       .run();
   ledger_.prepare("INSERT OR IGNORE INTO user VALUES (?, ?)").bind(1, digest).bind(2, model).run();
   transaction.commit();
-  return target;
+  return reservation;
 }
 
 void ModelCache::publish(const std::string& digest) {
@@ -328,15 +348,21 @@ void ModelCache::abandon(const std::string& digest) noexcept {
   }
 }
 
+void ModelCache::put_right() {
+  io::Transaction transaction(ledger_);
+  recover({});
+  transaction.commit();
+}
+
 bool ModelCache::evict(const std::string& digest) {
   io::Transaction transaction(ledger_);
+  recover({});
+  if (!fs::exists(fs::symlink_status(file(digest)))) return true;
   CachedFile entry;
   entry.digest = digest;
-  if (fs::exists(fs::symlink_status(file(digest)))) {
-    const auto victim = take_away(entry);
-    if (!victim) return false;
-    fs::remove(folder_ / fmt::format("{}{}", kEvicted, digest));
-  }
+  const auto victim = take_away(entry);
+  if (!victim) return false;
+  fs::remove(folder_ / fmt::format("{}{}", kEvicted, digest));
   forget(digest);
   transaction.commit();
   return true;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "reef/io/key_lock.h"
+#include "reef/io/lease.h"
 #include "reef/io/sqlite.h"
 #include "reef/model/internal/cache_policy.h"
 #include "reef/tree/config.h"
@@ -15,8 +16,9 @@
 
 namespace reef::model::internal {
 
-/// Files of weights by digest in cache/model_cache, which is a tmpfs where it can be: memory that is kept when a
-/// program ends, for programs in any language. A file stands there under its digest only after every byte was compared.
+/// Files of weights by ManifestFile::proven_digest() in cache/model_cache, which is a tmpfs where it can be: memory
+/// that is kept when a program ends, for programs in any language. A file stands there under its digest only after
+/// every byte was compared.
 ///
 /// The folder is the truth about what is cached; cache/model_cache.sqlite knows when it was used, which models it
 /// belongs to, and what is reserved. Names in the folder: DIGEST, .loading-DIGEST (being written; whoever writes it has
@@ -37,11 +39,19 @@ class ModelCache {
   /// Nobody else loads, looks at or removes `digest` while it lives.
   io::KeyLock lock(const std::string& digest) const { return {lock_file_, digest}; }
 
-  /// Room for a file, under its lock: evicts what may go. Returns the file to write it to: empty and new, or one that
-  /// was evicted, whose pages are filled faster than fresh ones; nullopt when the file is there after all. Throws
+  /// Where a file is to be written to.
+  struct Reservation {
+    std::filesystem::path target;
+    /// Of a file that was evicted and stands there now: its pages are filled faster than fresh ones. Written through
+    /// it alone, and no more once it is wanted: somebody who found the file under its old name would get other bytes.
+    std::unique_ptr<io::ExclusiveLease> recycled{};
+
+    /// Gives the evicted file up: a fresh one is to be written.
+    void start_afresh();
+  };
+  /// Room for a file, under its lock: evicts what may go. nullopt when the file is there after all. Throws
   /// Error{failed} when there is no room: naming each model that stays and who holds it.
-  std::optional<std::filesystem::path> reserve(const std::string& digest, std::uint64_t bytes,
-                                               const std::string& model);
+  std::optional<Reservation> reserve(const std::string& digest, std::uint64_t bytes, const std::string& model);
   /// What was reserved is whole: it appears under its digest.
   void publish(const std::string& digest);
   /// It is not to be: the room is free again. Throws nothing.
@@ -55,7 +65,9 @@ class ModelCache {
   };
   /// What is there, most recently used first. `asks`: also who uses it.
   std::vector<Entry> entries(bool asks);
-  /// False when it is in use. Throws nothing else for a file that is not there.
+  /// What killed runs left, put right.
+  void put_right();
+  /// False when it is in use. Nothing happens for a file that is not there.
   bool evict(const std::string& digest);
 
   void pin(const std::string& model);

@@ -25,13 +25,21 @@ std::string to_digits(const std::vector<char>& flags) {
   return digits;
 }
 
+std::string stamp_text(const struct stat& s) {
+  return fmt::format("{}:{}.{:09}:{}.{:09}:{}", s.st_size, s.st_mtim.tv_sec, s.st_mtim.tv_nsec, s.st_ctim.tv_sec,
+                     s.st_ctim.tv_nsec, s.st_ino);
+}
+
 }  // namespace
 
 std::string file_stamp(const std::filesystem::path& path) {
-  struct stat s {};
-  if (::stat(path.c_str(), &s) != 0) return {};
-  return fmt::format("{}:{}.{:09}:{}.{:09}:{}", s.st_size, s.st_mtim.tv_sec, s.st_mtim.tv_nsec, s.st_ctim.tv_sec,
-                     s.st_ctim.tv_nsec, s.st_ino);
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 ? stamp_text(status) : "";
+}
+
+std::string file_stamp(int fd) {
+  struct stat status {};
+  return ::fstat(fd, &status) == 0 ? stamp_text(status) : "";
 }
 
 bool VerifiedChunks::load(const std::filesystem::path& folder) {
@@ -67,12 +75,14 @@ bool VerifiedChunks::load(const std::filesystem::path& folder) {
       }
     });
     const auto age = now() - saved;
+    since_ = saved;
     if (schema != kSchema || manifest != manifest_ || age > kKept || age < -kKept) files_.clear();
     std::erase_if(files_, [&](const auto& file) { return file.second.stamp != file_stamp(folder / file.first); });
   } catch (const Error& e) {
     log_step("starting anew: {}", e.what());
     files_.clear();
   }
+  if (files_.empty()) since_ = {};
   return !files_.empty();
 }
 
@@ -84,7 +94,7 @@ std::vector<char>& VerifiedChunks::flags(const std::string& path, const std::str
 
 void VerifiedChunks::save() const {
   std::string text = fmt::format("{{\"schema\": \"{}\", \"manifest\": \"{}\", \"saved\": \"{}\", \"files\": {{",
-                                 kSchema, manifest_, to_rfc3339(now()));
+                                 kSchema, manifest_, to_rfc3339(since_ == Time{} ? now() : since_));
   const char* separator = "\n";
   for (const auto& [path, file] : files_) {
     text += fmt::format("{}  {}: [\"{}\", \"{}\"]", separator, json_string(path), file.stamp, to_digits(file.sound));

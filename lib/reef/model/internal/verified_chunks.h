@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "reef/core/time.h"
+
 namespace reef::model::internal {
 
 /// Which chunks of a model an interrupted run found sound, by file. A note in cache/: what cannot be read or does not
@@ -30,10 +32,12 @@ class VerifiedChunks {
   };
   std::filesystem::path note_;
   std::string manifest_;
+  Time since_{};  ///< when the first of the runs that went on with one another was noted
   std::map<std::string, File> files_;
 };
 
-/// Size, times and number of a file: another one when its bytes were written to. Empty when there is no such file.
+/// Size, times and number of a file: others when its bytes were written to. Empty when there is no such file.
 std::string file_stamp(const std::filesystem::path& path);
+std::string file_stamp(int fd);
 
 }  // namespace reef::model::internal

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <memory>
 
+#include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/core/share_work.h"
 #include "reef/io/file.h"
@@ -38,7 +39,10 @@ std::vector<io::Piece> pieces_of(const io::DirectFile& file) {
 }
 
 void require_sound(const VerifiedSource& source, const io::PieceRead& read, const io::Sha256Digest& digest) {
-  if (read.error != 0) fail_chunk(source, read.piece, fmt::format("cannot be read: {}", std::strerror(read.error)));
+  if (read.error != 0)
+    fail_chunk(source, read.piece,
+               read.error == ENODATA ? "ends before its last byte"
+                                     : fmt::format("cannot be read: {}", std::strerror(read.error)));
   if (digest != source.chunks[read.piece])
     fail_chunk(
         source, read.piece,
@@ -47,9 +51,15 @@ void require_sound(const VerifiedSource& source, const io::PieceRead& read, cons
 
 /// All of its blocks are there before the first byte: a full filesystem fails here, and not as SIGBUS in a mapping.
 void make_room(int fd, std::uint64_t bytes, const fs::path& path) {
-  if (::ftruncate(fd, static_cast<off_t>(bytes)) != 0) throw_errno("truncate", io::shown(path));
-  if (bytes > 0 && ::fallocate(fd, 0, 0, static_cast<off_t>(bytes)) != 0 && errno != EOPNOTSUPP)
-    throw_errno("allocate", io::shown(path));
+  while (::ftruncate(fd, static_cast<off_t>(bytes)) != 0) {
+    if (errno != EINTR) throw_errno("truncate", io::shown(path));
+    check_interrupt();
+  }
+  while (bytes > 0 && ::fallocate(fd, 0, 0, static_cast<off_t>(bytes)) != 0) {
+    if (errno == EOPNOTSUPP) return;
+    if (errno != EINTR) throw_errno("allocate", io::shown(path));
+    check_interrupt();
+  }
 }
 
 struct Unmap {
@@ -80,6 +90,14 @@ class Count {
   std::atomic<std::uint64_t> done_{0};
   std::uint64_t told_ = 0;
 };
+
+void require_all_sound(const VerifiedSource& source, std::span<const io::PieceRead> done, Count& count) {
+  const auto digests = digests_of(done);
+  for (std::size_t i = 0; i < done.size(); ++i) {
+    require_sound(source, done[i], digests[i]);
+    count.add(done[i].bytes.size());
+  }
+}
 
 /// A file that is written past the page cache, where its filesystem allows that.
 class Output {
@@ -114,32 +132,27 @@ class Output {
 
 }  // namespace
 
-void copy_by_all(const VerifiedSource& source, const fs::path& target, bool in_memory, unsigned threads,
-                 const OnBytes& on_bytes) {
+void copy_into_memory(const VerifiedSource& source, int fd, const fs::path& target, unsigned threads,
+                      const OnBytes& on_bytes) {
   const std::vector<io::Piece> pieces = pieces_of(source.file);
   Count count(on_bytes);
-  const auto compare = [&](std::span<const io::PieceRead> done) {
-    const auto digests = digests_of(done);
-    for (std::size_t i = 0; i < done.size(); ++i) {
-      require_sound(source, done[i], digests[i]);
-      count.add(done[i].bytes.size());
-    }
-  };
-  if (in_memory) {
-    const io::UniqueFd fd = io::open_file(target, O_RDWR | O_CREAT);
-    make_room(fd.get(), source.file.size(), target);
-    const auto memory = map_for_writing(fd.get(), source.file.size(), target);
-    auto* begin = static_cast<std::uint8_t*>(memory.get());
-    io::read_pieces(
-        pieces, {threads, [&](std::size_t piece) { return begin + pieces[piece].offset; }},
-        [&](std::size_t, std::span<const io::PieceRead> done) { compare(done); }, [&] { count.tell(); });
-    return;
-  }
+  make_room(fd, source.file.size(), target);
+  const auto memory = map_for_writing(fd, source.file.size(), target);
+  auto* begin = static_cast<std::uint8_t*>(memory.get());
+  io::read_pieces(
+      pieces, {threads, [&](std::size_t piece) { return begin + pieces[piece].offset; }},
+      [&](std::size_t, std::span<const io::PieceRead> done) { require_all_sound(source, done, count); },
+      [&] { count.tell(); });
+}
+
+void copy_by_all(const VerifiedSource& source, const fs::path& target, unsigned threads, const OnBytes& on_bytes) {
+  const std::vector<io::Piece> pieces = pieces_of(source.file);
+  Count count(on_bytes);
   const Output output(target, source.file.size());
   io::read_pieces(
-      pieces, {threads, {}},
+      pieces, {.threads = threads, .copies_cached = true},
       [&](std::size_t, std::span<const io::PieceRead> done) {
-        compare(done);
+        require_all_sound(source, done, count);
         for (const io::PieceRead& read : done) output.write(pieces[read.piece].offset, read.bytes);
       },
       [&] { count.tell(); });
@@ -160,6 +173,8 @@ void copy_in_order(const VerifiedSource& source, const fs::path& target, const O
 
 void bring_into_page_cache(const VerifiedSource& source, unsigned threads, const OnBytes& on_bytes) {
   const io::MappedFile mapped(source.file.path());
+  if (mapped.size() != source.file.size())
+    throw Error(Errc::failed, fmt::format("{} changed while it was read", source.shown), "try again");
   const std::size_t pairs = (source.chunks.size() + 1) / 2;
   Count count(on_bytes);
   share_work(
@@ -176,11 +191,7 @@ void bring_into_page_cache(const VerifiedSource& source, unsigned threads, const
           // A page that cannot be read is an error here, where a look at it would be SIGBUS.
           if (::madvise(address, bytes, MADV_POPULATE_READ) != 0 && errno != EINVAL) pieces[i] = {chunk, {}, errno};
         }
-        const auto digests = digests_of({pieces, several});
-        for (std::size_t i = 0; i < several; ++i) {
-          require_sound(source, pieces[i], digests[i]);
-          count.add(pieces[i].bytes.size());
-        }
+        require_all_sound(source, {pieces, several}, count);
       },
       [&] { count.tell(); });
 }

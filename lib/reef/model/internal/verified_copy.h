@@ -19,12 +19,15 @@ struct VerifiedSource {
 
 using OnBytes = std::function<void(std::uint64_t)>;
 
-/// Writes the source to `target`, which may hold other bytes: its pages are used again. By all threads at once,
-/// straight from the drive into memory where `target` is on a tmpfs, else past the page cache. Throws Error{corrupt}
-/// naming the first faulty chunk met, Error{failed} when there is no room.
-void copy_by_all(const VerifiedSource& source, const std::filesystem::path& target, bool in_memory, unsigned threads,
+/// Writes the source into the memory of a file on a tmpfs, open for reading and writing, by all threads at once and
+/// straight from the drive. What it held is overwritten: its pages are used again. Throws Error{corrupt} naming the
+/// first faulty chunk met, Error{failed} when there is no room.
+void copy_into_memory(const VerifiedSource& source, int fd, const std::filesystem::path& target, unsigned threads,
+                      const OnBytes& on_bytes);
+/// The same into any file, past the page cache.
+void copy_by_all(const VerifiedSource& source, const std::filesystem::path& target, unsigned threads,
                  const OnBytes& on_bytes);
-/// The same, one chunk after the other.
+/// One chunk after the other.
 void copy_in_order(const VerifiedSource& source, const std::filesystem::path& target, const OnBytes& on_bytes);
 /// Brings the source into the page cache.
 void bring_into_page_cache(const VerifiedSource& source, unsigned threads, const OnBytes& on_bytes);
