@@ -352,7 +352,7 @@ assert (fault["chunk"], fault["begin"], fault["end"], fault["tensors"]) == (1, 2
   printf 'x' | dd of="$REEF_ROOT/models/base/large/model.safetensors" bs=1 seek=5000000 conv=notrunc status=none
   run reef-model load large
   [ "$status" -eq 4 ]
-  [[ "$output" == *"error: base/large: model.safetensors, chunk 2 (bytes 4194304-6291455): sha256 is "* ]]
+  [[ "$output" == *"error: base/large: model.safetensors, chunk 2 (bytes 4194304-6291455, layers.0.w): sha256 is "* ]]
   [ -z "$(find "$REEF_ROOT/cache/model_cache" -type f)" ]
 }
 
@@ -410,7 +410,7 @@ PY
   reef-model load large -q
   run reef-model load other
   [ "$status" -eq 1 ]
-  [[ "$output" == *"the model cache has no room for base/other: "*" more are needed, and nothing may go: base/large (6.00 MiB) was used less than "* ]]
+  [[ "$output" == *"the model cache has no room for base/other: "*" more are needed, and too little may go: base/large (6.00 MiB) was used less than "* ]]
   printf 'cache:\n  model:\n    cap_bytes: 1MiB\n' >"$REEF_ROOT/config/system.yaml"
   run reef-model load large --strategy full
   [ "$status" -eq 1 ]

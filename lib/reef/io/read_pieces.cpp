@@ -13,8 +13,7 @@
 namespace reef::io {
 namespace {
 
-/// Reads in flight per thread. Measured with two threads on NVMe behind virtio: 8 keep the drive at 93 % while both
-/// hash, 12 at all of it.
+/// Reads in flight per thread: enough that the drive has work while the thread hashes two of them.
 constexpr std::size_t kDepth = 12;
 
 struct Shared {
@@ -100,6 +99,13 @@ class Reader {
 };
 
 }  // namespace
+
+std::vector<Piece> pieces_of(const DirectFile& file) {
+  std::vector<Piece> pieces;
+  for (std::uint64_t at = 0; at < file.size(); at += kPieceBytes)
+    pieces.push_back({&file, at, std::min<std::size_t>(kPieceBytes, file.size() - at)});
+  return pieces;
+}
 
 void read_pieces(std::span<const Piece> pieces, const PieceOptions& options,
                  const std::function<void(std::size_t worker, std::span<const PieceRead> done)>& take,

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <vector>
 
 #include "reef/io/direct_file.h"
 
@@ -18,6 +19,9 @@ struct Piece {
   std::uint64_t offset = 0;
   std::size_t bytes = 0;
 };
+
+/// The whole file, in pieces of kPieceBytes and a shorter one.
+std::vector<Piece> pieces_of(const DirectFile& file);
 
 struct PieceRead {
   std::size_t piece = 0;                ///< which

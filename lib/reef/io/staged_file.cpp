@@ -73,6 +73,18 @@ fs::path temporary_name(const fs::path& target) {
   return directory_of(target) / fmt::format(".{}.{}{}", name.substr(0, kLongestName - kAdded), random_letters(), kEnd);
 }
 
+bool rename_new(const fs::path& from, const fs::path& to) {
+  int failed = ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE);
+  if (failed != 0 && errno == EINVAL) {
+    std::error_code ignored;
+    if (fs::symlink_status(to, ignored).type() != fs::file_type::not_found) return false;
+    failed = ::rename(from.c_str(), to.c_str());
+  }
+  if (failed != 0 && errno == EEXIST) return false;
+  if (failed != 0) throw_errno("rename", shown(to));
+  return true;
+}
+
 StagedFile::StagedFile(fs::path target, unsigned mode) : target_(std::move(target)) {
   fd_ = create_temporary(target_, mode, temporary_);
   try {
@@ -97,14 +109,7 @@ void StagedFile::commit() {
 
 bool StagedFile::commit_new() {
   sync_file(fd_.get(), temporary_);
-  int failed = ::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_NOREPLACE);
-  if (failed != 0 && errno == EINVAL) {  // filesystems that cannot: of networks, mostly
-    std::error_code ignored;
-    if (fs::symlink_status(target_, ignored).type() != fs::file_type::not_found) return false;
-    failed = ::rename(temporary_.c_str(), target_.c_str());
-  }
-  if (failed != 0 && errno == EEXIST) return false;
-  if (failed != 0) throw_errno("rename", shown(target_));
+  if (!rename_new(temporary_, target_)) return false;
   published();
   return true;
 }

@@ -1,6 +1,7 @@
 #include "reef/model/cache.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -16,10 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// "base/gemma-3-4b".
-std::string full_name(const fs::path& folder) {
-  return fmt::format("{}/{}", folder.parent_path().filename().string(), folder.filename().string());
-}
+std::string name_of(const Installed& model) { return qualified_name(model.manifest.kind, model.manifest.name); }
 
 /// An entry of inference_cache: a file, or a folder with all that is in it.
 struct Snapshot {
@@ -94,7 +92,7 @@ CacheStatus cache_status(const tree::Tree& tree, const tree::Config& config, boo
 }
 
 CacheChange pin_model(const tree::Tree& tree, const tree::Config& config, const std::string& name) {
-  const std::string model = full_name(find_model_folder(tree, name));
+  const std::string model = name_of(find_model(tree, name));
   internal::ModelCache cache(tree, config);
   const std::vector<std::string> pins = cache.pins();
   const bool is_new = std::find(pins.begin(), pins.end(), model) == pins.end();
@@ -103,7 +101,7 @@ CacheChange pin_model(const tree::Tree& tree, const tree::Config& config, const 
 }
 
 CacheChange unpin_model(const tree::Tree& tree, const tree::Config& config, const std::string& name) {
-  const std::string model = full_name(find_model_folder(tree, name));
+  const std::string model = name_of(find_model(tree, name));
   internal::ModelCache cache(tree, config);
   const std::vector<std::string> before = cache.pins();
   cache.unpin(model);
@@ -120,16 +118,14 @@ CacheChange evict_model(const tree::Tree& tree, const tree::Config& config, cons
   const Installed model = find_model(tree, name);
   internal::ModelCache cache(tree, config);
   cache.put_right();
-  CacheChange change{"evict", full_name(model.folder), false, 0};
+  CacheChange change{"evict", name_of(model), false, 0};
   for (const ManifestFile& file : model.manifest.files) {
     const std::string& digest = file.proven_digest();
     if (!is_weight_file(file.path) || !fs::exists(cache.file(digest))) continue;
     if (!cache.evict(digest)) {
-      std::string who;
-      for (const std::string& holder : internal::holders_of(cache.file(digest)))
-        who += fmt::format("{}{}", who.empty() ? "" : ", ", holder);
-      throw Error(Errc::failed,
-                  fmt::format("{}: {} is in use{}", change.name, io::shown(file.path), who.empty() ? "" : " by " + who),
+      const auto holders = internal::holders_of(cache.file(digest));
+      const std::string by = holders.empty() ? "" : fmt::format(" by {}", fmt::join(holders, ", "));
+      throw Error(Errc::failed, fmt::format("{}: {} is in use{}", change.name, io::shown(file.path), by),
                   "end that program first");
     }
     change.has_changed = true;

@@ -122,7 +122,7 @@ std::vector<ListEntry> select_models(const tree::Tree& tree, const std::vector<s
   for (const std::string& name : names) {
     const std::size_t before = chosen.size();
     std::copy_if(all.begin(), all.end(), std::back_inserter(chosen), [&](const ListEntry& entry) {
-      return entry.name == name || fmt::format("{}/{}", kind_folder(entry.kind), entry.name) == name;
+      return entry.name == name || qualified_name(entry.kind, entry.name) == name;
     });
     if (chosen.size() == before) find_model(tree, name);  // throws, naming the nearest
   }

@@ -49,7 +49,7 @@ class Loader {
 
   LoadResult run() {
     const auto started = std::chrono::steady_clock::now();
-    result_.name = fmt::format("{}/{}", kind_folder(model_.manifest.kind), model_.manifest.name);
+    result_.name = qualified_name(model_.manifest.kind, model_.manifest.name);
     choose_strategy();
     collect();
     if (result_.strategy == LoadStrategy::mmap) {
@@ -117,15 +117,15 @@ class Loader {
 
   template <class Copy>
   void read(const Weights& weights, Copy copy) {
-    const io::DirectFile source(model_.folder / weights.entry->path);
-    if (source.size() != weights.entry->bytes)
+    const std::string& path = weights.entry->path;
+    internal::CheckedFile source(model_.folder / path, *weights.entry, weights.chunks);
+    if (source.file.size() != weights.entry->bytes)
       throw Error(Errc::corrupt,
-                  fmt::format("{}: {} has {} bytes, manifest says {}", result_.name, io::shown(weights.entry->path),
-                              source.size(), weights.entry->bytes),
+                  fmt::format("{}: {} has {} bytes, manifest says {}", result_.name, io::shown(path),
+                              source.file.size(), weights.entry->bytes),
                   fmt::format("import the model again, then run 'reef-model verify {}'", options_.name));
-    copy(internal::VerifiedSource{source, weights.chunks,
-                                  fmt::format("{}: {}", result_.name, io::shown(weights.entry->path))},
-         [this](std::uint64_t bytes) { progress_.advance(bytes); });
+    source.weights = read_weight_file(model_.folder, path);
+    copy(internal::VerifiedSource{source, result_.name}, [this](std::uint64_t bytes) { progress_.advance(bytes); });
   }
 
   void read_into_page_cache() {

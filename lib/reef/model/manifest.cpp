@@ -97,6 +97,8 @@ std::string_view kind_name(Kind kind) {
 
 std::string_view kind_folder(Kind kind) { return kind == Kind::adapter ? "adapters" : kind_name(kind); }
 
+std::string qualified_name(Kind kind, std::string_view name) { return fmt::format("{}/{}", kind_folder(kind), name); }
+
 Kind parse_kind(std::string_view name) {
   for (const Kind kind : kAllKinds) {
     if (kind_name(kind) == name) return kind;

@@ -15,6 +15,8 @@ enum class Kind { base, quantized, adapter };
 std::string_view kind_name(Kind kind);
 /// The folder below models/: "base", "quantized", "adapters".
 std::string_view kind_folder(Kind kind);
+/// "adapters/alice": a name where several kinds may have it.
+std::string qualified_name(Kind kind, std::string_view name);
 /// Throws Error{usage} naming the three.
 Kind parse_kind(std::string_view name);
 inline constexpr Kind kAllKinds[] = {Kind::base, Kind::quantized, Kind::adapter};

@@ -30,17 +30,20 @@ constexpr auto kNotePeriod = std::chrono::seconds(10);
 class ModelCheck {
  public:
   ModelCheck(const tree::Tree& tree, const ListEntry& entry, const VerifyOptions& options, const SigningKey* key)
-      : entry_(entry),
-        options_(options),
-        sound_(tree.cache() / "verify" / fmt::format("{}-{}.json", kind_name(entry.kind), entry.name),
-               manifest_digest(entry)) {
+      : entry_(entry), options_(options) {
     out_.name = entry.name;
     out_.kind = entry.kind;
     if (!entry.fault.empty()) {
       fault(std::string(kManifestFile), entry.fault);
       return;
     }
-    if (key != nullptr) check_signature(*key);
+    // What is signed, compared with and noted is the text of one moment.
+    const fs::path file = entry.folder / kManifestFile;
+    const std::string text = io::read_file(file, kMaxManifestBytes);
+    manifest_ = parse_manifest(text, file.string());
+    sound_ = {tree.cache() / "verify" / fmt::format("{}-{}.json", kind_name(entry.kind), entry.name),
+              io::to_hex(io::sha256(text))};
+    if (key != nullptr) check_signature(*key, text);
     open_files();
     if (!options.reads_all()) return;
     go_on();
@@ -57,7 +60,8 @@ class ModelCheck {
         missing.erase(name);
         has_one = true;
         const std::uint64_t begin = file.weights->data_offset + tensor->begin;
-        for (std::uint64_t at = begin / kChunkBytes; at * kChunkBytes < begin + tensor->bytes(); ++at) wanted[at] = 1;
+        const std::uint64_t end = std::min(begin + tensor->bytes(), file.file.size());
+        for (std::uint64_t at = begin / kChunkBytes; at * kChunkBytes < end; ++at) wanted[at] = 1;
       }
       want(file, std::move(wanted), has_one);
     }
@@ -115,7 +119,7 @@ class ModelCheck {
       if (file.faults.empty()) sound.push_back(file.expected.path);
       std::move(file.faults.begin(), file.faults.end(), std::back_inserter(out_.faults));
     }
-    if (sound.size() == entry_.manifest.files.size() && out_.faults.empty())
+    if (sound.size() == manifest_.files.size() && out_.faults.empty())
       check([&] { read_weights(entry_.folder, sound); }, std::string(kShardIndexFile));
     find_foreign_files();
     if (options_.reads_all()) sound_.remove();
@@ -123,11 +127,6 @@ class ModelCheck {
   }
 
  private:
-  static std::string manifest_digest(const ListEntry& entry) {
-    if (!entry.fault.empty()) return {};
-    return io::to_hex(io::sha256(io::read_file(entry.folder / kManifestFile, kMaxManifestBytes)));
-  }
-
   void fault(std::string file, std::string what) {
     out_.faults.push_back({std::move(file), std::move(what), std::nullopt});
   }
@@ -144,12 +143,11 @@ class ModelCheck {
     }
   }
 
-  void check_signature(const SigningKey& key) {
+  void check_signature(const SigningKey& key, const std::string& text) {
     const fs::path path = entry_.folder / kSignatureFile;
     if (!fs::exists(path)) return fault(std::string(kSignatureFile), "is missing");
     check(
         [&] {
-          const std::string text = io::read_file(entry_.folder / kManifestFile, kMaxManifestBytes);
           if (!key.has_signed(text, io::read_file(path, 1 << 20)))
             fault(std::string(kSignatureFile), "is no signature of manifest.json by this key");
         },
@@ -157,11 +155,10 @@ class ModelCheck {
   }
 
   void open_files() {
-    const Manifest& manifest = entry_.manifest;
-    std::vector<ChunkDigests> chunks(manifest.files.size());
-    check([&] { chunks = read_chunk_table(entry_.folder, manifest); }, std::string(kChunksFile));
-    for (std::size_t i = 0; i < manifest.files.size(); ++i)
-      check([&] { open_file(manifest.files[i], std::move(chunks[i])); }, manifest.files[i].path);
+    std::vector<ChunkDigests> chunks(manifest_.files.size());
+    check([&] { chunks = read_chunk_table(entry_.folder, manifest_); }, std::string(kChunksFile));
+    for (std::size_t i = 0; i < manifest_.files.size(); ++i)
+      check([&] { open_file(manifest_.files[i], std::move(chunks[i])); }, manifest_.files[i].path);
   }
 
   void open_file(const ManifestFile& expected, ChunkDigests chunks) {
@@ -218,7 +215,7 @@ class ModelCheck {
 
   void find_foreign_files() {
     std::set<std::string> known;
-    for (const ManifestFile& file : entry_.manifest.files) known.insert(file.path);
+    for (const ManifestFile& file : manifest_.files) known.insert(file.path);
     std::vector<std::string> foreign;
     for (const auto& found : fs::recursive_directory_iterator(entry_.folder)) {
       if (found.is_directory()) continue;
@@ -233,6 +230,7 @@ class ModelCheck {
 
   const ListEntry& entry_;
   const VerifyOptions& options_;
+  Manifest manifest_;
   internal::VerifiedChunks sound_;
   std::deque<internal::CheckedFile> files_;
   VerifiedModel out_;

@@ -196,7 +196,8 @@ class DocumentLayer : public Layer {
 
 }  // namespace
 
-std::unique_ptr<Layer> make_document_layer(std::shared_ptr<ScopeSearch> scope, std::string name, bool text_only) {
+std::unique_ptr<Layer> make_document_layer(std::shared_ptr<ScopeSearch> scope, const std::string& name,
+                                           bool text_only) {
   std::vector<std::unique_ptr<Layer>> layers;
   for (const auto& part : scope->parts())
     layers.push_back(std::make_unique<DocumentLayer>(scope, *part, name, text_only));

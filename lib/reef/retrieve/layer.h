@@ -125,6 +125,6 @@ class ScopeSearch {
 };
 
 /// The chunks of a scope that have vectors ("persona", "shared"), or those without ("documents").
-std::unique_ptr<Layer> make_document_layer(std::shared_ptr<ScopeSearch> scope, std::string name, bool text_only);
+std::unique_ptr<Layer> make_document_layer(std::shared_ptr<ScopeSearch> scope, const std::string& name, bool text_only);
 
 }  // namespace reef::retrieve

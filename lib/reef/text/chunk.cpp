@@ -117,7 +117,7 @@ class Packer {
     if (before.cost + own <= room(before)) {
       before.last = open_.last;
       before.cost += own;
-      open_ = std::move(before);
+      open_ = before;
       ranges_.pop_back();
       return;
     }

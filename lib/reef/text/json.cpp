@@ -178,7 +178,7 @@ class FileEvents {
   }
 
   /// The end of the root object or of an element of a root array.
-  void element_ends(std::pair<std::optional<Document>, std::string> result) {
+  void element_ends(std::pair<std::optional<Document>, std::string>&& result) {
     auto& [document, reason] = result;
     const bool element = levels_.size() == 1;
     if (element && !levels_[0].array) return;

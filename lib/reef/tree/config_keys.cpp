@@ -86,7 +86,7 @@ const std::vector<ConfigKey>& config_keys() {
        "oldest"},
       {"models", "load.full_below", size, "8GB",
        "'reef-model load' copies smaller models into the model cache, larger ones into the page cache"},
-      {"models", "load.stream_above", size, "32GB", "Larger models are not loaded whole: 'reef-model stream'"},
+      {"models", "load.stream_above", size, "32GB", "Larger models are loaded one piece after the other"},
       {"models", "cache.hot_seconds", count, "60", "A model used since stays in the model cache", range(0, kDay)},
       {"models", "cache.warm_seconds", count, "600", "One used since goes after those that were not", range(0, kDay)},
       {"models", "default_embedding", text, "all-MiniLM-L6-v2",

@@ -34,13 +34,6 @@ void throw_out_of_memory(const fs::path& path) {
   REQUIRE(::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED) == 0);
 }
 
-std::vector<Piece> pieces_of(const DirectFile& file) {
-  std::vector<Piece> pieces;
-  for (std::uint64_t at = 0; at < file.size(); at += kPieceBytes)
-    pieces.push_back({&file, at, std::min<std::size_t>(kPieceBytes, file.size() - at)});
-  return pieces;
-}
-
 /// What read_pieces() delivers, put together; each piece must come once.
 std::string read_all(const DirectFile& file, unsigned threads) {
   const std::vector<Piece> pieces = pieces_of(file);

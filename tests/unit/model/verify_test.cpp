@@ -169,6 +169,13 @@ TEST_CASE("a file whose chunks have no digests is compared as a whole") {
   for (ManifestFile& file : manifest.files) file.chunks_sha256.clear();
   test::write(f.folder / kManifestFile, manifest_text(manifest));
   CHECK(f.faults().empty());
+  // A part of another file, and this one is left alone; it is not read, so nothing can be said of it.
+  CHECK(f.faults({.sample = 0.5}).empty());
+  CHECK(f.faults({.tensors = {"first"}}).empty());
+  test::write(f.dir / "other/config.json", "{}");
+  test::write(f.dir / "other/model.safetensors", test::safetensors(test::kOneTensor, 8));
+  import_model(f.tree, tree::Config::load(f.tree), {.source = f.dir / "other"}, no_progress());
+  CHECK(f.verify({.tensors = {"w"}}).faults() == 0);
   f.flip(kData);
   const auto faults = f.faults();
   REQUIRE(faults.size() == 1);

@@ -31,7 +31,7 @@ class ChunkCheck {
     std::vector<io::Piece> pieces;
     std::vector<CheckedFile*> whole;
     for (CheckedFile& file : files_) {
-      if (!file.has_chunks() && file.file.size() > 0) whole.push_back(&file);
+      if (!file.has_chunks() && !file.wanted.empty()) whole.push_back(&file);
       for (std::size_t chunk = 0; file.has_chunks() && chunk < file.wanted.size(); ++chunk) {
         if (file.wanted[chunk] == 0) continue;
         of_piece_.push_back({&file, chunk});
@@ -74,9 +74,7 @@ class ChunkCheck {
   }
 
   void check_whole(CheckedFile& file, bool is_calling_thread) {
-    std::vector<io::Piece> pieces;
-    for (std::size_t chunk = 0; chunk < file.wanted.size(); ++chunk)
-      pieces.push_back({&file.file, file.chunk_begin(chunk), file.chunk_end(chunk) - file.chunk_begin(chunk)});
+    const std::vector<io::Piece> pieces = io::pieces_of(file.file);
     io::Sha256 hash;
     int error = 0;
     io::OrderedReader reader(pieces);

@@ -62,9 +62,7 @@ ChunkDigests digest_file(const fs::path& path, ManifestFile& file, const WeightF
       }
     }
   }
-  std::vector<io::Piece> pieces;
-  for (std::uint64_t at = 0; at < file.bytes; at += kChunkBytes)
-    pieces.push_back({&source, at, std::min<std::size_t>(kChunkBytes, file.bytes - at)});
+  const std::vector<io::Piece> pieces = io::pieces_of(source);
   ChunkDigests chunks;
   io::Sha256 whole;
   io::OrderedReader reader(pieces);

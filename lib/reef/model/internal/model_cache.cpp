@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -61,14 +62,6 @@ std::uint64_t default_cap(const fs::path& folder, bool in_memory) {
 
 std::int64_t stamp(Time time) { return time.time_since_epoch().count(); }
 Time from_stamp(std::int64_t milliseconds) { return Time(std::chrono::milliseconds(milliseconds)); }
-
-/// False when `to` exists.
-bool rename_new(const fs::path& from, const fs::path& to) {
-  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return true;
-  if (errno == EEXIST) return false;
-  // Not every filesystem can refuse to replace (NFS). Whoever publishes has the ledger, as the caller has now.
-  return !fs::exists(fs::symlink_status(to)) && ::rename(from.c_str(), to.c_str()) == 0;
-}
 
 }  // namespace
 
@@ -130,7 +123,7 @@ void ModelCache::recover(const std::string& own) {
     if (name.starts_with(kLoading)) {
       if (is_dead(name.substr(kLoading.size()))) fs::remove(entry.path(), ignored);
     } else if (name.starts_with(kEvicted)) {
-      if (!rename_new(entry.path(), file(name.substr(kEvicted.size())))) fs::remove(entry.path(), ignored);
+      if (!io::rename_new(entry.path(), file(name.substr(kEvicted.size())))) fs::remove(entry.path(), ignored);
     }
   }
   for (const auto& entry : fs::directory_iterator(folder_)) {
@@ -222,7 +215,7 @@ std::optional<ModelCache::Victim> ModelCache::take_away(const CachedFile& file_e
 
 void ModelCache::put_back(const Victim& victim) {
   const fs::path aside = folder_ / fmt::format("{}{}", kEvicted, victim.file.digest);
-  if (!rename_new(aside, file(victim.file.digest))) {
+  if (!io::rename_new(aside, file(victim.file.digest))) {
     std::error_code ignored;
     fs::remove(aside, ignored);  // a fresh copy came meanwhile
   }
@@ -263,15 +256,13 @@ void ModelCache::fail_full(std::uint64_t bytes, const std::string& model) {
                       : tier == CacheTier::hot ? fmt::format("was used less than {} ago", format_duration(limits_.hot))
                                                : "";
     if (why.empty()) continue;
-    if (entry.is_in_use) {
-      const auto holders = holders_of(file(entry.file.digest));
-      for (std::size_t i = 0; i < holders.size(); ++i) why += fmt::format("{}{}", i == 0 ? " by " : ", ", holders[i]);
-    }
+    const auto holders = entry.is_in_use ? holders_of(file(entry.file.digest)) : std::vector<std::string>();
+    if (!holders.empty()) why += fmt::format(" by {}", fmt::join(holders, ", "));
     const std::string name = entry.models.empty() ? entry.file.digest.substr(0, 12) : entry.models.front();
     stays += fmt::format("{}{} ({}) {}", stays.empty() ? "" : "; ", name, format_size(entry.file.bytes), why);
   }
   throw Error(Errc::failed,
-              fmt::format("the model cache has no room for {}: {} more are needed, and nothing may go: {}", model,
+              fmt::format("the model cache has no room for {}: {} more are needed, and too little may go: {}", model,
                           format_size(bytes), stays.empty() ? "it is empty" : stays),
               "end a program that uses one, 'reef-model cache unpin' one, raise cache.model.cap_bytes, or load with "
               "--strategy mmap");

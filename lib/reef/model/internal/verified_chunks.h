@@ -13,6 +13,7 @@ namespace reef::model::internal {
 /// fit is as good as none, and what cannot be written is not.
 class VerifiedChunks {
  public:
+  VerifiedChunks() = default;
   /// `manifest_sha256`: of the text of manifest.json.
   VerifiedChunks(std::filesystem::path note, std::string manifest_sha256)
       : note_(std::move(note)), manifest_(std::move(manifest_sha256)) {}

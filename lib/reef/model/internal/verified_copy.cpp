@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <cstring>
 #include <memory>
 
 #include "reef/core/cancel.h"
@@ -23,30 +22,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<io::Piece> pieces_of(const io::DirectFile& file) {
-  std::vector<io::Piece> pieces;
-  for (std::uint64_t at = 0; at < file.size(); at += kChunkBytes)
-    pieces.push_back({&file, at, std::min<std::size_t>(kChunkBytes, file.size() - at)});
-  return pieces;
-}
-
-[[noreturn]] void fail_chunk(const VerifiedSource& source, std::size_t chunk, const std::string& what) {
-  const std::uint64_t begin = chunk * kChunkBytes;
-  throw Error(Errc::corrupt,
-              fmt::format("{}, chunk {} (bytes {}-{}): {}", source.shown, chunk, begin,
-                          std::min(source.file.size(), begin + kChunkBytes) - 1, what),
-              "nothing was loaded; 'reef-model verify' finds every fault, a new import mends them");
-}
-
 void require_sound(const VerifiedSource& source, const io::PieceRead& read, const io::Sha256Digest& digest) {
-  if (read.error != 0)
-    fail_chunk(source, read.piece,
-               read.error == ENODATA ? "ends before its last byte"
-                                     : fmt::format("cannot be read: {}", std::strerror(read.error)));
-  if (digest != source.chunks[read.piece])
-    fail_chunk(
-        source, read.piece,
-        fmt::format("sha256 is {}, manifest says {}", io::to_hex(digest), io::to_hex(source.chunks[read.piece])));
+  if (const auto fault = chunk_fault(source.file, read.piece, read.error, digest))
+    throw Error(Errc::corrupt, fmt::format("{}: {}", source.model, fault->text()),
+                "nothing was loaded; 'reef-model verify' finds every fault, a new import mends them");
 }
 
 /// All of its blocks are there before the first byte: a full filesystem fails here, and not as SIGBUS in a mapping.
@@ -134,10 +113,11 @@ class Output {
 
 void copy_into_memory(const VerifiedSource& source, int fd, const fs::path& target, unsigned threads,
                       const OnBytes& on_bytes) {
-  const std::vector<io::Piece> pieces = pieces_of(source.file);
+  const io::DirectFile& file = source.file.file;
+  const std::vector<io::Piece> pieces = io::pieces_of(file);
   Count count(on_bytes);
-  make_room(fd, source.file.size(), target);
-  const auto memory = map_for_writing(fd, source.file.size(), target);
+  make_room(fd, file.size(), target);
+  const auto memory = map_for_writing(fd, file.size(), target);
   auto* begin = static_cast<std::uint8_t*>(memory.get());
   io::read_pieces(
       pieces, {threads, [&](std::size_t piece) { return begin + pieces[piece].offset; }},
@@ -146,9 +126,10 @@ void copy_into_memory(const VerifiedSource& source, int fd, const fs::path& targ
 }
 
 void copy_by_all(const VerifiedSource& source, const fs::path& target, unsigned threads, const OnBytes& on_bytes) {
-  const std::vector<io::Piece> pieces = pieces_of(source.file);
+  const io::DirectFile& file = source.file.file;
+  const std::vector<io::Piece> pieces = io::pieces_of(file);
   Count count(on_bytes);
-  const Output output(target, source.file.size());
+  const Output output(target, file.size());
   io::read_pieces(
       pieces, {.threads = threads, .copies_cached = true},
       [&](std::size_t, std::span<const io::PieceRead> done) {
@@ -160,8 +141,9 @@ void copy_by_all(const VerifiedSource& source, const fs::path& target, unsigned 
 }
 
 void copy_in_order(const VerifiedSource& source, const fs::path& target, const OnBytes& on_bytes) {
-  const std::vector<io::Piece> pieces = pieces_of(source.file);
-  const Output output(target, source.file.size());
+  const io::DirectFile& file = source.file.file;
+  const std::vector<io::Piece> pieces = io::pieces_of(file);
+  const Output output(target, file.size());
   io::OrderedReader reader(pieces);
   while (const auto read = reader.next()) {
     require_sound(source, *read, io::sha256(read->bytes));
@@ -172,16 +154,17 @@ void copy_in_order(const VerifiedSource& source, const fs::path& target, const O
 }
 
 void bring_into_page_cache(const VerifiedSource& source, unsigned threads, const OnBytes& on_bytes) {
-  const io::MappedFile mapped(source.file.path());
-  if (mapped.size() != source.file.size())
-    throw Error(Errc::failed, fmt::format("{} changed while it was read", source.shown), "try again");
-  const std::size_t pairs = (source.chunks.size() + 1) / 2;
+  const io::DirectFile& file = source.file.file;
+  const io::MappedFile mapped(file.path());
+  if (mapped.size() != file.size())
+    throw Error(Errc::failed, fmt::format("{} changed while it was read", io::shown(file.path())), "try again");
+  const std::size_t chunks = source.file.chunks.size(), pairs = (chunks + 1) / 2;
   Count count(on_bytes);
   share_work(
       threads, pairs,
       [&](std::size_t, std::size_t pair) {
         io::PieceRead pieces[2];
-        const std::size_t several = std::min<std::size_t>(2, source.chunks.size() - 2 * pair);
+        const std::size_t several = std::min<std::size_t>(2, chunks - 2 * pair);
         for (std::size_t i = 0; i < several; ++i) {
           const std::size_t chunk = 2 * pair + i;
           const std::uint64_t begin = chunk * kChunkBytes;

@@ -5,16 +5,14 @@
 #include <functional>
 #include <string>
 
-#include "reef/io/direct_file.h"
-#include "reef/model/chunks.h"
+#include "reef/model/internal/chunk_check.h"
 
 namespace reef::model::internal {
 
-/// A file that is read once and compared with its digests meanwhile.
+/// A file, all of whose chunks have digests, that is read once and compared with them meanwhile.
 struct VerifiedSource {
-  const io::DirectFile& file;
-  const ChunkDigests& chunks;
-  std::string shown;  ///< what messages call it
+  const CheckedFile& file;
+  const std::string& model;  ///< for messages
 };
 
 using OnBytes = std::function<void(std::uint64_t)>;

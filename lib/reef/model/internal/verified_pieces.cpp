@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <optional>
 
@@ -74,9 +75,8 @@ void VerifiedPieces::check(std::span<const io::PieceRead> batch) const {
     return read.error == 0 && plan_.of_piece[read.piece].is_checked;
   };
   std::array<io::Sha256Digest, kBatch> digests{};
-  if (batch.size() == kBatch && is_hashed(batch[0]) && is_hashed(batch[1]) &&
-      batch[0].bytes.size() == batch[1].bytes.size()) {
-    digests = io::sha256_pair(batch[0].bytes, batch[1].bytes);
+  if (std::all_of(batch.begin(), batch.end(), is_hashed)) {
+    digests = digests_of(batch);
   } else {
     for (std::size_t i = 0; i < batch.size(); ++i) {
       if (is_hashed(batch[i])) digests[i] = io::sha256(batch[i].bytes);

@@ -42,16 +42,15 @@ std::optional<LineFile::Line> LineFile::next() {
 LineFile::Line LineFile::long_line() {
   const std::uint64_t start = offset_ - end_;
   std::uint64_t line_end = offset_;
-  std::uint64_t next_line = offset_;
   for (;;) {
     const std::size_t count = file_.read(line_end, buffer_.data(), buffer_.size());
     const std::size_t at = std::string_view(buffer_.data(), count).find('\n');
-    line_end += at == std::string_view::npos ? count : at;
-    next_line = at == std::string_view::npos ? line_end : line_end + 1;
-    if (at != std::string_view::npos || count < buffer_.size()) break;
+    const bool has_end = at != std::string_view::npos;
+    line_end += has_end ? at : count;
+    offset_ = has_end ? line_end + 1 : line_end;
+    if (has_end || count < buffer_.size()) break;
   }
   begin_ = end_ = 0;
-  offset_ = next_line;
   Line line{{}, ++number_, line_end - start, line_end - start > kLongest};
   if (!line.too_long) {
     long_.resize(static_cast<std::size_t>(line.length));

@@ -100,7 +100,7 @@ class MarkdownScanner : public BlockScanner {
  protected:
   std::optional<Block> next(std::string_view text, std::size_t begin, bool last) override {
     if (at_start_) {
-      const std::optional<Block> front = front_matter(text, begin, last);
+      std::optional<Block> front = front_matter(text, begin, last);
       if (!front) return std::nullopt;
       at_start_ = false;
       if (front->end > begin) return front;
