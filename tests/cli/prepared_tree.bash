@@ -20,5 +20,6 @@ use_tree() {
   export REEF_ROOT="$PWD/root"
 }
 
-# killed_after SECONDS COMMAND...: whether it was ended or was faster does not matter.
-killed_after() { timeout --signal=KILL "$@" || true; }
+# killed_after SECONDS COMMAND...: whether it was ended or was faster does not matter. In the foreground timeout waits until
+# the command is gone and its locks with it; else it would kill itself, too, at the same moment.
+killed_after() { timeout --foreground --signal=KILL "$@" || true; }
