@@ -4,7 +4,8 @@
     models.py BIN_DIR FOLDER [--bytes N] [--rounds N] [--memory DIR]
 
 FOLDER, on the drive that is measured, gets two models (--bytes each, default 4 GB) and a tree, which stay for the next
-run. DIR (default /dev/shm) is a tmpfs for the model cache. In each round everything runs in turn as whole processes;
+run. The model cache, and what peers copy into memory, lie on a tmpfs of huge pages that is mounted in FOLDER for the run,
+as on a tower; DIR is another one, for who may not mount. In each round everything runs in turn as whole processes;
 files are thrown out of memory before what is called cold. Prints a JSON line for each with median and best GB/s, and its
 ratio to fio (median to median; to the peer named where that is another one).
 
@@ -64,9 +65,10 @@ def fio(path):
 
 class Bench:
     def __init__(self, arguments):
-        self.bin, self.folder = arguments.bin_dir, arguments.folder
+        self.bin, self.folder = arguments.bin_dir, arguments.folder.resolve()
         self.root = self.folder / "root"
-        self.cache = pathlib.Path(arguments.memory) / f"reef-bench.{os.getpid()}"
+        self.mount = None if arguments.memory else self.folder / "memory"
+        self.cache = pathlib.Path(arguments.memory or self.mount) / f"reef-bench.{os.getpid()}"
         self.size = arguments.bytes
         self.rates, self.times = {}, {}
 
@@ -84,6 +86,18 @@ class Bench:
             self.reef("import", str(self.folder / "in" / name), "-q")
         (self.root / "config/system.yaml").write_text(f"cache:\n  model:\n    cap_bytes: {self.size + (64 << 20)}B\n")
         (self.root / "config/models.yaml").write_text("default_embedding: none\ncache:\n  hot_seconds: 0\n")
+
+    def mount_memory(self):
+        if self.mount:
+            self.mount.mkdir(exist_ok=True)
+            options = f"size={2 * self.size + (256 << 20)},huge=always"
+            subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", self.mount], check=True)
+
+    def remove_memory(self):
+        if self.mount:
+            subprocess.run(["umount", self.mount], check=True)
+        else:
+            shutil.rmtree(self.cache, ignore_errors=True)
 
     def weights(self, name):
         return self.root / f"models/base/{name}/model.safetensors"
@@ -211,15 +225,16 @@ def main():
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--bytes", type=int, default=4_000_000_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--memory", default="/dev/shm")
+    parser.add_argument("--memory", metavar="DIR")
     arguments = parser.parse_args()
     bench = Bench(arguments)
     bench.prepare()
+    bench.mount_memory()
     try:
         for _ in range(arguments.rounds):
             bench.round()
     finally:
-        shutil.rmtree(bench.cache, ignore_errors=True)
+        bench.remove_memory()
     bench.report()
 
 
