@@ -66,6 +66,7 @@ int main(int argc, char** argv) {
     tool::add_list(app, session);
     tool::add_show(app, session);
     tool::add_manifest(app, session);
+    tool::add_repack(app, session);
     tool::add_verify(app, session);
     tool::add_load(app, session);
     tool::add_cache(app, session);
