@@ -5,7 +5,7 @@ _reef_model() {
   # bash splits "--mode=dense" into three words.
   if [[ $cur == '=' ]]; then cur=''; elif [[ $prev == '=' ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; fi
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in import|list|show|manifest|verify|load|cache|extract|diff|duplicates|stream) verb=$word; break ;; esac
+    case $word in import|list|show|manifest|repack|verify|load|cache|extract|diff|duplicates|stream) verb=$word; break ;; esac
   done
   case $verb:$prev in
     import:--kind) words='base quantized adapter' ;;
@@ -16,6 +16,9 @@ _reef_model() {
     manifest:--key) kind=-f ;;
     manifest:--wait) ;;
     manifest:--threads) ;;
+    repack:--align) ;;
+    repack:--wait) ;;
+    repack:--threads) ;;
     verify:--sample) ;;
     verify:--tensor) ;;
     verify:--key) kind=-f ;;
@@ -34,6 +37,7 @@ _reef_model() {
       list:-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       show:-*) words='--tensors --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       manifest:-*) words='--key --tensors --force -f --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      repack:-*) words='--align --force -f --dry-run -n --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       verify:-*) words='--sample --tensor --key --restart --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       load:-*) words='--strategy --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       cache:-*) words='--why --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
@@ -44,7 +48,7 @@ _reef_model() {
       :-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       import:*) kind=-f ;;
       cache:*) kind=-f ;;
-      :*) words='import list show manifest verify load cache extract diff duplicates stream' ;;
+      :*) words='import list show manifest repack verify load cache extract diff duplicates stream' ;;
     esac ;;
   esac
   if [[ $kind ]]; then

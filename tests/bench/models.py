@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Verifying, loading and streaming a large model, beside what the drive gives and what others do with it.
 
-    models.py BIN_DIR FOLDER [--bytes N] [--rounds N] [--memory DIR]
+    models.py BIN_DIR FOLDER [--bytes N] [--rounds N] [--memory DIR] [--one-tensor]
 
 FOLDER, on the drive that is measured, gets two models (--bytes each, default 4 GB) and a tree, which stay for the next
 run. The model cache, and what peers copy into memory, lie on a tmpfs of huge pages that is mounted in FOLDER for the run,
 as on a tower; DIR is another one, for who may not mount. In each round everything runs in turn as whole processes;
 files are thrown out of memory before what is called cold. Prints a JSON line for each with median and best GB/s, and its
 ratio to fio (median to median; to the peer named where that is another one).
+
+With --one-tensor, instead: what 'stream' to a pipe and 'repack' hold of one tensor of --bytes (default 2 GB), as the
+largest resident size in KiB. Its file has holes, so that it takes no space until it is repacked.
 
 Needs fio; openssl, and Python's safetensors and numpy, for peers.
 """
@@ -204,6 +207,41 @@ class Bench:
             print(json.dumps(line), flush=True)
 
 
+def one_tensor(arguments):
+    """A tensor that begins one byte too far, so that there is something to repack."""
+    size = (arguments.bytes or 2_000_000_000) // 4 * 4
+    root = arguments.folder / "one-tensor"
+    shutil.rmtree(root, ignore_errors=True)
+    subprocess.run([arguments.bin_dir / "reef-init", "--root", root, "--quiet"], check=True)
+    model = root / "models/base/one"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "llama"}')
+    header = json.dumps({"flag": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]},
+                         "model.layers.0.w": {"dtype": "F32", "shape": [size // 4], "data_offsets": [1, 1 + size]}}).encode()
+    with open(model / "model.safetensors", "wb") as out:
+        out.write(struct.pack("<Q", len(header)) + header + b"\1")
+        out.truncate(8 + len(header) + 1 + size)
+
+    def run(what, *command, reader=None):
+        begin = time.perf_counter()
+        process = subprocess.Popen([arguments.bin_dir / "reef-model", "--root", root, *command], stdout=subprocess.PIPE if reader else None)
+        if reader:
+            peer = subprocess.Popen(reader, stdin=process.stdout)
+            process.stdout.close()
+            peer.wait()
+        _, status, usage = os.wait4(process.pid, 0)
+        if status != 0:
+            sys.exit(f"{what} failed")
+        print(json.dumps({"what": what, "bytes": size, "seconds": round(time.perf_counter() - begin, 2), "peak_kib": usage.ru_maxrss}), flush=True)
+
+    run("manifest of one tensor", "manifest", "one", "-q")
+    for _ in range(arguments.rounds):
+        run("stream one tensor to a pipe", "stream", "one", "-q", reader=["dd", "of=/dev/null", "bs=1M", "iflag=fullblock", "status=none"])
+    run("repack one tensor", "repack", "one", "-q")
+    run("stream the repacked tensor to a pipe", "stream", "one", "-q", reader=["dd", "of=/dev/null", "bs=1M", "iflag=fullblock", "status=none"])
+    shutil.rmtree(root)
+
+
 class _Limited:
     """The next `left` bytes of a file."""
 
@@ -223,10 +261,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bin_dir", type=pathlib.Path)
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--bytes", type=int, default=4_000_000_000)
+    parser.add_argument("--bytes", type=int)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--memory", metavar="DIR")
+    parser.add_argument("--one-tensor", action="store_true")
     arguments = parser.parse_args()
+    if arguments.one_tensor:
+        return one_tensor(arguments)
+    arguments.bytes = arguments.bytes or 4_000_000_000
     bench = Bench(arguments)
     bench.prepare()
     bench.mount_memory()

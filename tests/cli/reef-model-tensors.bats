@@ -188,3 +188,17 @@ assert report["saved_bytes"] == 48 + report["files"][0]["saved_bytes"], report' 
   run reef-model duplicates --min-size 4M
   [ "$status" -eq 2 ]
 }
+
+@test "what a killed extract left goes with the next one to that file, unless a process has it open" {
+  make_grid_model grid
+  reef-model import grid -q
+  touch .a.bin.stale1.tmp .a.bin.open12.tmp .b.bin.stale1.tmp
+  exec 9>>.a.bin.open12.tmp
+  reef-model extract grid grid -o a.bin -q 9>&-
+  [ ! -e .a.bin.stale1.tmp ]
+  [ -e .a.bin.open12.tmp ]
+  [ -e .b.bin.stale1.tmp ]
+  exec 9>&-
+  reef-model stream grid -o a.bin --force -q
+  [ ! -e .a.bin.open12.tmp ]
+}

@@ -418,3 +418,118 @@ PY
   run reef-model load large
   [[ "$output" == *"(mmap: 6.00 MiB are more than the model cache may hold, 1.00 MiB)"* ]]
 }
+
+# make_unaligned_model FOLDER: a float tensor behind one byte.
+make_unaligned_model() {
+  mkdir -p "$1"
+  printf '{"model_type": "test"}' >"$1/config.json"
+  python3 - "$1/model.safetensors" <<'PY'
+import json, struct, sys
+header = json.dumps({"__metadata__": {"format": "pt"}, "flag": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]},
+                     "w": {"dtype": "F32", "shape": [2], "data_offsets": [1, 9]}}).encode()
+open(sys.argv[1], "wb").write(struct.pack("<Q", len(header)) + header + b"\7" + struct.pack("<2f", 1, 2))
+PY
+}
+
+@test "repack aligns every tensor, keeps their bytes, and a second run changes nothing" {
+  make_unaligned_model odd
+  run reef-model import odd
+  [[ "$output" == *"warning: odd: "*"'reef-model repack' aligns them"* ]]
+  weights="$REEF_ROOT/models/base/odd/model.safetensors"
+  run reef-model repack odd --dry-run
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"1 of 2 tensors unaligned, in another order"*"1 file to be written anew in "*"(dry run)" ]]
+  cmp odd/model.safetensors "$weights"
+  run reef-model repack odd
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"repacked odd: 1 file in "* ]]
+  [ "$(reef-model show odd --json | field unaligned_tensors)" = 0 ]
+  reef-model verify -q
+  python3 - "$weights" <<'PY'
+import json, struct, sys
+file = open(sys.argv[1], "rb").read()
+begin = 8 + struct.unpack("<Q", file[:8])[0]
+header = json.loads(file[8:begin])
+assert begin % 64 == 0 and header["w"]["data_offsets"] == [0, 8] and header["flag"]["data_offsets"] == [8, 9], header
+assert header["__metadata__"] == {"format": "pt"} and file[begin:] == struct.pack("<2f", 1, 2) + b"\7"
+PY
+  run reef-model repack odd
+  [ "$output" = "already so; odd is aligned to 64 B" ]
+  [ "$(reef-model repack odd --json | field changed)" = False ]
+  reef-model repack odd --align 4KiB -q
+  [ "$(($(head -c 8 "$weights" | od -An -tu8) + 8))" -eq 4096 ]
+  [ -z "$(leftovers)" ]
+}
+
+@test "safetensors' own reader reads what repack wrote" {
+  python3 -c 'import numpy, safetensors' 2>/dev/null || skip 'no safetensors here'
+  make_unaligned_model odd
+  reef-model import odd -q
+  reef-model repack odd -q
+  python3 - "$REEF_ROOT/models/base/odd/model.safetensors" <<'PY'
+import sys
+from safetensors import safe_open
+with safe_open(sys.argv[1], "numpy") as file:
+    assert file.metadata() == {"format": "pt"}
+    assert file.get_tensor("w").tolist() == [1, 2] and file.get_tensor("flag").tolist() == [7]
+PY
+}
+
+@test "repack refuses damage with status 4, and takes a signature off" {
+  command -v openssl >/dev/null || skip 'no openssl here'
+  make_unaligned_model odd
+  reef-model import odd -q
+  openssl genpkey -algorithm ed25519 -out key.pem
+  reef-model manifest sign odd --key key.pem -q
+  weights="$REEF_ROOT/models/base/odd/model.safetensors"
+  printf 'x' | dd of="$weights" bs=1 seek=$(($(stat -c %s "$weights") - 1)) conv=notrunc status=none
+  run reef-model repack odd
+  [ "$status" -eq 4 ]
+  [[ "$output" == *"error: odd: model.safetensors: sha256 is "*"hint: nothing was changed; import the model again"* ]]
+  [ -e "$REEF_ROOT/models/base/odd/manifest.json.sig" ]
+  cp odd/model.safetensors "$weights"
+  run reef-model repack odd
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"warning: "*"manifest.json.sig is removed"*"sign again"* ]]
+  run reef-model verify odd --key key.pem
+  [ "$status" -eq 4 ]
+  reef-model manifest sign odd --key key.pem -q
+  reef-model verify odd --key key.pem -q
+  run reef-model repack od
+  [ "$status" -eq 5 ]
+  run reef-model repack odd --align 48
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"--align is 48, no power of two"* ]]
+}
+
+@test "an adapter is bound in personas.yaml; a binding to what is not there is a fault that verify reports" {
+  reef-init --quiet --persona alice
+  printf '# ours\n' >>"$REEF_ROOT/config/personas.yaml"
+  reef-model import tiny -q
+  rm tiny/config.json
+  echo '{}' >tiny/adapter_config.json
+  run reef-model import tiny --name hers --persona alice
+  [ "$status" -eq 0 ]
+  [ "${lines[1]}" = "bound hers to alice in personas.yaml" ]
+  grep -q '^    adapters: \[hers\]$' "$REEF_ROOT/config/personas.yaml"
+  tail -n 1 "$REEF_ROOT/config/personas.yaml" | grep -qx '# ours'
+  run reef-model import tiny --name hers --persona alice
+  [[ "$output" == "already so; "* ]]
+  sed -i '/adapters:/d' "$REEF_ROOT/config/personas.yaml"
+  run reef-model list
+  [[ "$output" == *"hers"*"adapter"*"alice (not bound)"* ]]
+  run reef-model import tiny --name hers --persona alice
+  [[ "$output" == "the same model is there; "*"bound hers to alice in personas.yaml" ]]
+  [ "$(reef-model import tiny --name hers --persona alice --json | field changed)" = False ]
+  [ "$(reef-model show hers --json | field personas)" = "['alice']" ]
+  reef-model verify -q
+  rm -r "$REEF_ROOT/models/adapters/hers"
+  run reef-model verify
+  [ "$status" -eq 4 ]
+  [[ "$output" == *"personas.yaml:"*": persona 'alice' is bound to the adapter 'hers', which is not there"* ]]
+  [[ "$output" == *"hint: import it with 'reef-model import SRC --kind adapter --name hers --persona alice', or take it out of "* ]]
+  reef-model verify tiny -q
+  run reef-model show hers
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"there is no model 'hers'; "*"is bound to the adapter 'hers'"* ]]
+}

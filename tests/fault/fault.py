@@ -39,9 +39,11 @@ class Workload:
 
     ON_REQUEST = ("shard-on", "split-anew", "join")  # minutes for calls that shard-out and split make, too
 
-    def __init__(self, name, prepare, command, check, final, relocate=None):
+    def __init__(self, name, prepare, command, check, final, relocate=None, done=(0,), tidy=None):
         self.name, self.prepare, self.command, self.check, self.final = name, prepare, command, check, final
         self.relocate = relocate  # mends what names the tree's path in a copy of it
+        self.done = done  # statuses of a run after one that did all of it
+        self.tidy = tidy or (lambda reef: None)  # what must hold beside `final` only after another run
 
 
 class Reef:
@@ -49,7 +51,13 @@ class Reef:
         self.bin_dir, self.root = Path(bin_dir), Path(root)
 
     def argv(self, command, *arguments):
-        return [str(self.bin_dir / command), "--root", str(self.root), *map(str, arguments)]
+        filled = [str(argument).replace("{root}", str(self.root)).replace("{shm}", self.shm) for argument in arguments]
+        return [str(self.bin_dir / command), "--root", str(self.root), *filled]
+
+    @property
+    def shm(self):
+        """A name of shared memory that is this tree's alone."""
+        return "reef-fault-" + hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
 
     def run(self, command, *arguments, expect=(0,)):
         done = subprocess.run(self.argv(command, *arguments), capture_output=True, text=True, env=environment(), timeout=120)
@@ -102,7 +110,28 @@ def nearest(reef, text):
     return json.loads(done.stdout)["results"][0]["document"]["id"]
 
 
-def workloads(bin_dir, model, other_model, inputs):
+TENSOR = "encoder.layer.0.attention.self.query.weight"
+
+
+def write_unaligned(folder):
+    """A model of two shards, the first of which has to be repacked."""
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    index = {"metadata": {"total_size": 0}, "weight_map": {}}
+    for shard, shapes in (("model-1.safetensors", {"flag": ("U8", 1, 1), "w": ("F32", 4, 900_000), "h": ("F16", 2, 5)}), ("model-2.safetensors", {"v": ("F32", 4, 16)})):
+        header, at = {}, 0
+        for name, (dtype, size, count) in shapes.items():
+            header[name] = {"dtype": dtype, "shape": [count], "data_offsets": [at, at + size * count]}
+            at += size * count
+            index["weight_map"][name] = shard
+        text = json.dumps(header).encode()
+        text += b" " * (-(8 + len(text)) % 64)
+        (folder / shard).write_bytes(len(text).to_bytes(8, "little") + text + bytes(i * 7 % 251 for i in range(at)))
+        index["metadata"]["total_size"] += at
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def workloads(bin_dir, model, other_model, unaligned, adapter, inputs):
     def empty(reef):
         pass
 
@@ -187,6 +216,114 @@ def workloads(bin_dir, model, other_model, inputs):
         if json.loads(reef.run("reef-model", "cache", "status", "--json").stdout)["files"]:
             raise Failure("the model is still in the cache")
         leftovers(reef.root)
+
+    # An import by force exchanges two folders: all of one model or all of the other is under the name.
+    def one_of_two(reef):
+        reef.run("reef-model", "verify", "tiny")
+
+    def forced_final(reef):
+        one_of_two(reef)
+        tensors = json.loads(reef.run("reef-model", "show", "tiny", "--tensors", "--json").stdout)["tensors"]
+        if not any(96 in tensor["shape"] for tensor in tensors):
+            raise Failure("the old model is there")
+
+    def models_tidy(reef):
+        leftovers(reef.root / "models")
+
+    def tree_tidy(reef):
+        leftovers(reef.root)
+
+    def with_note(reef):
+        laid_out(reef)
+        with open(reef.root / "config/personas.yaml", "a") as file:
+            file.write("# a note\n")
+
+    def bound_final(reef):
+        reef.run("reef-model", "verify")
+        text = (reef.root / "config/personas.yaml").read_text()
+        if text.count("    adapters: [hers]\n") != 1 or not text.endswith("# a note\n"):
+            raise Failure(f"personas.yaml is {text}")
+
+    def with_shards_unaligned(reef):
+        laid_out(reef)
+        reef.run("reef-model", "import", unaligned, "--name", "bad")
+        reef.run("reef-model", "manifest", "sign", "bad", "--key", key)
+
+    def tensors_of(folder):
+        found = {}
+        for path in sorted(folder.glob("*.safetensors")):
+            data = path.read_bytes()
+            begin = 8 + int.from_bytes(data[:8], "little")
+            for name, entry in json.loads(data[8:begin]).items():
+                if name != "__metadata__":
+                    first, last = entry["data_offsets"]
+                    found[name] = (entry["dtype"], entry["shape"], data[begin + first:begin + last])
+        return found
+
+    def repack_check(reef):
+        """Signed and as it was, or all of it new."""
+        folder = reef.root / "models/base/bad"
+        is_signed = (folder / "manifest.json.sig").exists()
+        reef.run("reef-model", "verify", "bad", *(("--key", key) if is_signed else ()))
+        if tensors_of(folder) != tensors_of(unaligned):
+            raise Failure("tensors have changed")
+        left = json.loads(reef.run("reef-model", "show", "bad", "--json").stdout)["unaligned_tensors"]
+        if is_signed != (left > 0):
+            raise Failure(f"signed: {is_signed}, unaligned: {left}")
+
+    def repacked_final(reef):
+        repack_check(reef)
+        if (reef.root / "models/base/bad/manifest.json.sig").exists():
+            raise Failure("not repacked")
+
+    # A target beside which killed runs may leave their temporary files; the next run to it removes them.
+    def with_reference(reef):
+        with_model(reef)
+        reef.run("reef-model", "stream", "tiny", "-o", "{root}/reference", "-q")
+
+    def holds(path, wanted):
+        return path.exists() and path.read_bytes() == wanted
+
+    def extracted(reef):
+        return tensors_of(reef.root / "models/base/tiny")[TENSOR][2]
+
+    def reference(reef):
+        return (reef.root / "reference").read_bytes()
+
+    def output_check(reef):
+        out = reef.root / "out.bin"
+        if out.exists() and out.read_bytes() not in (extracted(reef), reference(reef)):
+            raise Failure("a part of the output is under its name")
+
+    def extracted_final(reef):
+        if not holds(reef.root / "out.bin", extracted(reef)):
+            raise Failure("the output is not the tensor")
+
+    def streamed_final(reef):
+        if not holds(reef.root / "out.bin", reference(reef)):
+            raise Failure("the output is not the stream")
+
+    def output_tidy(reef):
+        # Where the first run had put the output in its place, the second one had nothing to do.
+        left = [p for p in reef.root.iterdir() if p.name.startswith(".out.bin.")]
+        if left:
+            raise Failure(f"left behind: {left}")
+
+    def shm_object(reef):
+        return Path("/dev/shm") / reef.shm
+
+    def shm_check(reef):
+        if shm_object(reef).exists() and not holds(shm_object(reef), reference(reef)):
+            raise Failure("a part of the stream is under its name")
+
+    def shm_final(reef):
+        if not holds(shm_object(reef), reference(reef)):
+            raise Failure("the shared memory is not the stream")
+
+    def shm_tidy(reef):
+        left = list(Path("/dev/shm").glob(f".{reef.shm}.*"))
+        if left:
+            raise Failure(f"left behind: {left}")
 
     def recorded_final(reef):
         model_final(reef)
@@ -409,21 +546,28 @@ def workloads(bin_dir, model, other_model, inputs):
     return [
         Workload("init", empty, ("reef-init", "--persona", "alice", "--embedding", "tiny"), init_check, init_final),
         Workload("import", laid_out, ("reef-model", "import", model, "--name", "tiny"), model_check, model_final),
+        Workload("import-force", with_model, ("reef-model", "import", other_model, "--name", "tiny", "--force", "--threads", 1), one_of_two, forced_final, tidy=models_tidy),
+        Workload("import-adapter", with_note, ("reef-model", "import", adapter, "--name", "hers", "--persona", "alice", "--threads", 1), model_check, bound_final, tidy=tree_tidy),
+        Workload("repack", with_shards_unaligned, ("reef-model", "repack", "bad", "--threads", 1), repack_check, repacked_final, tidy=models_tidy),
+        Workload("extract", with_reference, ("reef-model", "extract", "tiny", TENSOR, "-o", "{root}/out.bin"), output_check, extracted_final, done=(0, 2), tidy=output_tidy),
+        Workload("stream-file", with_reference, ("reef-model", "stream", "tiny", "-o", "{root}/out.bin"), output_check, streamed_final, done=(0, 2), tidy=output_tidy),
+        Workload("stream-shm", with_reference, ("reef-model", "stream", "tiny", "-o", "shm:{shm}", "--force"), shm_check, shm_final, tidy=shm_tidy),
         Workload("manifest", with_model, ("reef-model", "manifest", "tiny", "--tensors", "--threads", 1), model_check, recorded_final),
         Workload("sign", with_model, ("reef-model", "manifest", "sign", "tiny", "--key", key), model_check, signed_final),
         Workload("load", with_model, ("reef-model", "load", "tiny", "--threads", 1), cache_check, loaded_final),
+        Workload("load-stream", with_model, ("reef-model", "load", "tiny", "--strategy", "stream"), cache_check, loaded_final),
         Workload("load-evicting", with_small_cache, ("reef-model", "load", "tiny", "--threads", 1), cache_check, loaded_final),
         Workload("evict", loaded, ("reef-model", "cache", "evict", "tiny"), cache_check, evicted_final),
         Workload("ingest", with_model, ("reef-index", "ingest", inputs, "--threads", 1), tolerant_verify, documents_final),
         Workload("build", with_documents_and_holes, ("reef-index", "build", "--threads", 1), tolerant_verify, built_final),
-        Workload("remove", with_documents, ("reef-index", "remove", note), tolerant_verify, removed_final),
+        Workload("remove", with_documents, ("reef-index", "remove", note), tolerant_verify, removed_final, done=(0, 5)),
         shard_workload("shard-out", "tree", ".drives/a"),
         shard_workload("shard-on", ".drives/a", ".drives/b"),
         shard_workload("shard-back", ".drives/b", "tree"),
         split_workload("split", "", "ab"),
         split_workload("split-anew", "ab", "bc"),
         split_workload("join", "ab", ""),
-        Workload("remove-one", with_documents, ("reef-index", "remove", "line-1"), tolerant_verify, one_removed_final),
+        Workload("remove-one", with_documents, ("reef-index", "remove", "line-1"), tolerant_verify, one_removed_final, done=(0, 5)),
         Workload("add", with_vectors, ("reef-index", "add", *given("new"), "--threads", 1), whole_check, added_final),
         Workload("build-vectors", with_vectors, ("reef-index", "build", *given("new"), "--threads", 1), whole_check, replaced_final),
         Workload("build-embedding", with_two_models, ("reef-index", "build", "--embedding", "other", "--threads", 1), embedded_check, embedded_final),
@@ -467,11 +611,11 @@ def record(reef, command, work):
         thread, name, text = match.group(1), match.group(2), match.group(3)
         first = first or thread
         counts[thread, name] = counts.get((thread, name), 0) + 1
-        if thread != first or str(reef.root) not in text:
+        if thread != first or str(reef.root) not in text and reef.shm not in text:
             continue
         if name in ("openat", "open") and not re.search(r"O_CREAT|O_TRUNC", text):
             continue
-        current = Call(thread, name, counts[thread, name], text.replace(str(reef.root), "ROOT"), [])
+        current = Call(thread, name, counts[thread, name], text.replace(str(reef.root), "ROOT").replace(reef.shm, "ROOT-shm"), [])
         calls.append(current)
     return calls
 
@@ -523,16 +667,22 @@ def run_case(bin_dir, prepared, workload, call, mode, work, keep):
         if done.returncode == 0:
             workload.final(reef)  # it said that all is done
         again = subprocess.run(reef.argv(*workload.command), capture_output=True, text=True, env=environment(), timeout=120)
-        already_removed = workload.name.startswith("remove") and again.returncode == 5
-        if again.returncode != 0 and not already_removed:
+        if again.returncode != 0 and again.returncode not in workload.done:
             raise Failure(f"run again: status {again.returncode}: {again.stderr.strip()[-500:]}")
         workload.final(reef)
+        workload.tidy(reef)
         return f"{mode} ended with {done.returncode}", None
     except (Failure, subprocess.TimeoutExpired, json.JSONDecodeError) as failure:
         return "failed", f"{workload.name}: {mode} at {call.name} #{call.ordinal} {call.text[:160]}: {failure}"
     finally:
+        forget_shm(reef)
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def forget_shm(reef):
+    for path in Path("/dev/shm").glob(f"*{reef.shm}*"):
+        path.unlink()
 
 
 def run_workload(workload, arguments, work, fails, totals):
@@ -547,6 +697,8 @@ def run_workload(workload, arguments, work, fails, totals):
         workload.relocate(reef)
     calls = record(reef, workload.command, work)
     workload.final(reef)
+    workload.tidy(reef)
+    forget_shm(reef)
     picked = chosen(calls, arguments.exhaustive)
     cases = [(call, mode) for call in picked for mode in ("KILL", "ENOSPC", "EIO")]
     print(f"{workload.name}: {len(calls)} changing calls, {len(picked)} taken, {len(cases)} cases", flush=True)
@@ -580,11 +732,14 @@ def main():
         subprocess.run([arguments.make_model, str(model)], check=True, stdout=subprocess.DEVNULL)
         other_model = work / "other"
         subprocess.run([arguments.make_model, str(other_model), "96"], check=True, stdout=subprocess.DEVNULL)
+        write_unaligned(work / "unaligned")
+        shutil.copytree(model, work / "adapter")
+        (work / "adapter/config.json").rename(work / "adapter/adapter_config.json")
         write_inputs(work / "in")
         # Ten vectors, and twenty of which four replace some of them.
         for name, count, first, word in (("old", 10, 0, "harbour"), ("new", 20, 6, "pier")):
             subprocess.run([sys.executable, GIVEN_VECTORS, str(count), "24", str(work / name), "--from", str(first), "--word", word], check=True)
-        for workload in workloads(arguments.bin_dir, model, other_model, work / "in"):
+        for workload in workloads(arguments.bin_dir, model, other_model, work / "unaligned", work / "adapter", work / "in"):
             by_default = arguments.exhaustive or workload.name not in Workload.ON_REQUEST
             if workload.name in arguments.workload if arguments.workload else by_default:
                 run_workload(workload, arguments, work, fails, totals)

@@ -9,6 +9,7 @@ void add_import(CLI::App& app, cli::Session& session);
 void add_list(CLI::App& app, cli::Session& session);
 void add_show(CLI::App& app, cli::Session& session);
 void add_manifest(CLI::App& app, cli::Session& session);
+void add_repack(CLI::App& app, cli::Session& session);
 void add_load(CLI::App& app, cli::Session& session);
 void add_cache(CLI::App& app, cli::Session& session);
 void add_verify(CLI::App& app, cli::Session& session);

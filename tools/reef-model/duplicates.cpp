@@ -11,7 +11,9 @@ namespace {
 
 int duplicates(cli::Session& session, model::DuplicatesOptions options) {
   options.threads = cli::threads_or_all(options.threads);
-  const model::DuplicatesReport found = model::find_duplicates(open_tree(session, false), options, session.progress());
+  const tree::Tree tree = open_tree(session, false);
+  options.bindings = model::read_bindings(tree::Config::load(tree, {"personas"}));
+  const model::DuplicatesReport found = model::find_duplicates(tree, options, session.progress());
   for (const model::SkippedModel& model : found.skipped) log_warn("{} is left out: {}", model.name, model.why);
   if (session.json() || !session.quiet()) session.show(found);
   return found.skipped.empty() ? 0 : kStatusPartial;

@@ -37,7 +37,8 @@ int import(cli::Session& session, model::ImportOptions options) {
   const model::ImportResult result = model::import_model(tree, config, options, session.progress());
   if (result.unaligned > 0) {
     log_warn(
-        "{}: tensors that do not begin at a multiple of their element's size: {} (legal, but slow to use in place)",
+        "{}: tensors that do not begin at a multiple of their element's size: {} (legal, but slow to use in place; "
+        "'reef-model repack' aligns them)",
         result.manifest.name, result.unaligned);
   }
   if (!options.dry_run) compile(tree, config, result);

@@ -2,6 +2,7 @@
 
 #include "commands.h"
 #include "reef/cli/run.h"
+#include "reef/core/log.h"
 #include "reef/model/library.h"
 #include "reef/tree/init.h"
 
@@ -17,12 +18,14 @@ void add_list(CLI::App& app, cli::Session& session) {
   CLI::App* verb = cli::add_verb(app, "list", "List the models", "reef-model list --json");
   verb->callback([&session] {
     session.choose([&session] {
-      const model::ModelList list = model::list_models(open_tree(session, false));
+      const tree::Tree tree = open_tree(session, false);
+      model::ModelList list = model::list_models(tree);
+      list.bindings = model::read_bindings(tree::Config::load(tree, {"personas"}));
       if (!session.json()) {
         cli::Session::print(to_text(list));
         return 0;
       }
-      for (const model::ListEntry& entry : list.entries) cli::Session::print(to_json(entry) + "\n");
+      for (const model::ListEntry& entry : list.entries) cli::Session::print(to_json(entry, list.bindings) + "\n");
       return 0;
     });
   });
@@ -42,7 +45,12 @@ void add_show(CLI::App& app, cli::Session& session) {
   verb->add_flag("--tensors", options->tensors, "List every tensor");
   verb->callback([options, &session] {
     session.choose([options, &session] {
-      session.show(model::describe_model(open_tree(session, false), options->name, options->tensors));
+      const tree::Tree tree = open_tree(session, false);
+      const auto bindings = model::read_bindings(tree::Config::load(tree, {"personas"}));
+      const model::ModelDetails details = model::describe_model(tree, options->name, options->tensors, bindings);
+      for (const model::Binding& binding : details.missing)
+        log_warn("{}, which is not there; {}", binding.text(), model::missing_hint(binding));
+      session.show(details);
       return 0;
     });
   });
@@ -58,6 +66,7 @@ int main(int argc, char** argv) {
     tool::add_list(app, session);
     tool::add_show(app, session);
     tool::add_manifest(app, session);
+    tool::add_repack(app, session);
     tool::add_verify(app, session);
     tool::add_load(app, session);
     tool::add_cache(app, session);

@@ -32,12 +32,12 @@ int verify(cli::Session& session, const model::VerifyOptions& options) {
   const tree::Tree tree = open_tree(session, true);  // it notes how far it came
   model::VerifyOptions run = options;
   run.threads = cli::threads_or_all(options.threads);
+  if (run.names.empty()) run.bindings = model::read_bindings(tree::Config::load(tree, {"personas"}));
   const model::VerifyReport report = model::verify_models(tree, run, session.progress());
   if (session.json() || !session.quiet()) session.show(report);
   if (report.faults() == 0) return 0;
   const std::string more = report.faults() > 1 ? fmt::format(" (and {} more)", report.faults() - 1) : "";
-  throw Error(Errc::corrupt, report.first_fault() + more,
-              fmt::format("import the model again, then run 'reef-model verify {}'", report.first_faulty_model()));
+  throw Error(Errc::corrupt, report.first_fault() + more, report.hint());
 }
 
 }  // namespace

@@ -77,6 +77,11 @@ bool rename_new(const fs::path& from, const fs::path& to);
 /// the lock of whatever lives there. Returns how many entries it removed.
 std::size_t remove_stale(const fs::path& directory);
 
+/// Removes what StagedFile of killed runs left beside `target` for that name, where anybody may write: a file that some
+/// process has open is its, and one that cannot be asked about (another user's, on a filesystem without leases) stays.
+/// Never fails.
+void remove_stale_of(const fs::path& target);
+
 /// Whether a name is one that remove_stale() removes: ".<name>.<6 letters>.tmp".
 bool is_temporary_name(std::string_view name);
 /// A name for a temporary entry beside `target`, of the form that remove_stale() recognises.

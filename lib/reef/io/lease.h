@@ -10,7 +10,7 @@ namespace reef::io {
 ///
 /// fcntl(F_SETLEASE, F_WRLCK) is granted only where no other open file description of the inode exists; a mapping holds
 /// one after its descriptor was closed. So programs in any language are seen without their help, and a killed one stops
-/// counting at once. 4 microseconds. While it is held, an open(2) by anyone else waits for its end.
+/// counting at once. While it is held, an open(2) by anyone else waits for its end.
 class ExclusiveLease {
  public:
   enum class State {

@@ -25,8 +25,8 @@ alignas(16) constexpr std::array<std::uint32_t, 64> kSha256Rounds = {
 /// four vectors of which each is made from the four before it.
 /// Source: Intel, "Intel SHA Extensions", 2013 (what sha256rnds2, sha256msg1 and sha256msg2 compute).
 ///
-/// A round waits for the round before it. A second, independent message fills those waits: two lanes are nearly twice
-/// as fast as one, three would not have registers. The loops must unroll, or the arrays live in memory.
+/// A round waits for the round before it. A second, independent message fills those waits; a third one would not have
+/// registers. The loops must unroll, or the arrays live in memory.
 template <int kLanes>
 __attribute__((target("sha,sse4.1,ssse3"))) void take_blocks(std::uint32_t* const (&states)[kLanes],
                                                              const std::uint8_t* const (&messages)[kLanes],

@@ -14,6 +14,7 @@
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/io/file.h"
+#include "reef/io/lease.h"
 
 namespace reef::io {
 namespace {
@@ -22,6 +23,7 @@ constexpr std::string_view kEnd = ".tmp";
 constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 constexpr std::size_t kRandomLetters = 6;
 constexpr std::size_t kLongestName = 255;
+constexpr std::size_t kAdded = 1 + 1 + kRandomLetters + kEnd.size();  // to a target's name
 
 std::string random_letters() {
   std::array<unsigned char, kRandomLetters> bytes{};
@@ -35,6 +37,11 @@ std::string random_letters() {
 
 fs::path directory_of(const fs::path& target) {
   return target.has_parent_path() ? target.parent_path() : fs::path(".");
+}
+
+/// ".<name>.", before the random letters.
+std::string start_of_temporary(const fs::path& target) {
+  return fmt::format(".{}.", target.filename().string().substr(0, kLongestName - kAdded));
 }
 
 UniqueFd create_temporary(const fs::path& target, unsigned mode, fs::path& name) {
@@ -68,9 +75,7 @@ bool is_temporary_name(std::string_view name) {
 }
 
 fs::path temporary_name(const fs::path& target) {
-  const std::string name = target.filename().string();
-  constexpr std::size_t kAdded = 1 + 1 + kRandomLetters + kEnd.size();
-  return directory_of(target) / fmt::format(".{}.{}{}", name.substr(0, kLongestName - kAdded), random_letters(), kEnd);
+  return directory_of(target) / fmt::format("{}{}{}", start_of_temporary(target), random_letters(), kEnd);
 }
 
 bool rename_new(const fs::path& from, const fs::path& to) {
@@ -140,6 +145,25 @@ std::size_t remove_stale(const fs::path& directory) {
     if (error) throw Error(Errc::failed, fmt::format("remove {}: {}", shown(path), error.message()));
   }
   return stale.size();
+}
+
+void remove_stale_of(const fs::path& target) {
+  const std::string start = start_of_temporary(target);
+  std::error_code error;
+  std::vector<fs::path> found;
+  for (fs::directory_iterator entry(directory_of(target), error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name.size() != start.size() + kRandomLetters + kEnd.size()) continue;
+    std::error_code ignored;
+    if (name.starts_with(start) && is_temporary_name(name) &&
+        entry->symlink_status(ignored).type() == fs::file_type::regular)
+      found.push_back(entry->path());
+  }
+  for (const fs::path& path : found) {
+    // Who writes one has it open from its first moment on; a killed run has not.
+    const ExclusiveLease lease(path);
+    if (lease.is_held()) ::unlink(path.c_str());
+  }
 }
 
 }  // namespace reef::io

@@ -233,7 +233,7 @@ class Comparison {
 std::map<std::string, const ManifestFile*> other_files(const Side& side) {
   std::map<std::string, const ManifestFile*> files;
   for (const ManifestFile& file : side.manifest().files)
-    if (!is_weight_file(file.path) && file.path != kShardIndexFile) files.emplace(file.path, &file);
+    if (!is_weight_file(file.path) && !is_shard_index(file.path)) files.emplace(file.path, &file);
   return files;
 }
 

@@ -128,8 +128,9 @@ class Search {
 
   bool is_large_enough(std::uint64_t bytes) const { return bytes >= std::max<std::uint64_t>(1, options_.min_bytes); }
 
-  static DuplicateCopy described(const Copy& copy, const std::string& tensor) {
-    return {copy.model->name, copy.model->kind, copy.model->manifest.persona, copy.entry->path, tensor};
+  DuplicateCopy described(const Copy& copy, const std::string& tensor) const {
+    return {copy.model->name, copy.model->kind, personas_of(options_.bindings, copy.model->manifest), copy.entry->path,
+            tensor};
   }
 
   void group_files() {

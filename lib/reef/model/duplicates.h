@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "reef/core/progress.h"
+#include "reef/model/bindings.h"
 #include "reef/model/manifest.h"
 #include "reef/tree/tree.h"
 
@@ -14,12 +15,13 @@ struct DuplicatesOptions {
   std::vector<std::string> names{};  ///< none: all models
   std::uint64_t min_bytes = 4096;    ///< smaller tensors and files are left out
   unsigned threads = 1;
+  std::vector<Binding> bindings{};  ///< of personas.yaml: whose adapters they are, beside what manifests say
 };
 
 struct DuplicateCopy {
   std::string model;
   Kind kind = Kind::base;
-  std::string persona;  ///< whose adapter it is; empty: nobody's
+  std::vector<std::string> personas;  ///< whose adapter it is
   std::string file;
   std::string tensor;  ///< empty for a file
 };

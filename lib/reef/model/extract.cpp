@@ -56,6 +56,10 @@ std::optional<Found> find_tensor(const std::vector<WeightFile>& weights, std::st
       fmt::format("'reef-model show {} --tensors' lists them", model));
 }
 
+[[noreturn]] void fail_exists(const fs::path& output) {
+  throw Error(Errc::usage, fmt::format("{} exists already", io::shown(output)), "choose another name, or pass --force");
+}
+
 void check_output(const ExtractOptions& options) {
   if (options.output == "-") return;
   std::error_code error;
@@ -64,9 +68,7 @@ void check_output(const ExtractOptions& options) {
     if (!fs::is_regular_file(status) && !fs::is_symlink(status))
       throw Error(Errc::usage, fmt::format("{} is no regular file", io::shown(options.output)),
                   "'-o -' writes the bytes to stdout");
-    if (!options.force)
-      throw Error(Errc::usage, fmt::format("{} exists already", io::shown(options.output)),
-                  "choose another name, or pass --force");
+    if (!options.force) fail_exists(options.output);
   }
   const fs::path folder = options.output.parent_path();
   if (!folder.empty() && !fs::is_directory(folder, error))
@@ -89,8 +91,11 @@ std::string npy_header(std::string_view type, const std::vector<std::uint64_t>& 
 /// Where the elements go, some at a time.
 class Output {
  public:
-  explicit Output(const fs::path& path) : path_(path) {
-    if (path != "-") staged_.emplace(path);
+  Output(const fs::path& path, bool force) : path_(path), force_(force) {
+    if (path != "-") {
+      io::remove_stale_of(path);
+      staged_.emplace(path);
+    }
     buffer_.reserve(kBufferBytes);
   }
 
@@ -108,7 +113,12 @@ class Output {
 
   void finish() {
     flush();
-    if (staged_) staged_->commit();
+    if (!staged_) return;
+    if (force_) {
+      staged_->commit();
+    } else if (!staged_->commit_new()) {
+      fail_exists(path_);  // it came while this was written
+    }
   }
 
  private:
@@ -131,6 +141,7 @@ class Output {
   }
 
   fs::path path_;
+  bool force_;
   std::optional<io::StagedFile> staged_;
   std::vector<std::uint8_t> buffer_;
   std::vector<float> wide_;
@@ -237,7 +248,7 @@ ExtractedTensor extract_tensor(const tree::Tree& tree, const ExtractOptions& opt
   SliceRanges ranges(*found, slice, is_whole);
 
   const io::DirectFile file(model.folder / out.file);
-  Output output(options.output);
+  Output output(options.output, options.force);
   if (!out.npy_type.empty()) output.write(npy_header(out.npy_type, out.shape));
   const bool widens = out.conversion == "float32";
   if (widens) output.widen_bf16();

@@ -118,6 +118,10 @@ struct GgufValue {
   std::string to_text() const;
 };
 
+/// The format sets no limit to what stands before the data; files of the largest vocabularies have some tens of
+/// megabytes there. The same bound as that of safetensors keeps the memory of reading a stranger's file bounded.
+inline constexpr std::uint64_t kMaxGgufHeader = 100'000'000;
+
 /// What a GGUF file says about its data, checked: the tensors lie one after the other, each padded
 /// to the alignment, within the file, each with the bytes that its shape needs.
 struct GgufHeader {
@@ -141,7 +145,8 @@ struct GgufHeader {
 bool is_gguf(std::span<const std::uint8_t> prefix);
 
 /// Checks and reads a header. `prefix` holds the first bytes of the file, at least the whole header.
-/// Nothing tells its length in advance, so map the file; a vocabulary makes it some megabytes long.
+/// Nothing tells its length in advance, so map the file; a vocabulary makes it some megabytes long. Of more than
+/// kMaxGgufHeader bytes nothing is read.
 /// `file_bytes` is the size of the file; `file` stands in messages.
 /// Throws Error{corrupt} naming byte, key or tensor and the rule that is broken. Time and memory are
 /// linear in the header (n log n for the order of n names), whatever it holds.

@@ -4,16 +4,16 @@
 #include <fmt/format.h>
 #include <sys/statvfs.h>
 
-#include <algorithm>
+#include <deque>
 #include <memory>
 
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/core/time.h"
 #include "reef/core/units.h"
-#include "reef/io/checksum.h"
 #include "reef/io/file.h"
 #include "reef/io/process.h"
+#include "reef/model/internal/chunk_check.h"
 #include "reef/model/internal/digest_files.h"
 #include "reef/model/internal/gguf_source.h"
 #include "reef/model/internal/source.h"
@@ -45,8 +45,8 @@ void check_space(const fs::path& folder, std::uint64_t bytes) {
 
 class Importer {
  public:
-  Importer(const tree::Tree& tree, const ImportOptions& options, Progress& progress)
-      : tree_(tree), options_(options), progress_(progress) {}
+  Importer(const tree::Tree& tree, const tree::Config& config, const ImportOptions& options, Progress& progress)
+      : tree_(tree), config_(config), options_(options), progress_(progress) {}
 
   ImportResult run() {
     const internal::SourceForm form = internal::source_form(options_.source);
@@ -62,6 +62,7 @@ class Importer {
     result_.action = decide();
     result_.dry_run = options_.dry_run;
     if (!options_.dry_run && result_.action != ImportAction::none) stage_and_publish();
+    if (!options_.persona.empty()) bind();
     return std::move(result_);
   }
 
@@ -144,37 +145,64 @@ class Importer {
       if (present.files[i].path != source_.files[i].path || present.files[i].bytes != source_.files[i].bytes)
         return false;
     }
-    progress_.begin("comparing", source_.total_bytes(), ProgressUnit::bytes);
-    const bool same =
-        std::equal(present.files.begin(), present.files.end(), source_.files.begin(),
-                   [&](const ManifestFile& a, const SourceFile& b) { return a.sha256 == digest_of(b.from); });
-    progress_.end();
-    return same;
+    std::vector<fs::path> places;
+    for (const SourceFile& file : source_.files) places.push_back(file.from);
+    return are_sound(present, places, digests_of(present), "comparing");
   }
 
   bool is_intact(const Manifest& present) {
-    try {
-      read_chunk_table(result_.folder, present);
-    } catch (const Error& e) {
-      if (e.code() != Errc::corrupt) throw;
-      return false;
-    }
-    progress_.begin("checking", present.total_bytes(), ProgressUnit::bytes);
-    const bool intact = std::all_of(present.files.begin(), present.files.end(), [&](const ManifestFile& file) {
-      const fs::path path = result_.folder / file.path;
+    if (!chunks_are_known_) return false;
+    std::vector<fs::path> places;
+    for (const ManifestFile& file : present.files) {
+      places.push_back(result_.folder / file.path);
       std::error_code error;
-      return fs::is_regular_file(path, error) && fs::file_size(path, error) == file.bytes &&
-             digest_of(path) == file.sha256;
-    });
-    progress_.end();
-    return intact;
+      if (!fs::is_regular_file(places.back(), error) || fs::file_size(places.back(), error) != file.bytes) return false;
+    }
+    return are_sound(present, places, digests_of(present), "checking");
   }
 
-  std::string digest_of(const fs::path& path) {
-    return io::to_hex(io::sha256_file(path, [this](std::uint64_t bytes) {
-      progress_.advance(bytes);
-      check_interrupt();
-    }));
+  /// Of the chunks of the model in the tree; none where its table is damaged.
+  std::vector<ChunkDigests> digests_of(const Manifest& present) {
+    try {
+      return read_chunk_table(result_.folder, present);
+    } catch (const Error& e) {
+      if (e.code() != Errc::corrupt) throw;
+      chunks_are_known_ = false;
+      return std::vector<ChunkDigests>(present.files.size());
+    }
+  }
+
+  /// Whether the files at `places` are those of the manifest. Their sizes are.
+  bool are_sound(const Manifest& present, const std::vector<fs::path>& places, std::vector<ChunkDigests> chunks,
+                 std::string_view what) {
+    progress_.begin(what, present.total_bytes(), ProgressUnit::bytes);
+    bool sound = true;
+    for (std::size_t i = 0; sound && i < places.size(); ++i) {
+      if (present.files[i].bytes == 0) continue;  // nothing that could differ
+      std::deque<internal::CheckedFile> one;
+      one.emplace_back(places[i], present.files[i], std::move(chunks[i]));
+      if (one.front().file.size() != present.files[i].bytes) {
+        sound = false;  // it changed since it was looked at
+        continue;
+      }
+      internal::check_chunks(one, options_.threads, [this](std::uint64_t bytes) { progress_.advance(bytes); });
+      sound = one.front().faults.empty();
+    }
+    progress_.end();
+    return sound;
+  }
+
+  /// After the model is there, so that nothing is ever bound that is not.
+  void bind() {
+    const std::string& name = result_.manifest.name;
+    result_.binds = !tree::is_adapter_bound(config_, options_.persona, name);
+    if (options_.dry_run || !result_.binds) return;
+    try {
+      result_.binds = tree::bind_adapter(tree_, options_.persona, name, options_.wait);
+    } catch (const Error& e) {
+      throw Error(e.code(), fmt::format("{} is imported, but not bound to {}: {}", name, options_.persona, e.what()),
+                  e.hint().empty() ? "import it again: what is missing is done then" : e.hint());
+    }
   }
 
   void stage_and_publish() {
@@ -242,11 +270,13 @@ class Importer {
   }
 
   const tree::Tree& tree_;
+  const tree::Config& config_;
   const ImportOptions& options_;
   Progress& progress_;
   std::unique_ptr<io::LockFile> lock_;  ///< released after the folders below are gone
   std::unique_ptr<StagedFolder> scratch_;
   Source source_;
+  bool chunks_are_known_ = true;  ///< of the model in the tree
   ImportResult result_;
 };
 
@@ -255,7 +285,7 @@ class Importer {
 ImportResult import_model(const tree::Tree& tree, const tree::Config& config, const ImportOptions& options,
                           Progress& progress) {
   if (!options.persona.empty()) tree::require_persona(config, options.persona);
-  return Importer(tree, options, progress).run();
+  return Importer(tree, config, options, progress).run();
 }
 
 }  // namespace reef::model

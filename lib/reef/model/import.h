@@ -18,7 +18,7 @@ struct ImportOptions {
   std::filesystem::path source{};  ///< a model folder, a Hugging Face cache folder, a GGUF file, a wheel
   std::optional<Kind> kind{};      ///< absent: told by the model's own files
   std::string name{};              ///< empty: the source's
-  std::string persona{};           ///< for an adapter: whose it is
+  std::string persona{};           ///< for an adapter: whose it is; personas.yaml then lists it
   bool force = false;              ///< replace another model of the same name
   bool dry_run = false;
   unsigned threads = 1;
@@ -38,11 +38,13 @@ struct ImportResult {
   std::filesystem::path folder;
   Manifest manifest;            ///< without digests in a dry run of a model that is not there yet
   std::uint64_t unaligned = 0;  ///< tensors that cannot be used in place
+  bool binds = false;           ///< the adapter's name comes into the persona's list in personas.yaml
 };
 
 /// Copies a model into the tree: its own files only, never code. Everything is checked in a staged
 /// folder beside the target (safetensors rules, shard index, a manifest that came along) and
-/// published by one rename, so that a kill, a full disk or a fault leaves models/ as it was.
+/// published by one rename, so that a kill, a full disk or a fault leaves models/ as it was. An adapter
+/// is bound to its persona afterwards; where that failed, the next import of the same does it.
 ///
 /// Throws Error{usage} for a source that is no model and for a name that is taken by
 /// other bytes; Error{corrupt} for damaged weights; Error{failed} when the disk cannot hold it;

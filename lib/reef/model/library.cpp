@@ -95,6 +95,21 @@ Installed find_model(const tree::Tree& tree, const std::string& name) {
   return {std::move(folder), std::move(*manifest)};
 }
 
+std::vector<std::string> foreign_files(const fs::path& folder, const Manifest& manifest) {
+  std::set<std::string> known;
+  for (const ManifestFile& file : manifest.files) known.insert(file.path);
+  std::vector<std::string> foreign;
+  for (const auto& found : fs::recursive_directory_iterator(folder)) {
+    if (found.is_directory()) continue;
+    std::string path = found.path().lexically_relative(folder).string();
+    // A manifest whose writing was killed is no part of the model; the next one removes it.
+    const bool is_ours = is_record_file(path) || io::is_temporary_name(path);
+    if (!known.contains(path) && !is_ours) foreign.push_back(std::move(path));
+  }
+  std::sort(foreign.begin(), foreign.end());
+  return foreign;
+}
+
 ModelList list_models(const tree::Tree& tree) {
   ModelList list;
   for (const Kind kind : kAllKinds) {
@@ -143,9 +158,36 @@ std::uint64_t ModelDetails::tensor_count() const {
   return count;
 }
 
-ModelDetails describe_model(const tree::Tree& tree, const std::string& name, bool with_tensors) {
+namespace {
+
+/// As find_model(); of a model that is not there, the binding that names it is told.
+Installed find_bound_model(const tree::Tree& tree, const std::string& name, const std::vector<Binding>& bindings) {
+  try {
+    return find_model(tree, name);
+  } catch (const Error& e) {
+    const auto bound =
+        std::find_if(bindings.begin(), bindings.end(), [&](const Binding& binding) { return binding.name == name; });
+    if (e.code() != Errc::not_found || bound == bindings.end()) throw;
+    throw Error(e.code(), fmt::format("there is no model '{}'; {}", name, bound->text()), missing_hint(*bound));
+  }
+}
+
+/// Of an adapter: what its personas are bound to.
+void relate(const tree::Tree& tree, const std::vector<Binding>& bindings, ModelDetails& details) {
+  const std::vector<std::string> personas = personas_of(bindings, details.model.manifest);
+  std::copy_if(bindings.begin(), bindings.end(), std::back_inserter(details.bindings), [&](const Binding& binding) {
+    return std::binary_search(personas.begin(), personas.end(), binding.persona);
+  });
+  details.missing = missing_bindings(tree, details.bindings);
+}
+
+}  // namespace
+
+ModelDetails describe_model(const tree::Tree& tree, const std::string& name, bool with_tensors,
+                            const std::vector<Binding>& bindings) {
   ModelDetails details;
-  details.model = find_model(tree, name);
+  details.model = find_bound_model(tree, name, bindings);
+  relate(tree, bindings, details);
   details.with_tensors = with_tensors;
   const internal::ModelConfig config = internal::read_model_config(details.model.folder);
   details.architecture = config.architecture.empty() ? config.model_type : config.architecture;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "reef/model/bindings.h"
 #include "reef/model/manifest.h"
 #include "reef/model/tpu_config.h"
 #include "reef/model/weights.h"
@@ -27,6 +28,9 @@ std::filesystem::path find_model_folder(const tree::Tree& tree, const std::strin
 /// Error{corrupt} when the folder's manifest is missing or damaged.
 Installed find_model(const tree::Tree& tree, const std::string& name);
 
+/// What lies in a model's folder and is neither in its manifest nor reef's own; sorted, relative to the folder.
+std::vector<std::string> foreign_files(const std::filesystem::path& folder, const Manifest& manifest);
+
 struct ListEntry {
   std::string name;
   Kind kind = Kind::base;
@@ -36,6 +40,7 @@ struct ListEntry {
 };
 struct ModelList {
   std::vector<ListEntry> entries;
+  std::vector<Binding> bindings{};  ///< of personas.yaml, for a report
 };
 /// Every folder below models/{base,quantized,adapters}, by kind, then name. A folder without a
 /// manifest is listed with its fault: it takes space and someone should know.
@@ -67,15 +72,19 @@ struct ModelDetails {
   std::optional<TpuConfig> tpu;        ///< its tpu_config.json
   std::vector<SegmentCheck> segments;  ///< of it
   bool with_tensors = false;           ///< whether a report lists them
+  std::vector<Binding> bindings{};     ///< of the personas that an adapter belongs to, for a report
+  std::vector<Binding> missing{};      ///< those of them whose model is not there
 
   std::uint64_t tensor_count() const;
   /// Of the first file that has the key; empty where none has.
   std::string metadata(std::string_view key) const;
 };
-/// Reads headers only. Throws as find_model(), SafetensorsFile and parse_tpu_config() do.
-ModelDetails describe_model(const tree::Tree& tree, const std::string& name, bool with_tensors);
+/// Reads headers only. Throws as find_model(), SafetensorsFile and parse_tpu_config() do; of a model that is not there
+/// but named by one of the `bindings` it tells so.
+ModelDetails describe_model(const tree::Tree& tree, const std::string& name, bool with_tensors,
+                            const std::vector<Binding>& bindings = {});
 
-std::string to_json(const ListEntry& entry);
+std::string to_json(const ListEntry& entry, const std::vector<Binding>& bindings);
 std::string to_text(const ModelList& list);
 std::string to_json(const ModelDetails& details);
 std::string to_text(const ModelDetails& details);

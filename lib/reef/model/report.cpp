@@ -6,6 +6,7 @@
 #include "reef/core/units.h"
 #include "reef/io/file.h"
 #include "reef/model/import.h"
+#include "reef/model/internal/binding_report.h"
 #include "reef/model/internal/tpu_report.h"
 #include "reef/model/library.h"
 #include "reef/model/make_manifest.h"
@@ -71,7 +72,7 @@ std::string_view action_name(ImportAction action) {
 
 }  // namespace
 
-std::string to_json(const ListEntry& entry) {
+std::string to_json(const ListEntry& entry, const std::vector<Binding>& bindings) {
   const Manifest& manifest = entry.manifest;
   return dump({{"schema", "reef.model.list/1"},
                {"name", entry.name},
@@ -82,20 +83,23 @@ std::string to_json(const ListEntry& entry) {
                {"source", text_or_null(manifest.source)},
                {"licence", text_or_null(manifest.licence)},
                {"persona", text_or_null(manifest.persona)},
+               {"personas", personas_of(bindings, manifest)},
                {"created", text_or_null(manifest.created)},
                {"fault", text_or_null(entry.fault)}});
 }
 
 std::string to_text(const ModelList& list) {
   if (list.entries.empty()) return "no models; 'reef-model import' brings one\n";
-  Table table({{"NAME"}, {"KIND"}, {"SIZE", Align::right}, {"FILES", Align::right}, {"CREATED"}, {"SOURCE"}});
+  Table table(
+      {{"NAME"}, {"KIND"}, {"PERSONA"}, {"SIZE", Align::right}, {"FILES", Align::right}, {"CREATED"}, {"SOURCE"}});
   for (const ListEntry& entry : list.entries) {
     const Manifest& manifest = entry.manifest;
     if (entry.fault.empty()) {
-      table.add({entry.name, std::string(kind_name(entry.kind)), format_size(manifest.total_bytes()),
-                 std::to_string(manifest.files.size()), manifest.created.substr(0, 10), manifest.source});
+      table.add({entry.name, std::string(kind_name(entry.kind)), internal::owners(list.bindings, manifest),
+                 format_size(manifest.total_bytes()), std::to_string(manifest.files.size()),
+                 manifest.created.substr(0, 10), manifest.source});
     } else {
-      table.add({entry.name, std::string(kind_name(entry.kind)), "", "", "", "fault: " + entry.fault});
+      table.add({entry.name, std::string(kind_name(entry.kind)), "", "", "", "", "fault: " + entry.fault});
     }
   }
   return table.to_text();
@@ -117,6 +121,8 @@ std::string to_json(const ModelDetails& details) {
             {"source", text_or_null(manifest.source)},
             {"licence", text_or_null(manifest.licence)},
             {"persona", text_or_null(manifest.persona)},
+            {"personas", personas_of(details.bindings, manifest)},
+            {"missing", internal::bindings_json(details.missing)},
             {"created", text_or_null(manifest.created)},
             {"architecture", text_or_null(details.architecture)},
             {"quantization", text_or_null(details.quantization)},
@@ -156,7 +162,9 @@ std::string to_text(const ModelDetails& details) {
   fact("path", io::shown(details.model.folder));
   fact("source", manifest.source);
   fact("licence", manifest.licence);
-  fact("persona", manifest.persona);
+  fact("persona", internal::owners(details.bindings, manifest));
+  for (const Binding& binding : details.bindings)
+    if (binding.is_base) fact("base model", fmt::format("{} (of {})", binding.name, binding.persona));
   fact("created", manifest.created);
   fact("architecture", details.architecture);
   fact("quantisation", details.quantization);
@@ -220,7 +228,8 @@ std::string to_json(const VerifyReport& report) {
                {"faults", report.faults()},
                {"bytes", report.bytes()},
                {"elapsed_seconds", report.seconds},
-               {"models", std::move(models)}});
+               {"models", std::move(models)},
+               {"missing", internal::bindings_json(report.missing)}});
 }
 
 std::string to_text(const VerifyReport& report) {
@@ -233,6 +242,8 @@ std::string to_text(const VerifyReport& report) {
                           model.bytes_earlier > 0 ? " and " + format_size(model.bytes_earlier) + " earlier" : "");
     }
   }
+  for (const Binding& binding : report.missing)
+    text += printable(fmt::format("{}, which is not there", binding.text())) + "\n";
   return text + fmt::format("{} verified{}, {}{}; {}\n", counted(report.models.size(), "model"),
                             report.is_partial ? " in part" : "", format_size(report.bytes()),
                             speed_of(report.bytes(), report.seconds), counted(report.faults(), "fault"));
@@ -259,7 +270,7 @@ std::string to_text(const StreamResult& result) {
 
 std::string to_json(const ImportResult& result) {
   const Manifest& manifest = result.manifest;
-  const bool changed = !result.dry_run && result.action != ImportAction::none;
+  const bool changed = !result.dry_run && (result.action != ImportAction::none || result.binds);
   return dump({{"schema", "reef.model.import/1"},
                {"name", manifest.name},
                {"kind", kind_name(manifest.kind)},
@@ -270,6 +281,7 @@ std::string to_json(const ImportResult& result) {
                {"source", text_or_null(manifest.source)},
                {"licence", text_or_null(manifest.licence)},
                {"persona", text_or_null(manifest.persona)},
+               {"bound", result.binds},
                {"unaligned_tensors", result.unaligned},
                {"files", files_of(manifest)},
                {"total_bytes", manifest.total_bytes()}});
@@ -277,21 +289,28 @@ std::string to_json(const ImportResult& result) {
 
 std::string to_text(const ImportResult& result) {
   const Manifest& manifest = result.manifest;
+  const std::string bound = !result.binds ? ""
+                            : result.dry_run
+                                ? fmt::format("{} to be bound to {}\n", manifest.name, manifest.persona)
+                                : fmt::format("bound {} to {} in personas.yaml\n", manifest.name, manifest.persona);
   if (result.action == ImportAction::none) {
-    return fmt::format("already so; {} is in {}\n", manifest.name, io::shown(result.folder));
+    return fmt::format("{}{} is in {}\n", bound.empty() ? "already so; " : "the same model is there; ", manifest.name,
+                       io::shown(result.folder)) +
+           bound;
   }
   const std::string what =
       fmt::format("{}, {}", counted(manifest.files.size(), "file"), format_size(manifest.total_bytes()));
   if (result.dry_run) {
     Table table({{""}, {"", Align::right}});
     for (const ManifestFile& file : manifest.files) table.add({file.path, format_size(file.bytes)});
-    return table.to_text() + fmt::format("{} to {}: {}, nothing done (dry run)\n", action_name(result.action),
-                                         io::shown(result.folder), what);
+    return table.to_text() + bound +
+           fmt::format("{} to {}: {}, nothing done (dry run)\n", action_name(result.action), io::shown(result.folder),
+                       what);
   }
   const char* verb = result.action == ImportAction::create   ? "imported"
                      : result.action == ImportAction::repair ? "repaired"
                                                              : "replaced";
-  return fmt::format("{} {}: {} in {}\n", verb, manifest.name, what, io::shown(result.folder));
+  return fmt::format("{} {}: {} in {}\n", verb, manifest.name, what, io::shown(result.folder)) + bound;
 }
 
 std::string to_json(const MadeManifest& made) {

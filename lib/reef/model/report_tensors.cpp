@@ -169,7 +169,8 @@ Json group_json(const DuplicateGroup& group) {
   for (const DuplicateCopy& copy : group.copies) {
     Json json{{"model", copy.model},
               {"kind", kind_name(copy.kind)},
-              {"persona", text_or_null(copy.persona)},
+              {"persona", copy.personas.empty() ? Json(nullptr) : Json(copy.personas.front())},
+              {"personas", copy.personas},
               {"file", copy.file}};
     if (is_tensor) json["tensor"] = copy.tensor;
     copies.push_back(std::move(json));
@@ -188,7 +189,8 @@ std::string holders(const DuplicateGroup& group) {
   constexpr std::size_t kNamed = 3;
   std::vector<std::string> names;
   for (const DuplicateCopy& copy : group.copies) {
-    std::string name = copy.persona.empty() ? copy.model : fmt::format("{} ({})", copy.model, copy.persona);
+    std::string name =
+        copy.personas.empty() ? copy.model : fmt::format("{} ({})", copy.model, fmt::join(copy.personas, ", "));
     if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(std::move(name));
   }
   if (names.size() <= kNamed) return fmt::format("{}", fmt::join(names, ", "));

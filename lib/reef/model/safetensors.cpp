@@ -94,7 +94,7 @@ class HeaderReader {
 
  private:
   void read_metadata(std::size_t at) {
-    if (std::exchange(metadata_seen_, true)) scanner_.fail(at, "__metadata__ occurs twice");
+    if (std::exchange(header_.has_metadata, true)) scanner_.fail(at, "__metadata__ occurs twice");
     scanner_.set_subject("in", "__metadata__");
     std::vector<std::size_t> positions;
     scanner_.object("an object of strings", [&](std::string key, std::size_t key_at) {
@@ -243,7 +243,6 @@ class HeaderReader {
   const std::string& file_;
   SafetensorsHeader header_;
   std::vector<std::size_t> positions_;  ///< of each tensor's name, in the order of reading
-  bool metadata_seen_ = false;
 };
 
 }  // namespace

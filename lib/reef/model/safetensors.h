@@ -66,6 +66,7 @@ struct SafetensorsHeader {
   std::uint64_t data_bytes = 0;
   std::vector<Tensor> tensors;                                ///< in the order of their bytes
   std::vector<std::pair<std::string, std::string>> metadata;  ///< sorted by key
+  bool has_metadata = false;                                  ///< it may be there and empty
   std::vector<std::uint32_t> by_name;                         ///< indices into tensors, sorted by name
 
   /// nullptr when there is none.

@@ -30,7 +30,7 @@ constexpr auto kNotePeriod = std::chrono::seconds(10);
 class ModelCheck {
  public:
   ModelCheck(const tree::Tree& tree, const ListEntry& entry, const VerifyOptions& options, const SigningKey* key)
-      : entry_(entry), options_(options) {
+      : entry_(entry), options_(options), headers_(entry.folder) {
     out_.name = entry.name;
     out_.kind = entry.kind;
     if (!entry.fault.empty()) {
@@ -119,9 +119,12 @@ class ModelCheck {
       if (file.faults.empty()) sound.push_back(file.expected.path);
       std::move(file.faults.begin(), file.faults.end(), std::back_inserter(out_.faults));
     }
-    if (sound.size() == manifest_.files.size() && out_.faults.empty())
-      check([&] { read_weights(entry_.folder, sound); }, std::string(kShardIndexFile));
-    find_foreign_files();
+    if (sound.size() == manifest_.files.size() && out_.faults.empty()) {
+      for (const std::string& path : sound)
+        if (is_shard_index(path)) check([&] { headers_.check_index(path); }, path);
+      check([&] { headers_.check_parts(); }, "");
+    }
+    for (std::string& path : foreign_files(entry_.folder, manifest_)) fault(std::move(path), "is not in the manifest");
     if (options_.reads_all()) sound_.remove();
     return std::move(out_);
   }
@@ -177,7 +180,7 @@ class ModelCheck {
     }
     if (!is_weight_file(expected.path)) return;
     // A header that breaks a rule is a fault whether or not its bytes are those of the manifest.
-    check([&] { files_.back().weights = read_weight_file(entry_.folder, expected.path); }, expected.path);
+    check([&] { files_.back().weights = headers_.read(expected.path); }, expected.path);
   }
 
   static void want(internal::CheckedFile& file, std::vector<char> wanted, bool any) {
@@ -213,24 +216,10 @@ class ModelCheck {
              format_size(out_.bytes_earlier));
   }
 
-  void find_foreign_files() {
-    std::set<std::string> known;
-    for (const ManifestFile& file : manifest_.files) known.insert(file.path);
-    std::vector<std::string> foreign;
-    for (const auto& found : fs::recursive_directory_iterator(entry_.folder)) {
-      if (found.is_directory()) continue;
-      std::string path = found.path().lexically_relative(entry_.folder).string();
-      // A manifest whose writing was killed is no part of the model; the next one removes it.
-      const bool is_ours = is_record_file(path) || io::is_temporary_name(path);
-      if (!known.contains(path) && !is_ours) foreign.push_back(std::move(path));
-    }
-    std::sort(foreign.begin(), foreign.end());
-    for (std::string& path : foreign) fault(std::move(path), "is not in the manifest");
-  }
-
   const ListEntry& entry_;
   const VerifyOptions& options_;
   Manifest manifest_;
+  WeightHeaders headers_;
   internal::VerifiedChunks sound_;
   std::deque<internal::CheckedFile> files_;
   VerifiedModel out_;
@@ -293,6 +282,7 @@ const VerifiedModel* first_faulty(const std::vector<VerifiedModel>& models) {
 }  // namespace
 
 std::string VerifyFault::text() const {
+  if (file.empty()) return what;
   if (!chunk) return fmt::format("{}: {}", io::shown(file), what);
   constexpr std::size_t kNamed = 3;
   std::string inside;
@@ -303,7 +293,7 @@ std::string VerifyFault::text() const {
 }
 
 std::uint64_t VerifyReport::faults() const {
-  std::uint64_t count = 0;
+  std::uint64_t count = missing.size();
   for (const VerifiedModel& model : models) count += model.faults.size();
   return count;
 }
@@ -316,12 +306,14 @@ std::uint64_t VerifyReport::bytes() const {
 
 std::string VerifyReport::first_fault() const {
   const VerifiedModel* model = first_faulty(models);
-  return model ? fmt::format("{}: {}", model->name, model->faults.front().text()) : "";
+  if (model) return fmt::format("{}: {}", model->name, model->faults.front().text());
+  return missing.empty() ? "" : fmt::format("{}, which is not there", missing.front().text());
 }
 
-std::string VerifyReport::first_faulty_model() const {
+std::string VerifyReport::hint() const {
   const VerifiedModel* model = first_faulty(models);
-  return model ? model->name : "";
+  if (model) return fmt::format("import the model again, then run 'reef-model verify {}'", model->name);
+  return missing.empty() ? "" : missing_hint(missing.front());
 }
 
 VerifyReport verify_models(const tree::Tree& tree, const VerifyOptions& options, Progress& progress) {
@@ -339,6 +331,7 @@ VerifyReport verify_models(const tree::Tree& tree, const VerifyOptions& options,
   }
   check_chunks(models, options, progress);
   VerifyReport report;
+  report.missing = missing_bindings(tree, options.bindings);
   report.is_partial = !options.reads_all();
   for (ModelCheck& model : models) report.models.push_back(model.finish());
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "reef/core/progress.h"
+#include "reef/model/bindings.h"
 #include "reef/model/manifest.h"
 #include "reef/tree/tree.h"
 
@@ -19,6 +20,7 @@ struct VerifyOptions {
   std::optional<std::filesystem::path> key{};  ///< manifests must carry a signature of this key
   bool restart = false;                        ///< do not go on where an interrupted run stopped
   unsigned threads = 1;
+  std::vector<Binding> bindings{};  ///< whose models must be there
 
   bool reads_all() const { return sample >= 1 && tensors.empty(); }
 };
@@ -47,20 +49,21 @@ struct VerifiedModel {
 };
 struct VerifyReport {
   std::vector<VerifiedModel> models;
-  bool is_partial = false;  ///< a sample, or named tensors alone
+  std::vector<Binding> missing;  ///< those of the options whose model is not there; each is a fault
+  bool is_partial = false;       ///< a sample, or named tensors alone
   double seconds = 0;
 
   std::uint64_t faults() const;
   std::uint64_t bytes() const;
-  /// "gemma-3-4b: model.safetensors: sha256 is …"; empty when there is none.
+  /// "gemma-3-4b: model.safetensors: sha256 is …", of models before bindings; empty when there is none.
   std::string first_fault() const;
-  /// The model that it is in.
-  std::string first_faulty_model() const;
+  /// What to do about it.
+  std::string hint() const;
 };
 
 /// Compares the models named with their manifests: every byte (or those of the options), size, missing and foreign
-/// files, signatures, and the rules of the formats of weights. What has chunk digests is read in parallel and past the
-/// page cache, or where it lies in it.
+/// files, signatures, and the rules of the formats of weights; looks for the models of the bindings. What has chunk
+/// digests is read in parallel and past the page cache, or where it lies in it.
 ///
 /// A run over all bytes that is interrupted leaves what it found sound in cache/verify; a run within a day goes on
 /// there, as long as manifest and files are the same.

@@ -8,34 +8,17 @@
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/io/file.h"
-#include "reef/model/gguf.h"
 #include "reef/model/internal/json_scanner.h"
-#include "reef/model/safetensors.h"
 
 namespace reef::model {
 namespace {
 
 constexpr std::uint64_t kMaxIndexBytes = 256 << 20;
 
-using NamedHeader = std::pair<std::string, SafetensorsHeader>;
 using NamedGguf = std::pair<std::string, GgufHeader>;
 
 bool is_safetensors(std::string_view path) { return path.ends_with(".safetensors"); }
 bool is_gguf_name(std::string_view path) { return path.ends_with(".gguf"); }
-
-void check_index(const std::filesystem::path& path, const std::vector<NamedHeader>& headers) {
-  const ShardIndex index = parse_shard_index(io::read_file(path, kMaxIndexBytes), path.string());
-  std::vector<NamedHeader> shards;
-  for (const std::string& file : index.files()) {
-    const auto header = std::find_if(headers.begin(), headers.end(), [&](const auto& h) { return h.first == file; });
-    if (header == headers.end()) {
-      throw Error(Errc::corrupt, fmt::format("{}: the shard {} is missing", path.string(), internal::legible(file)),
-                  "the model is incomplete; get all its shards from one revision");
-    }
-    shards.push_back(*header);
-  }
-  check_shard_index(index, shards, path.string());
-}
 
 WeightFile to_weights(const std::string& path, const SafetensorsHeader& header) {
   WeightFile file{path, header.data_offset, {}, header.metadata};
@@ -59,16 +42,6 @@ WeightFile to_weights(const std::string& path, const GgufHeader& header) {
   return file;
 }
 
-/// The files of one model are all there and agree; projectors are models of their own.
-void check_parts(const std::vector<NamedGguf>& files) {
-  std::map<std::string, std::vector<NamedGguf>> models;
-  for (const NamedGguf& file : files) {
-    const auto part = GgufPartName::parse(file.first);
-    models[part ? part->stem : file.first].push_back(file);
-  }
-  for (const auto& [stem, parts] : models) check_gguf_parts(parts);
-}
-
 }  // namespace
 
 const WeightTensor* WeightFile::find(std::string_view name) const {
@@ -89,29 +62,57 @@ std::vector<const WeightTensor*> WeightFile::overlapping(std::uint64_t begin, st
 
 bool is_weight_file(std::string_view path) { return is_safetensors(path) || is_gguf_name(path); }
 
+bool is_shard_index(std::string_view path) { return path.ends_with(".safetensors.index.json"); }
+
 WeightFile read_weight_file(const std::filesystem::path& folder, const std::string& path) {
-  if (is_gguf_name(path)) return to_weights(path, GgufFile(folder / path).header());
-  return to_weights(path, SafetensorsFile(folder / path).header());
+  return WeightHeaders(folder).read(path);
+}
+
+WeightFile WeightHeaders::read(const std::string& path) {
+  if (is_gguf_name(path)) {
+    parts_.emplace_back(path, GgufFile(folder_ / path).header());
+    return to_weights(path, parts_.back().second);
+  }
+  shards_.emplace_back(path, SafetensorsFile(folder_ / path).header());
+  return to_weights(path, shards_.back().second);
+}
+
+void WeightHeaders::check_index(const std::string& path) const {
+  const std::filesystem::path full = folder_ / path;
+  const ShardIndex index = parse_shard_index(io::read_file(full, kMaxIndexBytes), full.string());
+  std::vector<std::pair<std::string, SafetensorsHeader>> named;
+  for (const std::string& file : index.files()) {
+    const std::string beside = (std::filesystem::path(path).parent_path() / file).string();
+    const auto shard = std::find_if(shards_.begin(), shards_.end(), [&](const auto& s) { return s.first == beside; });
+    if (shard == shards_.end()) {
+      throw Error(Errc::corrupt, fmt::format("{}: the shard {} is missing", full.string(), internal::legible(file)),
+                  "the model is incomplete; get all its shards from one revision");
+    }
+    named.emplace_back(file, shard->second);
+  }
+  check_shard_index(index, named, full.string());
+}
+
+void WeightHeaders::check_parts() const {
+  std::map<std::string, std::vector<NamedGguf>> models;
+  for (const NamedGguf& file : parts_) {
+    const auto part = GgufPartName::parse(file.first);
+    models[part ? part->stem : file.first].push_back(file);
+  }
+  for (const auto& [stem, parts] : models) check_gguf_parts(parts);
 }
 
 std::vector<WeightFile> read_weights(const std::filesystem::path& folder, const std::vector<std::string>& paths) {
-  std::vector<NamedHeader> shards;
-  std::vector<NamedGguf> parts;
+  WeightHeaders headers(folder);
   std::vector<WeightFile> files;
   for (const std::string& path : paths) {
     if (!is_weight_file(path)) continue;
     check_interrupt();
-    if (is_gguf_name(path)) {
-      parts.emplace_back(path, GgufFile(folder / path).header());
-      files.push_back(to_weights(path, parts.back().second));
-    } else {
-      shards.emplace_back(path, SafetensorsFile(folder / path).header());
-      files.push_back(to_weights(path, shards.back().second));
-    }
+    files.push_back(headers.read(path));
   }
-  if (std::find(paths.begin(), paths.end(), kShardIndexFile) != paths.end())
-    check_index(folder / kShardIndexFile, shards);
-  check_parts(parts);
+  for (const std::string& path : paths)
+    if (is_shard_index(path)) headers.check_index(path);
+  headers.check_parts();
   return files;
 }
 

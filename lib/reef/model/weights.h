@@ -7,6 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include "reef/model/gguf.h"
+#include "reef/model/safetensors.h"
+
 namespace reef::model {
 
 /// A tensor of a file of weights, whatever the file's format.
@@ -35,16 +38,36 @@ struct WeightFile {
   std::vector<const WeightTensor*> overlapping(std::uint64_t begin, std::uint64_t end) const;
 };
 
-inline constexpr std::string_view kShardIndexFile = "model.safetensors.index.json";
-
 /// Whether a file of that name holds weights in a format that reef reads.
 bool is_weight_file(std::string_view path);
+
+/// Whether a file of that name says which shard holds which tensor: "model.safetensors.index.json", or of another stem.
+bool is_shard_index(std::string_view path);
 
 /// Reads the header of one file below `folder`. Throws Error{corrupt}.
 WeightFile read_weight_file(const std::filesystem::path& folder, const std::string& path);
 
-/// The headers of the files of weights among `paths` (relative to `folder`), and the shard index checked against them
-/// where there is one. Throws Error{corrupt}.
+/// The headers of one model's files of weights, each read once, then checked against each other.
+class WeightHeaders {
+ public:
+  explicit WeightHeaders(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  /// Reads one more; `path` is relative to the folder. Throws Error{corrupt}.
+  WeightFile read(const std::string& path);
+  /// Checks a shard index against the shards that were read. Throws Error{corrupt}.
+  void check_index(const std::string& path) const;
+  /// Checks that the parts of split GGUF models are all there and agree; projectors are models of their own. Throws
+  /// Error{corrupt}.
+  void check_parts() const;
+
+ private:
+  std::filesystem::path folder_;
+  std::vector<std::pair<std::string, SafetensorsHeader>> shards_;
+  std::vector<std::pair<std::string, GgufHeader>> parts_;
+};
+
+/// The headers of the files of weights among `paths` (relative to `folder`), checked against each other and against
+/// every shard index among them. Throws Error{corrupt}.
 std::vector<WeightFile> read_weights(const std::filesystem::path& folder, const std::vector<std::string>& paths);
 
 }  // namespace reef::model

@@ -102,6 +102,10 @@ const std::vector<ConfigKey>& config_keys() {
       {"personas", "personas.*.name", text, "", "Name for people", names(require_persona_id)},
       {"personas", "personas.*.shard", text, "",
        "Shard that holds its store whatever the others do: path, id or 'tree'", names(require_persona_id)},
+      {"personas", "personas.*.base", text, "", "Model below models/base or models/quantized that its adapters go with",
+       names(require_persona_id)},
+      {"personas", "personas.*.adapters", list, "",
+       "Its models below models/adapters; 'reef-model import --persona' adds to them", names(require_persona_id)},
       {"personas", "personas.*.created", text, "", "When reef-init added it", names(require_persona_id)},
   };
   return kKeys;

@@ -19,7 +19,6 @@
 namespace reef::tree {
 namespace {
 
-constexpr const char* kLockFile = ".reef-init.lock";
 constexpr const char* kConfigFiles[] = {"system.yaml", "models.yaml", "personas.yaml"};
 
 std::optional<struct stat> stat_of(const fs::path& path) {
@@ -173,7 +172,7 @@ InitPlan apply_init(const Tree& tree, const InitOptions& options, std::chrono::m
   if (!plan.steps.empty()) {
     const bool new_root = plan.steps.front().path == ".";
     make_folders(tree.root());
-    const io::LockFile lock(tree.root() / kLockFile, wait);
+    const io::LockFile lock(tree.root() / internal::kEditLock, wait);
     io::remove_stale(tree.root());
     if (stat_of(tree.root() / "config")) io::remove_stale(tree.root() / "config");
     plan = plan_init(tree, options);  // another run may have ended between the first plan and the lock

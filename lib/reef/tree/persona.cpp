@@ -6,6 +6,8 @@
 
 #include "reef/core/error.h"
 #include "reef/core/text.h"
+#include "reef/io/file.h"
+#include "reef/tree/internal/edit.h"
 
 namespace reef::tree {
 
@@ -36,6 +38,24 @@ void require_persona(const Config& config, const std::string& id) {
   throw Error(Errc::not_found,
               fmt::format("no persona '{}'{}", id, meant ? fmt::format(", did you mean '{}'?", *meant) : ""),
               fmt::format("add it with 'reef-init --persona {}'", id));
+}
+
+bool is_adapter_bound(const Config& config, const std::string& id, const std::string& adapter) {
+  const std::vector<std::string> bound = config.list("personas", fmt::format("personas.{}.adapters", id));
+  return std::any_of(bound.begin(), bound.end(),
+                     [&](const std::string& name) { return name == adapter || name == "adapters/" + adapter; });
+}
+
+bool bind_adapter(const Tree& tree, const std::string& id, const std::string& adapter, std::chrono::milliseconds wait) {
+  const fs::path path = tree.config("personas.yaml");
+  const io::LockFile lock(tree.root() / internal::kEditLock, wait);
+  io::remove_stale(path.parent_path());
+  const Config config = Config::load(tree, {"personas"});  // as it is under the lock
+  require_persona(config, id);
+  if (is_adapter_bound(config, id, adapter)) return false;
+  const internal::ConfigText text{"personas", io::shown(path), io::read_file(path, 8 << 20)};
+  io::replace_file(path, internal::with_persona_item(text, id, "adapters", adapter));
+  return true;
 }
 
 }  // namespace reef::tree

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,5 +19,11 @@ void require_persona_id(std::string_view id);
 std::vector<std::string> personas(const Config& config);
 /// Throws Error{not_found} naming the nearest id and how to add one.
 void require_persona(const Config& config, const std::string& id);
+
+/// Whether personas.yaml lists the adapter for the persona, as NAME or as adapters/NAME.
+bool is_adapter_bound(const Config& config, const std::string& id, const std::string& adapter);
+/// Adds it there, if it is missing; comments and edits stay. True when the file was changed. Throws Error{usage} where
+/// the file cannot be edited, saying what to write by hand, Error{locked} after `wait`, Error{failed}.
+bool bind_adapter(const Tree& tree, const std::string& id, const std::string& adapter, std::chrono::milliseconds wait);
 
 }  // namespace reef::tree

@@ -13,6 +13,7 @@
 #include "reef/io/file.h"
 #include "reef/io/process.h"
 #include "support/temp_dir.h"
+#include "support/trace_self.h"
 #include "unit/io/child.h"
 
 namespace reef::io {
@@ -76,28 +77,12 @@ TEST_CASE("a file size limit fails the write and leaves the old file") {
 }
 
 TEST_CASE("with REEF_IO=plain nothing is copied in the kernel or written through a mapping") {
-  const test::TempDir dir;
-  const fs::path self = fs::read_symlink("/proc/self/exe");
-  try {
-    // The tests of copies and counts again, in a process that reads the variable afresh.
-    const ProcessResult result =
-        run_process({"env", "REEF_IO=plain", "ASAN_OPTIONS=detect_leaks=0", "strace", "-f", "-o",
-                     (dir / "trace").string(), "-e", "trace=ioctl,copy_file_range,madvise", self.string(),
-                     "-tc=copy_contents copies*,a window takes*,damaged and foreign*"},
-                    dir / "out", {});
-    if (result.status != 0) {
-      CAPTURE(read_file(dir / "out"));
-      CAPTURE(result.error_text);
-      CHECK(result.status == 0);
-    }
-  } catch (const Error&) {
-    MESSAGE("skipped: no strace here");
-    return;
-  }
-  const std::string trace = read_file(dir / "trace");
-  CHECK(trace.find("copy_file_range") == std::string::npos);
-  CHECK(trace.find("FICLONE") == std::string::npos);
-  CHECK(trace.find("MADV_POPULATE_WRITE") == std::string::npos);
+  const auto trace = test::trace_plain_run("ioctl,copy_file_range,madvise",
+                                           "copy_contents copies*,a window takes*,damaged and foreign*");
+  if (!trace) return;
+  CHECK(trace->find("copy_file_range") == std::string::npos);
+  CHECK(trace->find("FICLONE") == std::string::npos);
+  CHECK(trace->find("MADV_POPULATE_WRITE") == std::string::npos);
 }
 
 TEST_CASE("REEF_ISA=baseline gives the same digests") {

@@ -172,6 +172,29 @@ TEST_CASE("remove_stale takes what killed runs left, and nothing else") {
   CHECK_THROWS_AS(remove_stale(dir / "kept.tmp"), Error);
 }
 
+TEST_CASE("what killed runs left for one name goes, but nothing that a process has open") {
+  const test::TempDir dir;
+  const fs::path target = dir / "out.npy";
+  for (int i = 0; i < 2; ++i) replace_file(temporary_name(target), "left");
+  replace_file(temporary_name(dir / "other.npy"), "another name's");
+  replace_file(temporary_name(dir / "x.out.npy"), "another name's");
+  replace_file(target, "old");
+  fs::create_directory(temporary_name(target));
+  fs::create_symlink(target, temporary_name(target));
+  StagedFile written(target);
+  written.write("new");
+  remove_stale_of(target);
+  CHECK(entries(dir.path()) == 6);
+  CHECK(fs::exists(written.temporary_path()));
+  written.commit();
+  CHECK(read_file(target) == "new");
+  const std::string long_name(255, 'n');
+  replace_file(temporary_name(dir / long_name), "left");
+  remove_stale_of(dir / long_name);
+  CHECK(entries(dir.path()) == 5);
+  remove_stale_of(dir / "absent/out.npy");
+}
+
 TEST_CASE("a pending signal stops long reads and writes, and the target stays old") {
   const test::TempDir dir;
   replace_file(dir / "a", "old");

@@ -14,8 +14,8 @@
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/io/ordered_reader.h"
-#include "reef/io/process.h"
 #include "support/temp_dir.h"
+#include "support/trace_self.h"
 
 namespace reef::io {
 namespace {
@@ -196,26 +196,13 @@ TEST_CASE("what take throws ends the reading, and so does a signal") {
 }
 
 TEST_CASE("with REEF_IO=plain the same bytes come without direct reads and without io_uring") {
-  const test::TempDir dir;
-  const fs::path self = fs::read_symlink("/proc/self/exe");
-  try {
-    const ProcessResult result =
-        run_process({"env", "REEF_IO=plain", "ASAN_OPTIONS=detect_leaks=0", "strace", "-f", "-o",
-                     (dir / "trace").string(), "-e", "trace=openat,io_uring_setup", self.string(),
-                     "-tc=pieces are the bytes*,in order*,pieces go where*,a piece past*"},
-                    dir / "out", {});
-    CAPTURE(read_file(dir / "out"));
-    CAPTURE(result.error_text);
-    CHECK(result.status == 0);
-  } catch (const Error&) {
-    MESSAGE("skipped: no strace here");
-    return;
-  }
-  const std::string trace = read_file(dir / "trace");
-  CHECK(trace.find("openat") != std::string::npos);
-  CHECK(trace.find("O_DIRECT,") == std::string::npos);
-  CHECK(trace.find("O_DIRECT|") == std::string::npos);
-  CHECK(trace.find("io_uring_setup") == std::string::npos);
+  const auto trace =
+      test::trace_plain_run("openat,io_uring_setup", "pieces are the bytes*,in order*,pieces go where*,a piece past*");
+  if (!trace) return;
+  CHECK(trace->find("openat") != std::string::npos);
+  CHECK(trace->find("O_DIRECT,") == std::string::npos);
+  CHECK(trace->find("O_DIRECT|") == std::string::npos);
+  CHECK(trace->find("io_uring_setup") == std::string::npos);
 }
 
 }  // namespace

@@ -194,3 +194,44 @@ TEST_CASE("halves become the floats that they are") {
   CHECK(from_bf16(0x3F80) == 1.0F);
   CHECK(from_bf16(0x0001) == 0x1p-133F);
 }
+
+namespace {
+
+/// Puts a file under the target's name while it is written.
+class Intruder : public Progress {
+ public:
+  explicit Intruder(fs::path path) : path_(std::move(path)) {}
+  void begin(std::string_view, std::uint64_t, ProgressUnit) override {}
+  void advance(std::uint64_t) override { test::write(path_, "mine"); }
+  void end() override {}
+
+ private:
+  fs::path path_;
+};
+
+}  // namespace
+
+TEST_CASE("a file that came while a tensor was written is not replaced without force") {
+  const Fixture f;
+  const fs::path path = f.dir / "late.bin";
+  Intruder intruder(path);
+  const std::string message = refusal(
+      [&] {
+        extract_tensor(f.tree, {"m", "one", path, false}, intruder);
+      },
+      Errc::usage);
+  CHECK(message.ends_with("late.bin exists already"));
+  CHECK(io::read_file(path) == "mine");
+  extract_tensor(f.tree, {"m", "one", path, true}, intruder);
+  CHECK(io::read_file(path) == counting(137, 145));
+}
+
+TEST_CASE("what a killed run left beside the output goes with the next") {
+  const Fixture f;
+  const fs::path left = io::temporary_name(f.dir / "out.bin"), other = io::temporary_name(f.dir / "other.bin");
+  test::write(left, "half");
+  test::write(other, "half");
+  f.raw("one");
+  CHECK_FALSE(fs::exists(left));
+  CHECK(fs::exists(other));
+}

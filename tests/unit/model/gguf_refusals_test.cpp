@@ -1,11 +1,14 @@
 #include <doctest/doctest.h>
 
 #include "reef/model/gguf.h"
+#include "support/temp_dir.h"
 #include "unit/model/gguf_sample.h"
+#include "unit/model/sample.h"
 
 using namespace reef;
 using namespace reef::model;
 using namespace reef::test;
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -201,4 +204,30 @@ TEST_CASE("two hundred thousand tensors and keys of one name are refused") {
   CHECK(refusal(gguf({}, tensors, 32)).find("tensor 'w' occurs twice") != std::string::npos);
   std::vector<std::string> entries(200'000, gguf_entry("a", kU8, "x"));
   CHECK(refusal(gguf(entries, {}, 0)).find("the key 'a' occurs twice") != std::string::npos);
+}
+
+TEST_CASE("no header is longer than its limit, whatever the file holds") {
+  const test::TempDir dir;
+  const fs::path path = dir / "m.gguf";
+  const auto file_of = [&](const std::string& start, std::uint64_t bytes) {  // sparse: the rest is zeros
+    test::write(path, start);
+    fs::resize_file(path, bytes);
+    return path;
+  };
+  const std::string array_of = "GGUF" + le32(3) + le64(0) + le64(1) + gguf_string("t") + le32(kArray) + le32(kU8);
+  const std::uint64_t elements = kMaxGgufHeader - array_of.size() - 8;
+  CHECK(GgufFile(file_of(array_of + le64(elements), 3 * kMaxGgufHeader)).header().metadata.size() == 1);
+  CHECK_THROWS_WITH_AS(
+      GgufFile(file_of(array_of + le64(elements + 1), 3 * kMaxGgufHeader)),
+      doctest::Contains("elements of type uint8 do not fit in the 99999951 bytes that the limit of a header leaves"),
+      Error);
+  const std::string text =
+      "GGUF" + le32(3) + le64(0) + le64(1) + gguf_string("t") + le32(kString) + le64(2 * kMaxGgufHeader);
+  CHECK_THROWS_WITH_AS(
+      GgufFile(file_of(text, 3 * kMaxGgufHeader)),
+      doctest::Contains("(key t): a string of 200000000 bytes reaches past the limit of a header (100000000 bytes)"),
+      Error);
+  // Tensors count, too.
+  CHECK_THROWS_WITH_AS(GgufFile(file_of("GGUF" + le32(3) + le64(5'000'000) + le64(0), 3 * kMaxGgufHeader)),
+                       doctest::Contains("byte 8: 5000000 tensors do not fit"), Error);
 }

@@ -8,6 +8,7 @@
 
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
+#include "reef/io/checksum.h"
 #include "reef/io/file.h"
 #include "reef/model/library.h"
 #include "reef/model/verify.h"
@@ -191,6 +192,90 @@ TEST_CASE("a sharded model is imported whole or not at all") {
   test::write(f.source / "model.safetensors.index.json", R"({"weight_map":{"w":"\u001b[2J.safetensors"}})");
   CHECK_THROWS_WITH_AS(f.import({.name = "c"}), doctest::Contains(R"(the shard \x1b[2J.safetensors is missing)"),
                        Error);
+}
+
+TEST_CASE("an index of any stem is checked against its shards") {
+  const Fixture f;
+  fs::rename(f.source / "model.safetensors", f.source / "diffusion-00001-of-00001.safetensors");
+  const fs::path index = f.source / "diffusion.safetensors.index.json";
+  test::write(index, R"({"weight_map":{"w":"diffusion-00001-of-00001.safetensors"}})");
+  const auto result = f.import();
+  CHECK(is_sound(f.tree));
+  test::write(index, R"({"weight_map":{"v":"diffusion-00001-of-00001.safetensors"}})");
+  CHECK_THROWS_WITH_AS(f.import({.name = "b"}),
+                       doctest::Contains("tensor 'w' of diffusion-00001-of-00001.safetensors is not listed"), Error);
+  // Also when a manifest says that the index is meant to be so.
+  Manifest manifest = result.manifest;
+  test::write(result.folder / "diffusion.safetensors.index.json", io::read_file(index));
+  for (ManifestFile& file : manifest.files)
+    if (file.path.ends_with(".json") && file.path != "config.json")
+      file = {file.path, fs::file_size(index), io::to_hex(io::sha256_file(index))};
+  test::write(result.folder / "manifest.json", manifest_text(manifest));
+  const auto report = verify_models(f.tree, {}, no_progress());
+  REQUIRE(report.faults() == 1);
+  CHECK(report.models[0].faults[0].file == "diffusion.safetensors.index.json");
+}
+
+TEST_CASE("importing the same again tells a damaged byte of a large file, and a damaged table of digests") {
+  const Fixture f;
+  constexpr std::string_view kLarge = R"({"w":{"dtype":"U8","shape":[5242880],"data_offsets":[0,5242880]}})";
+  test::write(f.source / "model.safetensors", test::safetensors(kLarge, 5 << 20));
+  const ImportResult first = f.import();
+  CHECK(f.import({.threads = 2}).action == ImportAction::none);
+  const std::string weights = io::read_file(first.folder / "model.safetensors");
+  std::string damaged = weights;
+  damaged[3 << 20] ^= 1;
+  test::write(first.folder / "model.safetensors", damaged);
+  CHECK(f.import({.threads = 2}).action == ImportAction::repair);
+  CHECK((io::read_file(first.folder / "model.safetensors") == weights));
+  test::write(first.folder / "manifest.chunks", "x");
+  CHECK(f.import({.threads = 2}).action == ImportAction::repair);
+  CHECK(is_sound(f.tree));
+  test::write(f.source / "model.safetensors", damaged);
+  CHECK_THROWS_WITH_AS(f.import({.threads = 2}), doctest::Contains("holds another model"), Error);
+}
+
+TEST_CASE("an adapter is bound to its persona, once, and a binding that is missing is mended") {
+  const Fixture f;
+  fs::remove(f.source / "config.json");
+  test::write(f.source / "adapter_config.json", "{}");
+  const std::string before = "# ours\npersonas:\n  alice:\n    name: Alice  # she\n";
+  test::write(f.tree.config("personas.yaml"), before);
+  const auto text = [&] { return io::read_file(f.tree.config("personas.yaml")); };
+  CHECK(f.import({.persona = "alice", .dry_run = true}).binds);
+  CHECK(text() == before);
+  const auto first = f.import({.persona = "alice"});
+  CHECK(first.binds);
+  CHECK(to_text(first).find("bound tiny to alice in personas.yaml\n") != std::string::npos);
+  CHECK(text() == before + "    adapters: [tiny]\n");
+  CHECK_FALSE(f.import({.persona = "alice"}).binds);
+  f.import({.name = "second", .persona = "alice"});
+  CHECK(text() == before + "    adapters: [tiny, second]\n");
+
+  test::write(f.tree.config("personas.yaml"), before);
+  const auto again = f.import({.persona = "alice"});
+  CHECK(again.action == ImportAction::none);
+  CHECK(again.binds);
+  CHECK(to_text(again).starts_with("the same model is there; "));
+  CHECK_FALSE(f.import().binds);
+}
+
+TEST_CASE("an adapter that cannot be bound is there, and what to do is said") {
+  const Fixture f;
+  fs::remove(f.source / "config.json");
+  test::write(f.source / "adapter_config.json", "{}");
+  test::write(f.tree.config("personas.yaml"), "personas:\n  alice: ~\n");
+  CHECK_THROWS_WITH_AS(f.import({.persona = "alice"}), doctest::Contains("tiny is imported, but not bound to alice: "),
+                       Error);
+  CHECK(find_model(f.tree, "tiny").manifest.persona == "alice");
+  const io::LockFile held(f.tree.root() / ".reef-init.lock");
+  test::write(f.tree.config("personas.yaml"), "personas:\n  alice:\n");
+  try {
+    f.import({.persona = "alice"});
+    FAIL("the lock was ignored");
+  } catch (const Error& e) {
+    CHECK(e.code() == Errc::locked);
+  }
 }
 
 TEST_CASE("a manifest that came along must hold") {

@@ -119,10 +119,50 @@ TEST_CASE("reports are one line of JSON with a schema") {
     return json;
   };
   const auto list = list_models(f.tree);
-  CHECK(check(to_json(list.entries[0]), "reef.model.list/1")["licence"].is_null());
+  CHECK(check(to_json(list.entries[0], {}), "reef.model.list/1")["licence"].is_null());
   const auto show = check(to_json(describe_model(f.tree, "tiny", true)), "reef.model.show/1");
   CHECK(show["tensors"][0]["shape"] == nlohmann::json::array({2}));
   CHECK_FALSE(nlohmann::json::parse(to_json(describe_model(f.tree, "tiny", false))).contains("tensors"));
   CHECK(check(to_json(verify_models(f.tree, {}, no_progress())), "reef.model.verify/1")["ok"] == true);
   CHECK(to_text(list).starts_with("NAME  KIND"));
+}
+
+TEST_CASE("whose an adapter is follows from personas.yaml and the manifest, and a binding to nothing is a fault") {
+  const Fixture f;
+  test::write(f.dir / "lora/adapter_config.json", "{}");
+  test::write(f.dir / "lora/model.safetensors", test::safetensors(test::kOneTensor, 8));
+  const auto configure = [&](const std::string& text) { test::write(f.tree.config("personas.yaml"), text); };
+  const auto bindings = [&] { return read_bindings(tree::Config::load(f.tree)); };
+  configure("personas:\n  alice:\n  bob:\n");
+  import_model(f.tree, tree::Config::load(f.tree), {.source = f.dir / "lora", .persona = "bob"}, no_progress());
+  configure("personas:\n  alice:\n    base: base/tiny\n    adapters: [adapters/lora]\n  bob:\n    base: tiny\n");
+
+  ModelList list = list_models(f.tree);
+  list.bindings = bindings();
+  CHECK(to_text(list).find("alice, bob (not bound)") != std::string::npos);
+  const auto entry = nlohmann::json::parse(to_json(list.entries[1], list.bindings));
+  CHECK(entry["personas"] == nlohmann::json::array({"alice", "bob"}));
+  CHECK(missing_bindings(f.tree, list.bindings).empty());
+  const auto shown = describe_model(f.tree, "lora", false, bindings());
+  CHECK(to_text(shown).find("base/tiny (of alice)") != std::string::npos);
+  CHECK(describe_model(f.tree, "tiny", false, bindings()).bindings.empty());
+
+  // A base model is none below adapters, nor an adapter one below base.
+  configure("personas:\n  alice:\n    base: lora\n    adapters: [lora, tiny, ../x]\n");
+  const auto report = verify_models(f.tree, {.bindings = bindings()}, no_progress());
+  CHECK(report.faults() == 3);
+  CHECK(report.first_fault().ends_with(
+      "personas.yaml:3: persona 'alice' is bound to the base model 'lora', which is not there"));
+  CHECK(report.missing[1].name == "tiny");
+  CHECK(
+      missing_hint(report.missing[1])
+          .starts_with(
+              "import it with 'reef-model import SRC --kind adapter --name tiny --persona alice', or take it out of "));
+  const auto json = nlohmann::json::parse(to_json(report));
+  CHECK(json["ok"] == false);
+  CHECK(json["missing"][2]["name"] == "../x");
+  CHECK(describe_model(f.tree, "lora", false, bindings()).missing.size() == 3);
+  configure("personas:\n  alice:\n    adapters: [gone]\n");
+  CHECK_THROWS_WITH_AS(describe_model(f.tree, "gone", false, bindings()),
+                       doctest::Contains("there is no model 'gone'; "), Error);
 }

@@ -82,3 +82,55 @@ TEST_CASE("what cannot be edited is said, with the place and what to write") {
                        doctest::Contains("s.yaml:1: storage.layout cannot be set"), Error);
   CHECK_THROWS_AS(with_layout("storage:\n  layout: >\n    minimal\n", "standard"), Error);
 }
+
+namespace {
+
+std::string with_adapter(const std::string& yaml, const std::string& adapter = "new") {
+  return internal::with_persona_item({"personas", "p.yaml", yaml}, "al", "adapters", adapter);
+}
+
+}  // namespace
+
+TEST_CASE("an item comes to the end of a persona's list, in the form that the list has") {
+  struct Edit {
+    const char *before, *after;
+  };
+  for (const Edit& edit : std::vector<Edit>{
+           {"personas:\n  al:\n    name: A  # who\n  bo:\n    name: B\n",
+            "personas:\n  al:\n    name: A  # who\n    adapters: [new]\n  bo:\n    name: B\n"},
+           {"personas:\n  al:\n  bo:\n", "personas:\n  al:\n    adapters: [new]\n  bo:\n"},
+           {"personas:\n    al:  # she\n", "personas:\n    al:  # she\n        adapters: [new]\n"},
+           {"personas:\n  al: {}\n", "personas:\n  al: {adapters: [new]}\n"},
+           {"personas:\n  al: {name: A}\n", "personas:\n  al: {adapters: [new], name: A}\n"},
+           {"personas: {al: {name: A}}\n", "personas: {al: {adapters: [new], name: A}}\n"},
+           {"personas:\n  al:\n    adapters:\n    name: A\n", "personas:\n  al:\n    adapters: [new]\n    name: A\n"},
+           {"personas:\n  al:\n    adapters: []  # none\n", "personas:\n  al:\n    adapters: [new]  # none\n"},
+           {"personas:\n  al:\n    adapters: [x, \"y\"] # two\n",
+            "personas:\n  al:\n    adapters: [x, \"y\", new] # two\n"},
+           {"personas:\n  al:\n    adapters:\n      - x  # one\n    # end\n",
+            "personas:\n  al:\n    adapters:\n      - x  # one\n      - new\n    # end\n"},
+           {"personas:\n  al:\n    adapters:\n    - x\n    - y\n    name: A\n",
+            "personas:\n  al:\n    adapters:\n    - x\n    - y\n    - new\n    name: A\n"},
+           {"personas:\r\n  al:\r\n    adapters: [x]\r\n", "personas:\r\n  al:\r\n    adapters: [x, new]\r\n"},
+           {"personas:\n  al:\n    name: A", "personas:\n  al:\n    name: A\n    adapters: [new]\n"},
+       }) {
+    CAPTURE(edit.before);
+    CHECK(with_adapter(edit.before) == edit.after);
+  }
+  CHECK(with_adapter("personas:\n  al:\n", "null") == "personas:\n  al:\n    adapters: [\"null\"]\n");
+  CHECK(ids_in(with_adapter(with_persona(commented_file("personas"), "al"))) == std::vector<std::string>{"al"});
+}
+
+TEST_CASE("a list that cannot be edited is said, with what to write") {
+  for (const char* yaml : {"personas:\n  al: ~\n", "personas:\n  al:\n    adapters: ~\n",
+                           "personas:\n  al: &a\n    adapters: &b [x]\n  bo: *a\n",
+                           "personas:\n  al:\n    adapters:\n      - >-\n        x\n"}) {
+    CAPTURE(yaml);
+    CHECK_THROWS_WITH_AS(with_adapter(yaml), doctest::Contains("'new' cannot be added to personas.al.adapters"), Error);
+  }
+  try {
+    with_adapter("personas:\n  al:\n    adapters:\n      - >-\n        x\n");
+  } catch (const Error& error) {
+    CHECK(error.hint().find("write 'adapters: [x, new]' under 'personas.al'") != std::string::npos);
+  }
+}

@@ -10,39 +10,12 @@
 #include "reef/core/error.h"
 #include "reef/core/share_work.h"
 #include "reef/io/ordered_reader.h"
+#include "reef/model/internal/range_digests.h"
 
 namespace reef::model::internal {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// Digests of ranges that follow one another, while their file passes by.
-class RangeDigests {
- public:
-  struct Range {
-    std::uint64_t begin = 0;
-    std::uint64_t end = 0;
-    std::string* digest = nullptr;
-  };
-  void add(const Range& range) { ranges_.push_back(range); }
-
-  void take(std::uint64_t offset, std::span<const std::uint8_t> bytes) {
-    const std::uint64_t end = offset + bytes.size();
-    for (; next_ < ranges_.size(); ++next_) {
-      const Range& range = ranges_[next_];
-      const std::uint64_t from = std::max(range.begin, offset), to = std::min(range.end, end);
-      if (from < to) hash_.update(bytes.subspan(from - offset, to - from));
-      if (range.end > end) return;
-      *range.digest = io::to_hex(hash_.finish());
-      hash_ = io::Sha256();
-    }
-  }
-
- private:
-  std::vector<Range> ranges_;
-  std::size_t next_ = 0;
-  io::Sha256 hash_;
-};
 
 ChunkDigests digest_file(const fs::path& path, ManifestFile& file, const WeightFile* weights, bool with_tensors,
                          const std::function<void(std::uint64_t)>& on_bytes) {

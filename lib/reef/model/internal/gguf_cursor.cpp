@@ -32,7 +32,9 @@ std::string_view GgufCursor::take(std::uint64_t count, const char* what) {
 void GgufCursor::require_room(std::size_t position, std::uint64_t count, std::uint64_t each,
                               const std::string& what) const {
   if (count <= left() / each) return;
-  const char* rest = bytes_.size() < file_bytes_ ? "were read after them" : "follow";
+  const char* rest = is_at_limit()                 ? "the limit of a header leaves"
+                     : bytes_.size() < file_bytes_ ? "were read after them"
+                                                   : "follow";
   fail(position, fmt::format("{} {} do not fit in the {} bytes that {}", count, what, left(), rest));
 }
 
@@ -43,7 +45,9 @@ void GgufCursor::fail(std::uint64_t position, const std::string& rule, const cha
 }
 
 void GgufCursor::fail_cut(std::size_t position, std::uint64_t count, const char* what) const {
-  const char* end = bytes_.size() < file_bytes_ ? "part of the file that was read" : "end of the file";
+  const char* end = is_at_limit()                 ? "limit of a header"
+                    : bytes_.size() < file_bytes_ ? "part of the file that was read"
+                                                  : "end of the file";
   fail(position, fmt::format("{} of {} bytes reaches past the {} ({} bytes)", what, count, end, bytes_.size()));
 }
 

@@ -12,9 +12,11 @@ namespace reef::model::internal {
 /// Error{corrupt} naming file, byte and field; nothing is copied or reserved before that is known.
 class GgufCursor {
  public:
-  /// `bytes`, the first ones of a file of `file_bytes`, must outlive the cursor.
-  GgufCursor(std::span<const std::uint8_t> bytes, std::uint64_t file_bytes, const std::string& file)
-      : bytes_(bytes), file_bytes_(file_bytes), file_(file) {}
+  /// `bytes`, the first ones of a file of `file_bytes`, must outlive the cursor. Where they end at `limit`, messages
+  /// say so.
+  GgufCursor(std::span<const std::uint8_t> bytes, std::uint64_t file_bytes, std::uint64_t limit,
+             const std::string& file)
+      : bytes_(bytes), file_bytes_(file_bytes), limit_(limit), file_(file) {}
 
   /// What messages name beside the byte: a "tensor" called "blk.0.attn_q.weight". Empty: nothing.
   /// `name` must stay until the next call.
@@ -41,9 +43,11 @@ class GgufCursor {
 
  private:
   [[noreturn]] void fail_cut(std::size_t position, std::uint64_t count, const char* what) const;
+  bool is_at_limit() const { return bytes_.size() == limit_ && limit_ < file_bytes_; }
 
   std::span<const std::uint8_t> bytes_;
   std::uint64_t file_bytes_;
+  std::uint64_t limit_;
   const std::string& file_;
   const char* subject_ = "";
   std::string_view subject_name_;

@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "reef/core/error.h"
+#include "reef/core/log.h"
 #include "reef/io/file.h"
 
 namespace reef::model::internal {
@@ -25,8 +26,10 @@ StagedFolder::StagedFolder(fs::path path) : path_(std::move(path)) {
 }
 
 StagedFolder::~StagedFolder() {
-  std::error_code ignored;
-  if (!published_) fs::remove_all(path_, ignored);
+  if (published_) return;
+  std::error_code error;
+  fs::remove_all(path_, error);
+  if (error) log_warn("{} could not be removed: {}", io::shown(path_), error.message());
 }
 
 void StagedFolder::publish(const fs::path& target) {

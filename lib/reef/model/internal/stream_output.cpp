@@ -104,6 +104,7 @@ void StreamOutput::open_path(const io::fs::path& path, unsigned mode) {
                   S_ISSOCK(status.st_mode) ? fmt::format("a socket is named with unix:{}", io::shown(path)) : "");
     }
   }
+  io::remove_stale_of(path);
   staged_.emplace(path, mode);
   fd_ = staged_->fd();
 }

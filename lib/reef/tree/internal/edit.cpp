@@ -89,7 +89,45 @@ class LineEditor {
     return insert(end_of_block(line_of(found->key), margin), indent, step_of(found->value, indent, margin), entry);
   }
 
+  /// Adds an item to the list `key` of an entry of a section.
+  bool append(const std::string& section, const std::string& name, const std::string& key, const std::string& item) {
+    const auto parent = root_.IsMap() ? find(root_, section) : std::nullopt;
+    const auto entry = parent && parent->value.IsMap() ? find(parent->value, name) : std::nullopt;
+    if (!entry) return false;
+    line_ = line_of(entry->key);
+    const std::string whole = fmt::format("{}: [{}]", key, item);
+    if (entry->value.IsNull()) {
+      const std::size_t margin = column_of(entry->key);
+      return insert(line_ + 1, margin + step_of(parent->value, margin, first_column(root_)), kIndent, {{0, whole}});
+    }
+    if (!entry->value.IsMap()) return false;
+    if (const auto list = find(entry->value, key)) return append_to(*list, key, item);
+    if (is_block(entry->value)) {
+      const std::size_t end = end_of_block(line_, column_of(entry->key));
+      return insert(end, first_column(entry->value), kIndent, {{0, whole}});
+    }
+    return replace(entry->value, entry->value.size() == 0 ? "{}" : "{",
+                   entry->value.size() == 0 ? fmt::format("{{{}}}", whole) : fmt::format("{{{}, ", whole));
+  }
+
  private:
+  bool append_to(const Entry& list, const std::string& key, const std::string& item) {
+    line_ = line_of(list.key);
+    if (list.value.IsNull()) return replace(list.key, key + ":", fmt::format("{}: [{}]", key, item));
+    if (!list.value.IsSequence()) return false;
+    if (list.value.size() == 0) return replace(list.value, "[]", fmt::format("[{}]", item));
+    const YAML::Node last = list.value[list.value.size() - 1];
+    if (!last.IsScalar()) return false;
+    line_ = line_of(last);
+    if (list.value.Style() == YAML::EmitterStyle::Block)
+      return insert(line_ + 1, column_of(list.value), kIndent, {{0, "- " + item}});
+    for (const std::string quote : {"", "\"", "'"}) {
+      const std::string old = quote + last.Scalar() + quote;
+      if (replace(last, old, fmt::format("{}, {}", old, item))) return true;
+    }
+    return false;
+  }
+
   static std::size_t first_column(const YAML::Node& mapping) { return column_of(mapping.begin()->first); }
 
   /// How much deeper the keys of an entry stand than the entry itself.
@@ -193,6 +231,20 @@ std::string with_persona(const ConfigText& config, const std::string& id, const 
     return editor.text();
   throw_by_hand(config, editor.line(), fmt::format("persona '{}' cannot be added to", id), "personas",
                 fmt::format("'{0}: {{name: {0}}}'", name));
+}
+
+std::string with_persona_item(const ConfigText& config, const std::string& id, const std::string& key,
+                              const std::string& item) {
+  const std::string path = fmt::format("personas.{}.{}", id, key), word = quoted(item);
+  std::vector<std::string> items = Config::parse(config.file, config.text, config.shown).list(config.file, path);
+  items.push_back(item);
+  LineEditor editor(config.text);
+  if (editor.append("personas", id, key, word) &&
+      says(config, editor.text(),
+           {{fmt::format("{}: {}", config.file, path), fmt::format("{}", fmt::join(items, "\n"))}}))
+    return editor.text();
+  throw_by_hand(config, editor.line(), fmt::format("'{}' cannot be added to {} in", item, path),
+                fmt::format("personas.{}", id), fmt::format("'{}: [{}]'", key, fmt::join(items, ", ")));
 }
 
 }  // namespace reef::tree::internal

@@ -11,7 +11,10 @@ struct ConfigText {
   std::string text;
 };
 
-/// Both keep comments, order, indent and line ends, which no YAML writer does, and read the result
+/// The lock of those who change configuration files, below the root of a tree.
+inline constexpr const char* kEditLock = ".reef-init.lock";
+
+/// All keep comments, order, indent and line ends, which no YAML writer does, and read the result
 /// back: a text that would not say all that it said before, and the new value besides, is never
 /// returned. What cannot be edited so (mappings in braces, aliases) is Error{usage}, naming file
 /// and line, with what to write by hand.
@@ -22,5 +25,8 @@ std::string with_setting(const ConfigText& config, const std::string& section, c
                          const std::string& value);
 /// The text with one persona more.
 std::string with_persona(const ConfigText& config, const std::string& id, const std::string& created);
+/// The text with a plain word more at the end of the persona's list `key`, which is made if need be.
+std::string with_persona_item(const ConfigText& config, const std::string& id, const std::string& key,
+                              const std::string& item);
 
 }  // namespace reef::tree::internal
