@@ -309,6 +309,7 @@ in_mount_namespace() {
     reef-init --mount-cache
     findmnt -no FSTYPE,OPTIONS root/cache/model_cache
     stat -c "mode %a" root/cache/model_cache
+    reef-init --check -q
     reef-init --mount-cache
     reef-model load tiny -q
     reef-model cache status --json

@@ -8,12 +8,15 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "reef/core/error.h"
 #include "reef/io/file.h"
 #include "reef/io/key_lock.h"
 #include "reef/model/internal/cache_policy.h"
+#include "reef/model/internal/model_cache.h"
 #include "reef/model/library.h"
+#include "support/wait_until.h"
 #include "unit/model/cache_fixture.h"
 
 using namespace reef;
@@ -284,6 +287,32 @@ TEST_CASE("what another process writes counts, though the ledger that knew of it
   f.add("b");  // 12 MiB in all: no room beside 9 MiB
   CHECK_THROWS_WITH_AS(f.load("b"), doctest::Contains("1234 (9.00 MiB) is being loaded"), Error);
   CHECK(fs::exists(f.tree.model_cache() / ".loading-1234"));
+}
+
+TEST_CASE(
+    "a file is removed after the transaction that evicts it: the ledger is free meanwhile, and loads wait for it") {
+  Fixture f;
+  for (const char* name : {"a", "b"}) f.add(name);
+  const std::string digest = f.load("a").files[0].place.filename();
+  auto removal = std::make_unique<io::KeyLock>(f.tree.cache() / "model_cache.lock", "removal");  // nobody removes now
+  internal::ModelCache cache(f.tree, f.config());
+  std::thread evicting([&] { cache.evict(digest); });
+  const auto is_evicted = [&] {
+    io::Database ledger(f.tree.cache() / "model_cache.sqlite", io::OpenMode::write);
+    io::Transaction transaction(ledger);
+    io::Statement row = ledger.prepare("SELECT 1 FROM file");
+    return !row.step();
+  };
+  CHECK(test::wait_until(is_evicted));
+  REQUIRE(f.leftovers().size() == 1);  // its bytes are still there
+  CHECK(io::is_temporary_name(f.leftovers()[0]));
+  std::thread loading([&] { f.load("b"); });
+  CHECK(f.cached().empty());
+  removal.reset();
+  evicting.join();
+  loading.join();
+  CHECK(f.leftovers().empty());
+  CHECK(f.cached() == Names{"base/b"});
 }
 
 TEST_CASE("rows of files that are gone, as after a restart of the machine, are forgotten") {
