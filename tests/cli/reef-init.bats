@@ -337,6 +337,8 @@ in_mount_namespace() {
   [[ "${lines[0]}" == *"root/cache/model_cache holds 1 file of 2 B, which a mount would hide" ]]
   [[ "${lines[1]}" == *"hint: "*"find $PWD/root/cache/model_cache -mindepth 1 -delete"* ]]
   rm root/cache/model_cache/file
+  ln -s nowhere root/cache/model_cache/link
+  reef-init --mount-cache --dry-run
   without_right=()
   if [ "$(id -u)" -eq 0 ]; then
     without_right=(setpriv --bounding-set=-sys_admin)

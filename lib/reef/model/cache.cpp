@@ -111,8 +111,11 @@ CacheChange evict_model(const tree::Tree& tree, const tree::Config& config, cons
                                     [&](const ModelCache::Entry& e) { return e.file.digest == digest; });
     if (!is_weight_file(file.path) || entry == entries.end() || entry->is_loading) continue;
     if (is_pinned && !options.force)
-      throw Error(Errc::failed, fmt::format("{} is pinned", change.name),
-                  fmt::format("'reef-model cache unpin {}' ends that, or pass --force", options.name));
+      throw Error(
+          Errc::failed, fmt::format("{} is pinned", change.name),
+          fmt::format(
+              "'reef-model cache unpin {}' ends that where models.yaml does not pin it; --force evicts it all the same",
+              options.name));
     std::vector<std::string> others = entry->models;
     const bool was_ours = std::erase(others, change.name) > 0;
     std::erase_if(others, [&](const std::string& other) { return !still_has(tree, other, digest); });

@@ -49,12 +49,13 @@ io::UniqueFd open_folder(const Tree& tree) {
   return fd;
 }
 
-void require_empty(const fs::path& folder) {
+/// Links may be hidden: they are made anew.
+void require_no_files(const fs::path& folder) {
   std::uint64_t files = 0, bytes = 0;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (entry.is_directory() && !entry.is_symlink()) continue;
+    if (entry.is_symlink() || !entry.is_regular_file()) continue;
     ++files;
-    if (entry.is_regular_file() && !entry.is_symlink()) bytes += entry.file_size();
+    bytes += entry.file_size();
   }
   if (files == 0) return;
   throw Error(Errc::failed,
@@ -127,7 +128,7 @@ Plan make_plan(const Tree& tree, const Config& config, int folder) {
   const bool in_memory = space.f_type == TMPFS_MAGIC;
   if (!is_mounted(folder)) {
     if (in_memory) return plan;  // the tree is, or a link leads there
-    require_empty(plan.mount.path);
+    require_no_files(plan.mount.path);
     plan.mount.about = "new";
     return plan;
   }
