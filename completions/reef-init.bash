@@ -10,9 +10,10 @@ _reef_init() {
     *:--persona) ;;
     *:--layout) words='minimal standard enterprise' ;;
     *:--embedding) ;;
+    *:--mount-unit) kind=-d ;;
     *:--wait) ;;
     *) case $verb:$cur in
-      :-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color --persona --layout --embedding --check --force -f --dry-run -n --wait' ;;
+      :-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color --persona --layout --embedding --check --mount-cache --mount-unit --force -f --dry-run -n --wait' ;;
     esac ;;
   esac
   if [[ $kind ]]; then

@@ -40,7 +40,7 @@ _reef_model() {
       repack:-*) words='--align --force -f --dry-run -n --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       verify:-*) words='--sample --tensor --key --restart --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       load:-*) words='--strategy --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
-      cache:-*) words='--why --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      cache:-*) words='--why --force -f --dry-run -n --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       extract:-*) words='--output -o --force -f --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       diff:-*) words='--read --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       duplicates:-*) words='--min-size --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;

@@ -284,3 +284,93 @@ setup() {
   reef-init --help | grep -q -- --persona
   [[ "$(reef-init --version)" =~ ^reef-init\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
 }
+
+# in_mount_namespace COMMAND: where a mount is seen by nobody else, and ends with the command.
+in_mount_namespace() {
+  if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
+    unshare -m "$@"
+  else
+    unshare -rm "$@"
+  fi
+}
+
+@test "--mount-cache puts a tmpfs there once, models are loaded into it, and its size follows the configuration" {
+  command -v unshare >/dev/null || skip 'needs unshare'
+  in_mount_namespace sh -c 'mkdir probe && mount -t tmpfs none probe' 2>/dev/null || skip 'mounting is not allowed here'
+  make_tiny_model tiny >/dev/null
+  reef-init -q
+  printf 'cache:\n  model:\n    cap_bytes: 64MiB\n' >root/config/system.yaml
+  reef-model import tiny -q
+  run reef-init --mount-cache --dry-run
+  [ "$status" -eq 0 ]
+  if [[ "$output" == 'already so; '*' is in memory' ]]; then skip 'the folder of the tests is in memory'; fi
+  [[ "$output" == "tmpfs at $PWD/root/cache/model_cache (new): size=67108864,"*"mode=2750,uid="*"1 change, none applied (dry run)" ]]
+  run in_mount_namespace bash -euc '
+    reef-init --mount-cache
+    findmnt -no FSTYPE,OPTIONS root/cache/model_cache
+    stat -c "mode %a" root/cache/model_cache
+    reef-init --check -q
+    reef-init --mount-cache
+    reef-model load tiny -q
+    reef-model cache status --json
+    sed -i s/64MiB/32MiB/ root/config/system.yaml
+    reef-init --mount-cache -n
+    reef-init --mount-cache --json'
+  echo "$output"
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"a tmpfs of 64.0 MiB is mounted at $PWD/root/cache/model_cache until the machine is restarted"* ]]
+  [[ "$output" == *"tmpfs"*"size=65536k"* ]]
+  [[ "$output" == *"mode 2750"* ]]
+  [[ "$output" == *"already so; $PWD/root/cache/model_cache is in memory"* ]]
+  [[ "$output" == *'"in_memory":true'*'"sha256":'* ]]
+  [[ "$output" == *"(64.0 MiB before): size=33554432,"* ]]
+  [[ "$output" == *'"size_bytes":33554432'*'"changed":true'* ]]
+  [ -z "$(ls root/cache/model_cache)" ]
+}
+
+@test "--mount-cache hides no files, and tells who may mount" {
+  reef-init -q
+  [[ "$(reef-init --mount-cache --dry-run)" != 'already so; '*' is in memory' ]] || skip 'the folder of the tests is in memory'
+  echo x >root/cache/model_cache/file
+  run reef-init --mount-cache
+  [ "$status" -eq 1 ]
+  [[ "${lines[0]}" == *"root/cache/model_cache holds 1 file of 2 B, which a mount would hide" ]]
+  [[ "${lines[1]}" == *"hint: "*"find $PWD/root/cache/model_cache -mindepth 1 -delete"* ]]
+  rm root/cache/model_cache/file
+  ln -s nowhere root/cache/model_cache/link
+  reef-init --mount-cache --dry-run
+  without_right=()
+  if [ "$(id -u)" -eq 0 ]; then
+    without_right=(setpriv --bounding-set=-sys_admin)
+    "${without_right[@]}" true || skip 'capabilities cannot be dropped here'
+  fi
+  run "${without_right[@]}" reef-init --mount-cache
+  [ "$status" -eq 1 ]
+  [[ "${lines[0]}" == *"mount a tmpfs at $PWD/root/cache/model_cache: only root may" ]]
+  [[ "${lines[1]}" == *"hint: run 'sudo reef-init --root $PWD/root --mount-cache'"* ]]
+}
+
+@test "--mount-unit writes a unit for systemd once, or prints it" {
+  reef-init -q
+  mkdir units
+  run reef-init --mount-unit -
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"Where=$(realpath root)/cache/model_cache"*"Type=tmpfs"*"Options=size="*"WantedBy=local-fs.target" ]]
+  run reef-init --mount-unit units --dry-run
+  [[ "$output" == *"1 change, none applied (dry run)" ]]
+  [ -z "$(ls units)" ]
+  run reef-init --mount-unit units
+  [[ "$output" == "wrote $PWD/units/"*"; next: systemctl daemon-reload && systemctl enable --now '"*".mount'" ]]
+  unit=$(ls units)
+  if command -v systemd-escape >/dev/null; then
+    [ "$unit" = "$(systemd-escape --path --suffix=mount "$(realpath root)/cache/model_cache")" ]
+  fi
+  run reef-init --mount-unit units
+  [[ "$output" == "already so; "* ]]
+  for wrong in '--mount-unit units --persona a' '--mount-unit units --mount-cache' '--mount-cache --check' "--mount-unit ''"; do
+    run bash -c "reef-init $wrong"
+    [ "$status" -eq 2 ]
+  done
+  run reef-init --mount-unit none
+  [ "$status" -eq 5 ]
+}

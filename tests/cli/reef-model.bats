@@ -30,6 +30,10 @@ field() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])
 # Hidden entries under models/, but for the lock.
 leftovers() { find "$REEF_ROOT/models" -name '.*' ! -name .lock; }
 
+teardown() {
+  [ -z "${public-}" ] || rm -r "$public"
+}
+
 @test "import copies a model, says one line, and a second run changes nothing" {
   run reef-model import tiny
   [ "$status" -eq 0 ]
@@ -378,12 +382,17 @@ PY
   reef-model load large -q
   run reef-model cache status
   [[ "$output" == *"base/large  6.00 MiB  HOT"* ]]
-  [[ "$output" == *"is a plain folder: mount a tmpfs there"* ]]
+  [[ "$output" == *"is a plain folder: with 'sudo reef-init --mount-cache' it is a tmpfs"* ]]
   run reef-model cache pin large
   [ "$output" = "pinned base/large" ]
   run reef-model cache pin large
   [[ "$output" == "already so; "* ]]
   [[ "$(reef-model cache status)" == *"HOT pinned"* ]]
+  run reef-model cache evict large
+  [ "$status" -eq 1 ]
+  [[ "${lines[0]}" == *"error: base/large is pinned" ]]
+  [[ "${lines[1]}" == *"'reef-model cache unpin large'"*"--force"* ]]
+  [ "$(reef-model cache evict large --force --dry-run)" = 'would evict base/large: 6.00 MiB to be freed (dry run)' ]
   reef-model cache unpin large -q
   exec 9<"$REEF_ROOT/cache/model_cache/models/base/large/model.safetensors"
   run reef-model cache evict large
@@ -395,7 +404,7 @@ PY
   [ "$output" = "evicted base/large: 6.00 MiB freed" ]
   run reef-model cache evict large
   [[ "$output" == "already so; "* ]]
-  for wrong in "evict" "trim large" "status large" "pin large --why" "stauts"; do
+  for wrong in "evict" "trim large" "status large" "pin large --why" "stauts" "trim --force" "pin large --dry-run"; do
     run reef-model cache $wrong
     [ "$status" -eq 2 ]
   done
@@ -532,4 +541,129 @@ PY
   run reef-model show hers
   [ "$status" -eq 5 ]
   [[ "$output" == *"there is no model 'hers'; "*"is bound to the adapter 'hers'"* ]]
+}
+
+@test "cache trim says what goes, what stays and who holds it, and ends with 3 above a cap" {
+  reef-init -q
+  printf 'cache:\n  inference:\n    cap_bytes: 100KiB\n' >"$REEF_ROOT/config/system.yaml"
+  cache="$REEF_ROOT/cache/inference_cache"
+  for name in old/one held fresh; do
+    mkdir -p "$(dirname "$cache/$name")"
+    head -c 60K /dev/zero >"$cache/$name"
+  done
+  sync -f "$cache"
+  touch -d '2 hours ago' "$cache/old/one"
+  touch -d '1 hour ago' "$cache/held"
+  run reef-model cache trim --dry-run
+  [ "$status" -eq 0 ]
+  [[ "$output" == "inference_cache  old   60.0 KiB  would go"*"inference_cache  held  60.0 KiB  would go"*"120 KiB would be freed (dry run)" ]]
+  [ -e "$cache/old/one" ]
+  exec 9<"$cache/held"
+  run --separate-stderr reef-model cache trim --json
+  [ "$status" -eq 3 ]
+  python3 -c '
+import json, sys
+trim = json.load(sys.stdin)
+assert trim["schema"] == "reef.model.cache.trim/1" and trim["changed"] and trim["freed_bytes"] == 60 << 10, trim
+assert [entry["name"] for entry in trim["removed"]] == ["old"], trim
+held, fresh = trim["kept"]
+assert held["name"] == "held" and held["why"].startswith("is in use by "), held
+assert fresh["name"] == "fresh" and fresh["why"].startswith("was used less than "), fresh
+assert trim["folders"][2] == {"name": "inference_cache", "bytes": 120 << 10, "cap_bytes": 100 << 10}, trim' <<<"$output"
+  exec 9<&-
+  run reef-model cache trim
+  [ "$status" -eq 0 ]
+  [[ "$output" == "inference_cache  held  60.0 KiB  gone"*"60.0 KiB freed" ]]
+  [ -e "$cache/fresh" ]
+  run reef-model cache trim
+  [ "$output" = 'already so; all are below their caps' ]
+}
+
+@test "cache trim removes compiled encoders of models that are gone, and no others" {
+  make_tiny_model encoder >/dev/null
+  reef-model import encoder -q
+  cp -r encoder other && printf ' ' >>other/config.json
+  reef-model import other -q
+  encoders="$REEF_ROOT/cache/embedding_cache/encoders"
+  [ "$(ls "$encoders" | wc -l)" -eq 2 ]
+  run reef-model cache trim
+  [ "$output" = 'already so; all are below their caps' ]
+  rm -r "$REEF_ROOT/models/base/other"
+  run reef-model cache trim -n
+  [[ "$output" == "embedding_cache  encoders/"*".reefenc  "*"would go: no model has it"* ]]
+  [ "$(ls "$encoders" | wc -l)" -eq 2 ]
+  reef-model cache trim -q
+  [ "$(ls "$encoders" | wc -l)" -eq 1 ]
+  run reef-model import encoder
+  [[ "$output" == "already so"* ]]
+  [ "$(ls "$encoders" | wc -l)" -eq 1 ]
+}
+
+@test "cache status serves who may only read, and says what it cannot know" {
+  [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null || skip 'needs root and setpriv to become somebody else'
+  public=$(mktemp -d "${TMPDIR:-/tmp}/reef-public.XXXXXX")  # the folders of bats are its user's alone
+  chmod 755 "$public"
+  export REEF_ROOT="$public/root"
+  reef-init -q
+  make_large_model large
+  reef-model import large -q
+  reef-model load large -q
+  chown -R 12345:12346 "$REEF_ROOT"
+  as_reader() { setpriv --reuid=12347 --regid=12346 --clear-groups "$@"; }
+  as_reader test -r "$REEF_ROOT/.reef-tree" || skip "$public is not for others to enter"
+  as_reader reef-model --version >/dev/null || skip 'the executables are not for others'
+  find "$REEF_ROOT/cache" -printf '%p %T@ %i\n' | sort >before
+  run as_reader reef-model cache status
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"base/large  6.00 MiB  HOT"* ]]
+  [[ "$output" == *"whether programs use the files is not known: they belong to another user"* ]]
+  run as_reader reef-model cache status --json
+  [[ "$output" == *'"in_use":null'* ]]
+  find "$REEF_ROOT/cache" -printf '%p %T@ %i\n' | sort >after
+  diff before after
+  chmod g= "$REEF_ROOT/cache/inference_cache"
+  [[ "$(as_reader reef-model cache status)" == *"inference_cache holds more, which this user may not read"* ]]
+}
+
+@test "a model without weights is no model to load" {
+  make_large_model large
+  reef-model import large -q
+  rm "$REEF_ROOT/models/base/large/model.safetensors"
+  reef-model manifest large --force -q
+  run reef-model load large
+  [ "$status" -eq 1 ]
+  [[ "${lines[0]}" == *"error: base/large has no weights to load (safetensors or GGUF)" ]]
+  [[ "${lines[1]}" == *"hint: "*"reef-model show large"* ]]
+}
+
+@test "a load that waits for another one of the same model says for whom" {
+  make_large_model large
+  reef-model import large -q
+  reef-model cache pin large -q
+  # Somebody who has the locks on all names, and a reservation in the ledger.
+  python3 - "$REEF_ROOT" <<'PY' &
+import fcntl, json, os, pathlib, sqlite3, struct, sys, time
+root = pathlib.Path(sys.argv[1])
+files = json.load(open(root / "models/base/large/manifest.json"))["files"]
+digest = next(f.get("chunks_sha256") or f["sha256"] for f in files if f["path"].endswith(".safetensors"))
+ledger = sqlite3.connect(root / "cache/model_cache.sqlite")
+ledger.execute("INSERT INTO file VALUES (?, 7, 7, 4127)", (digest,))
+ledger.commit()
+lock = open(root / "cache/model_cache.lock", "a+")
+F_OFD_SETLK = 37
+fcntl.fcntl(lock, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+pathlib.Path("locked").touch()
+while not os.path.exists("enough"): time.sleep(.01)
+PY
+  until [ -e locked ]; do sleep .01; done
+  reef-model load large -v >out 2>err &
+  loader=$!
+  until grep -q 'waiting for' err; do
+    kill -0 $loader || { cat err; return 1; }
+    sleep .01
+  done
+  touch enough
+  wait $loader
+  [ "$(grep -c 'base/large: waiting for process 4127, which loads model.safetensors, too' err)" -eq 1 ]
+  [[ "$(cat out)" == "loaded base/large: "* ]]
 }

@@ -5,9 +5,9 @@ usage: cache_stress.py BIN_DIR [--workers N] [--loads N] [--kills N] [--folder D
 
 Each worker loads a random model, then maps what the cache shows under its name and compares every byte with what that
 model must be, as an inference program would; now and then it keeps the mapping for a while. Meanwhile loads are killed
-at random moments, and the size of the cache is watched. Ends with status 1 when a program ever saw other bytes, when
-the cache was ever larger than its cap, or when anything but whole models is left after one more load. DIR (default:
-/dev/shm where there is one) holds the cache.
+at random moments, models are evicted, the caches trimmed and looked at, and the size of the cache is watched. Ends with
+status 1 when a program ever saw other bytes, when the cache was ever larger than its cap, or when anything but whole
+models is left after one more load. DIR (default: /dev/shm where there is one) holds the cache.
 """
 import argparse
 import json
@@ -42,7 +42,7 @@ class Stress:
         self.lock = threading.Lock()
         self.loads_left, self.kills_left = arguments.loads, arguments.kills
         self.running, self.faults = [], []
-        self.done = {"loaded": 0, "attached": 0, "full": 0, "killed": 0, "mapped": 0, "absent": 0, "emptied": 0}
+        self.done = {"loaded": 0, "attached": 0, "full": 0, "killed": 0, "mapped": 0, "absent": 0, "emptied": 0, "disturbed": 0}
         self.stop = False
 
     def note(self, what):
@@ -100,6 +100,18 @@ class Stress:
             self.load(number)
             self.use(rng.choice([number, rng.randrange(MODELS)]), rng)
 
+    def disturb(self):
+        """Other commands on the same cache; what they do not find or may not do is no fault."""
+        rng = random.Random(1)
+        while not self.stop:
+            arguments = rng.choice([["status", "--why"], ["trim"], ["evict", f"m{rng.randrange(MODELS)}"]])
+            done = subprocess.run([self.reef, "--root", self.root, "cache", *arguments], capture_output=True, text=True)
+            held = done.returncode == 1 and " is in use" in done.stderr
+            if done.returncode not in (0, 3) and not held:
+                self.note(f"cache {' '.join(arguments)}: status {done.returncode}: {done.stderr.strip()}")
+            self.count("disturbed")
+            time.sleep(rng.random() * 0.2)
+
     def kill(self):
         rng = random.Random(0)
         while not self.stop and self.kills_left > 0:
@@ -126,7 +138,7 @@ class Stress:
 
     def run(self):
         threads = [threading.Thread(target=self.work, args=(seed,)) for seed in range(self.arguments.workers)]
-        helpers = [threading.Thread(target=self.kill), threading.Thread(target=self.watch)]
+        helpers = [threading.Thread(target=helper) for helper in (self.kill, self.watch, self.disturb)]
         for thread in threads + helpers:
             thread.start()
         for thread in threads:

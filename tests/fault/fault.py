@@ -22,6 +22,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -325,6 +326,70 @@ def workloads(bin_dir, model, other_model, unaligned, adapter, inputs):
         if left:
             raise Failure(f"left behind: {left}")
 
+    def with_full_caches(reef):
+        """Each cache is above its cap, and has something in it that may go."""
+        loaded(reef)
+        reef.run("reef-model", "import", other_model, "--name", "other")
+        reef.run("reef-model", "load", "other")
+        reef.run("reef-index", "ingest", inputs, "-q", "--threads", 1)
+        for name in ("old/one", "old/two", "older"):
+            path = reef.root / "cache/inference_cache" / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(bytes(40 << 10))
+            os.utime(path, (1_700_000_000, 1_700_000_000))
+        (reef.root / "cache/inference_cache/young").write_bytes(bytes(8 << 10))
+        shutil.rmtree(reef.root / "models/base/other")
+        vectors = sqlite3.connect(reef.root / f"cache/embedding_cache/{'ab' * 16}.sqlite", isolation_level=None)
+        vectors.execute("PRAGMA journal_mode = WAL")
+        vectors.execute("CREATE TABLE vectors (passage BLOB PRIMARY KEY, vector BLOB NOT NULL, used_day INTEGER NOT NULL) STRICT, WITHOUT ROWID")
+        vectors.execute("CREATE INDEX vectors_used ON vectors(used_day)")
+        vectors.executemany("INSERT INTO vectors VALUES (?, zeroblob(2048), ?)", [(bytes([i] * 16), i) for i in range(200)])
+        vectors.execute("PRAGMA user_version = 1")
+        vectors.close()
+        # The encoder of the model that is gone, which is the larger one, and 200 KiB of vectors are too much.
+        sizes = [p.stat().st_size for folder in ("encoders", ".") for p in (reef.root / "cache/embedding_cache" / folder).iterdir() if p.is_file()]
+        caps = {"model": (reef.root / "models/base/tiny/model.safetensors").stat().st_size + 4096, "inference": 20 << 10,
+                "embedding": sum(sizes) - max(sizes[:2]) - (200 << 10)}
+        (reef.root / "config/system.yaml").write_text("cache:\n" + "".join(f"  {name}:\n    cap_bytes: {cap}B\n" for name, cap in caps.items()))
+        (reef.root / "config/models.yaml").write_text("default_embedding: tiny\ncache:\n  hot_seconds: 0\n")
+
+    def trimmed_final(reef):
+        cache_check(reef)
+        models = [file["models"] for file in json.loads(reef.run("reef-model", "cache", "status", "--json").stdout)["files"]]
+        if models != [["base/tiny"]]:
+            raise Failure(f"the model cache has {models}")
+        left = sorted(str(p.relative_to(reef.root / "cache/inference_cache")) for p in (reef.root / "cache/inference_cache").rglob("*"))
+        if left != ["young"]:
+            raise Failure(f"inference_cache has {left}")
+        if json.loads(reef.run("reef-model", "cache", "trim", "--json").stdout)["changed"]:
+            raise Failure("something was left to trim")
+        if (reef.root / "cache/model_cache/models/base/other").exists() or len(list((reef.root / "cache/embedding_cache/encoders").iterdir())) != 1:
+            raise Failure("something of a model that is gone is left")
+        hidden = [p.name for p in (reef.root / "cache/model_cache").iterdir() if p.name.startswith(".")]
+        if hidden:
+            raise Failure(f"left behind: {', '.join(hidden)}")
+        clean_verify(reef)
+        leftovers(reef.root)
+
+    def pinned_final(pinned):
+        def final(reef):
+            cache_check(reef)
+            done = reef.run("reef-model", "cache", "pin" if pinned else "unpin", "tiny", "--json")
+            if json.loads(done.stdout)["changed"]:
+                raise Failure("it was not so")
+            reef.run("reef-model", "cache", "unpin", "tiny", "-q")
+            reef.run("reef-model", "cache", "evict", "tiny", "-q")
+            leftovers(reef.root)
+        return final
+
+    def loaded_unpinned(reef):
+        loaded(reef)
+        (reef.root / "config/models.yaml").write_text("default_embedding: none\n")
+
+    def loaded_pinned(reef):
+        loaded_unpinned(reef)
+        reef.run("reef-model", "cache", "pin", "tiny")
+
     def recorded_final(reef):
         model_final(reef)
         manifest = json.loads((reef.root / "models/base/tiny/manifest.json").read_text())
@@ -557,7 +622,10 @@ def workloads(bin_dir, model, other_model, unaligned, adapter, inputs):
         Workload("load", with_model, ("reef-model", "load", "tiny", "--threads", 1), cache_check, loaded_final),
         Workload("load-stream", with_model, ("reef-model", "load", "tiny", "--strategy", "stream"), cache_check, loaded_final),
         Workload("load-evicting", with_small_cache, ("reef-model", "load", "tiny", "--threads", 1), cache_check, loaded_final),
-        Workload("evict", loaded, ("reef-model", "cache", "evict", "tiny"), cache_check, evicted_final),
+        Workload("evict", loaded, ("reef-model", "cache", "evict", "tiny", "--force"), cache_check, evicted_final),
+        Workload("trim", with_full_caches, ("reef-model", "cache", "trim"), cache_check, trimmed_final),
+        Workload("pin", loaded_unpinned, ("reef-model", "cache", "pin", "tiny"), cache_check, pinned_final(True)),
+        Workload("unpin", loaded_pinned, ("reef-model", "cache", "unpin", "tiny"), cache_check, pinned_final(False)),
         Workload("ingest", with_model, ("reef-index", "ingest", inputs, "--threads", 1), tolerant_verify, documents_final),
         Workload("build", with_documents_and_holes, ("reef-index", "build", "--threads", 1), tolerant_verify, built_final),
         Workload("remove", with_documents, ("reef-index", "remove", note), tolerant_verify, removed_final, done=(0, 5)),

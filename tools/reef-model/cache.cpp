@@ -5,6 +5,9 @@
 #include <memory>
 
 #include "commands.h"
+#include "reef/document/trim_vectors.h"
+#include "reef/embed/trim_encoders.h"
+#include "reef/model/cache_trim.h"
 #include "reef/model/load.h"
 #include "reef/tree/config.h"
 
@@ -15,27 +18,52 @@ struct CacheArguments {
   std::string action;
   std::string name;
   bool why = false;
+  bool force = false;
+  bool dry_run = false;
 };
 
-int cache(cli::Session& session, const CacheArguments& arguments) {
-  const bool takes_name = arguments.action != "status" && arguments.action != "trim";
+void require_fitting(const CacheArguments& arguments) {
+  const std::string& action = arguments.action;
+  const bool takes_name = action != "status" && action != "trim";
   if (takes_name == arguments.name.empty())
     throw Error(Errc::usage,
-                takes_name ? fmt::format("'cache {}' needs the name of a model", arguments.action)
-                           : fmt::format("'cache {}' takes no name", arguments.action),
+                takes_name ? fmt::format("'cache {}' needs the name of a model", action)
+                           : fmt::format("'cache {}' takes no name", action),
                 "it is 'cache status [--why]', 'cache pin|unpin|evict NAME' or 'cache trim'");
-  if (arguments.why && arguments.action != "status")
-    throw Error(Errc::usage, "--why is for 'cache status'", "leave it out");
+  if (arguments.why && action != "status") throw Error(Errc::usage, "--why is for 'cache status'", "leave it out");
+  if (arguments.force && action != "evict") throw Error(Errc::usage, "--force is for 'cache evict'", "leave it out");
+  if (arguments.dry_run && action != "evict" && action != "trim")
+    throw Error(Errc::usage, "--dry-run is for 'cache evict' and 'cache trim'", "leave it out");
+}
+
+/// Each cache by the module that fills it.
+int trim(cli::Session& session, const tree::Tree& tree, const tree::Config& config, bool dry_run) {
+  model::CacheTrim trim;
+  trim.is_dry_run = dry_run;
+  model::trim_model_cache(tree, config, trim);
+  model::trim_inference_cache(tree, config, trim);
+  model::remove_leftovers_of_embedding(tree, trim);
+  embed::remove_old_encoders(tree, config, trim);
+  document::trim_vectors(tree, config, trim);
+  model::measure_caches(tree, config, trim);
+  if (session.json() || !session.quiet()) session.show(trim);
+  return trim.is_done() ? 0 : kStatusPartial;
+}
+
+int cache(cli::Session& session, const CacheArguments& arguments) {
+  require_fitting(arguments);
   const tree::Tree tree = open_tree(session, true);
   const tree::Config config = tree::Config::load(tree, {"system", "models"});
   if (arguments.action == "status") {
     session.show(model::cache_status(tree, config, arguments.why));
     return 0;
   }
-  const model::CacheChange change = arguments.action == "pin"     ? model::pin_model(tree, config, arguments.name)
-                                    : arguments.action == "unpin" ? model::unpin_model(tree, config, arguments.name)
-                                    : arguments.action == "evict" ? model::evict_model(tree, config, arguments.name)
-                                                                  : model::trim_caches(tree, config);
+  if (arguments.action == "trim") return trim(session, tree, config, arguments.dry_run);
+  const model::CacheChange change =
+      arguments.action == "pin" ? model::pin_model(tree, config, arguments.name)
+      : arguments.action == "unpin"
+          ? model::unpin_model(tree, config, arguments.name)
+          : model::evict_model(tree, config, {arguments.name, arguments.force, arguments.dry_run});
   if (session.json() || !session.quiet()) session.show(change);
   return 0;
 }
@@ -76,7 +104,9 @@ void add_cache(CLI::App& app, cli::Session& session) {
       ->check(CLI::IsMember({"status", "pin", "unpin", "evict", "trim"}))
       ->type_name("ACTION");
   verb->add_option("name", arguments->name, "Model to pin, unpin or evict")->type_name("NAME");
-  verb->add_flag("--why", arguments->why, "Which programs hold the files");
+  verb->add_flag("--why", arguments->why, "status: which programs hold the files");
+  cli::add_force(*verb, arguments->force, "evict: a pinned model, too, and files that other models share");
+  cli::add_dry_run(*verb, arguments->dry_run);
   verb->callback([=, &session] { session.choose([=, &session] { return cache(session, *arguments); }); });
 }
 

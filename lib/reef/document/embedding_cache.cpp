@@ -120,7 +120,7 @@ void EmbeddingCache::trim(std::uint64_t cap_bytes) {
   if (!usable_) return;
   attempt("trim", [&] {
     database_.checkpoint();
-    if (size_of(path_) <= cap_bytes) return;
+    if (cap_bytes == 0 || size_of(path_) <= cap_bytes) return;
     // Down to nine tenths, so that the next run does not have to trim again.
     const auto row_bytes = static_cast<std::int64_t>(dim_ * sizeof(float) + 64);
     const auto over = static_cast<std::int64_t>(size_of(path_) - cap_bytes / 10 * 9);

@@ -23,7 +23,7 @@ class EmbeddingCache {
   std::vector<bool> find(std::span<const PassageHash> passages, std::span<float> vectors);
   /// Takes the rows that are not `known`, in the place of what stands under their passages.
   void add(std::span<const PassageHash> passages, std::span<const float> vectors, const std::vector<bool>& known);
-  /// Removes the vectors unused for longest until this model's cache fits under `cap_bytes`.
+  /// Removes the vectors unused for longest until this model's cache fits under `cap_bytes` (0: no limit).
   void trim(std::uint64_t cap_bytes);
 
  private:

@@ -25,20 +25,25 @@ struct flock byte_of(std::string_view key) {
 
 }  // namespace
 
-KeyLock::KeyLock(const std::filesystem::path& file, std::string_view key)
+KeyLock::KeyLock(const std::filesystem::path& file, std::string_view key, const std::function<void()>& on_wait)
     : fd_(open_file(file, O_RDWR | O_CREAT | O_CLOEXEC)) {
   // A signal must end the wait, and one that comes before fcntl(F_OFD_SETLKW) begins would not.
   constexpr auto kPeriod = std::chrono::milliseconds(5);
   struct flock lock = byte_of(key);
+  bool waits = false;
   while (::fcntl(fd_.get(), F_OFD_SETLK, &lock) != 0) {
     if (errno != EAGAIN && errno != EACCES && errno != EINTR) throw_errno("lock", shown(file));
     check_interrupt();
+    if (!waits && on_wait) on_wait();
+    waits = true;
     std::this_thread::sleep_for(kPeriod);
   }
 }
 
 bool KeyLock::is_held(const std::filesystem::path& file, std::string_view key) {
-  const UniqueFd fd = open_file(file, O_RDWR | O_CREAT | O_CLOEXEC);
+  const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd && errno == ENOENT) return false;
+  if (!fd) throw_errno("open", shown(file));
   struct flock lock = byte_of(key);
   if (::fcntl(fd.get(), F_OFD_GETLK, &lock) != 0) throw_errno("lock", shown(file));
   return lock.l_type != F_UNLCK;

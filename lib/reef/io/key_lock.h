@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string_view>
 
 #include "reef/io/unique_handle.h"
@@ -13,10 +14,11 @@ namespace reef::io {
 /// wait for each other, no more.
 class KeyLock {
  public:
-  /// Waits until nobody else has the lock. Throws Error{interrupted} on a signal.
-  KeyLock(const std::filesystem::path& file, std::string_view key);
+  /// Waits until nobody else has the lock; `on_wait` is called once, if there is a wait. Throws Error{interrupted} on a
+  /// signal.
+  KeyLock(const std::filesystem::path& file, std::string_view key, const std::function<void()>& on_wait = {});
 
-  /// Whether anybody has it now.
+  /// Whether anybody has it now. Of a file that need not be there, nor be ours to write.
   static bool is_held(const std::filesystem::path& file, std::string_view key);
 
  private:

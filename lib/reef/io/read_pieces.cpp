@@ -13,14 +13,16 @@
 namespace reef::io {
 namespace {
 
-/// Reads in flight per thread: enough that the drive has work while the thread hashes two of them.
-constexpr std::size_t kDepth = 12;
+/// Reads in flight per thread: enough that the drive has work while the thread hashes two of them. Where there are many
+/// threads, the others' reads are that work.
+constexpr std::size_t kDeepest = 12;
 
 struct Shared {
   std::span<const Piece> pieces;
   const PieceOptions& options;
   const std::function<void(std::size_t, std::span<const PieceRead>)>& take;
   const std::function<void()>& report;
+  std::size_t depth = kDeepest;  ///< slots of each thread
   std::atomic<std::size_t> next{0};
   std::atomic<bool> stop{false};
 };
@@ -31,12 +33,12 @@ class Reader {
   Reader(Shared& shared, std::size_t worker)
       : shared_(shared),
         worker_(worker),
-        buffers_(shared.options.into ? 0 : kDepth * kPieceBytes),
-        in_slot_(kDepth),
-        queue_(kDepth) {}
+        buffers_(shared.options.into ? 0 : shared.depth * kPieceBytes),
+        in_slot_(shared.depth),
+        queue_(shared.depth) {}
 
   void run() {
-    for (std::size_t slot = 0; slot < kDepth; ++slot) start(slot);
+    for (std::size_t slot = 0; slot < in_slot_.size(); ++slot) start(slot);
     while (!ready_.empty() || queue_.in_flight() > 0) {
       if (shared_.stop) return;
       check_interrupt();
@@ -111,8 +113,10 @@ void read_pieces(std::span<const Piece> pieces, const PieceOptions& options,
                  const std::function<void(std::size_t worker, std::span<const PieceRead> done)>& take,
                  const std::function<void()>& report) {
   Shared shared{pieces, options, take, report};
-  const std::size_t useful = (pieces.size() + 1) / 2;  // a thread that has one piece cannot hash two at once
+  // A thread that has one piece cannot hash two at once.
+  const std::size_t useful = std::min((pieces.size() + 1) / 2, kMostAtOnce / 2);
   const std::size_t threads = std::clamp<std::size_t>(options.threads, 1, std::max<std::size_t>(1, useful));
+  shared.depth = std::min(kDeepest, kMostAtOnce / threads);
   share_work(
       static_cast<unsigned>(threads), threads,
       [&](std::size_t worker, std::size_t) {

@@ -13,6 +13,10 @@ namespace reef::io {
 /// The longest piece, and the size of a huge page: such a read is one request to a drive.
 inline constexpr std::size_t kPieceBytes = std::size_t{2} << 20;
 
+/// Reads under way or handed out, of all threads of one read_pieces() together: its memory does not grow with the
+/// cores.
+inline constexpr std::size_t kMostAtOnce = 32;
+
 /// A range of a file, read as a whole. `offset` is a multiple of DirectFile::kSector, `bytes` at most kPieceBytes.
 struct Piece {
   const DirectFile* file = nullptr;
@@ -37,9 +41,10 @@ struct PieceOptions {
   bool copies_cached = false;
 };
 
-/// Reads pieces of large files at the speed of the drive: each thread has a dozen in flight, and gives one or two at a
-/// time to `take` as soon as they are there, in any order. Two of one length come together where possible, for
-/// sha256_pair(). What is in the page cache already is handed out where it lies (without `into`).
+/// Reads pieces of large files at the speed of the drive: each thread has up to a dozen in flight (kMostAtOnce, 64 MiB,
+/// in all; threads that would have less than two do not run), and gives one or two at a time to `take` as soon as they
+/// are there, in any order. Two of one length come together where possible, for sha256_pair(). What is in the page
+/// cache already is handed out where it lies (without `into`).
 ///
 /// `take` runs on all threads at once and may throw to stop; its bytes live until it returns. `report` runs on the
 /// calling thread after each of its own. Throws what they throw, and Error{interrupted}. An error of a read does not

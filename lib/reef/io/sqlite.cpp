@@ -194,6 +194,16 @@ std::string Database::integrity(bool quick) {
 
 bool Database::in_transaction() const { return ::sqlite3_get_autocommit(handle_.get()) == 0; }
 
+void empty_database(const fs::path& path) {
+  const Handle handle = open_handle(plain_name(path), SQLITE_OPEN_READWRITE, shown(path));
+  touch(handle.get());  // whatever it finds: it then stays in WAL mode
+  // The way that SQLite documents for files that it cannot read.
+  ::sqlite3_db_config(handle.get(), SQLITE_DBCONFIG_RESET_DATABASE, 1, nullptr);
+  const int code = ::sqlite3_exec(handle.get(), "VACUUM", nullptr, nullptr, nullptr);
+  ::sqlite3_db_config(handle.get(), SQLITE_DBCONFIG_RESET_DATABASE, 0, nullptr);
+  if (code != SQLITE_OK) throw_sqlite(handle.get(), code, "empty", shown(path));
+}
+
 bool Database::checkpoint() {
   return ::sqlite3_wal_checkpoint_v2(handle_.get(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr) == SQLITE_OK;
 }

@@ -120,7 +120,11 @@ void migrate(Database& database, std::span<const char* const> migrations);
 /// a file without tables, wherever a run is ended.
 Database open_or_make(const std::filesystem::path& path, std::span<const char* const> migrations,
                       const std::filesystem::path& staging);
-/// The same check for a reader, which must not write: Error{usage} for a newer or an older file.
+/// Makes a damaged database empty, in its place and under SQLite's own locks, so that whoever has it open meanwhile
+/// goes on with the same file. For what can be made again. Error{locked} when somebody has it open and its first page,
+/// which says how it is locked, cannot be read.
+void empty_database(const std::filesystem::path& path);
+/// migrate()'s check for a reader, which must not write: Error{usage} for a newer or an older file.
 void require_version(Database& database, int version);
 
 }  // namespace reef::io

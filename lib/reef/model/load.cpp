@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -113,6 +114,11 @@ class Loader {
       weights_.push_back({&file, std::move(chunks[i])});
       result_.files.push_back({file.path, model_.folder / file.path, file.bytes, false});
     }
+    if (weights_.empty())
+      throw Error(Errc::failed, fmt::format("{} has no weights to load (safetensors or GGUF)", result_.name),
+                  fmt::format("'reef-model show {}' tells what it has; compiled segments are sent with "
+                              "'reef-model stream --segments'",
+                              options_.name));
   }
 
   template <class Copy>
@@ -162,7 +168,8 @@ class Loader {
     while (true) {
       bool was_there = cache.attach(digest, weights.entry->bytes, result_.name);
       if (!was_there) {
-        const io::KeyLock lock = cache.lock(digest);  // somebody who loads it now has it in a moment
+        // Somebody who loads it now has it in a moment.
+        const io::KeyLock lock = cache.lock(digest, [&] { say_waiting(cache, digest, weights.entry->path); });
         was_there = cache.attach(digest, weights.entry->bytes, result_.name) || !load_new(cache, weights);
       }
       io::UniqueFd held(::open(cache.file(digest).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -173,6 +180,17 @@ class Loader {
       check_interrupt();  // it was evicted again, or somebody asks just now who has it
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
+  }
+
+  /// For who sits before a terminal, or asked for steps.
+  void say_waiting(internal::ModelCache& cache, const std::string& digest, const std::string& path) const {
+    const auto loader = cache.loader_of(digest);
+    const std::string text = fmt::format("{}: waiting for {}, which loads {}, too", result_.name,
+                                         loader ? fmt::format("process {}", *loader) : "another process", path);
+    if (::isatty(STDERR_FILENO) != 0)
+      log_info("{}", text);
+    else
+      log_step("{}", text);
   }
 
   /// False when it is there after all.

@@ -2,7 +2,10 @@
 
 #include "reef/core/json.h"
 #include "reef/core/table.h"
+#include "reef/core/units.h"
+#include "reef/io/file.h"
 #include "reef/tree/init.h"
+#include "reef/tree/mount_cache.h"
 
 namespace reef::tree {
 namespace {
@@ -32,6 +35,44 @@ std::string to_json(const InitPlan& plan) {
                {"changed", plan.applied && !plan.steps.empty()},
                {"applied", plan.applied},
                {"steps", steps}});
+}
+
+std::string to_text(const CacheMount& mount) {
+  if (mount.about.empty()) return fmt::format("already so; {} is in memory\n", io::shown(mount.path));
+  if (!mount.applied)
+    return fmt::format("tmpfs at {} ({}): {}\n1 change, none applied (dry run)\n", io::shown(mount.path), mount.about,
+                       mount.options);
+  return fmt::format(
+      "a tmpfs of {} is mounted at {} until the machine is restarted; '--mount-unit' is for every start\n",
+      format_size(mount.size_bytes), io::shown(mount.path));
+}
+
+std::string to_json(const CacheMount& mount) {
+  return dump({{"schema", "reef.init.mount/1"},
+               {"path", mount.path},
+               {"size_bytes", mount.size_bytes},
+               {"options", mount.options},
+               {"about", mount.about},
+               {"unit", mount.unit_name},
+               {"changed", mount.applied && !mount.about.empty()},
+               {"applied", mount.applied}});
+}
+
+std::string to_text(const MountUnit& unit) {
+  if (unit.file.empty()) return unit.content;
+  const std::string next = fmt::format("systemctl daemon-reload && systemctl enable --now '{}'", unit.mount.unit_name);
+  if (!unit.has_changed) return fmt::format("already so; {}\n", io::shown(unit.file));
+  if (!unit.applied) return unit.content + fmt::format("{}: 1 change, none applied (dry run)\n", io::shown(unit.file));
+  return fmt::format("wrote {}; next: {}\n", io::shown(unit.file), next);
+}
+
+std::string to_json(const MountUnit& unit) {
+  return dump({{"schema", "reef.init.mount_unit/1"},
+               {"unit", unit.mount.unit_name},
+               {"file", unit.file},
+               {"content", unit.content},
+               {"changed", unit.applied && unit.has_changed},
+               {"applied", unit.applied}});
 }
 
 std::string to_text(const CheckReport& report) {

@@ -8,6 +8,8 @@
 #include <csignal>
 #include <utility>
 
+#include "reef/core/cancel.h"
+#include "reef/core/error.h"
 #include "reef/io/file.h"
 #include "reef/io/key_lock.h"
 #include "support/temp_dir.h"
@@ -86,14 +88,26 @@ TEST_CASE("a name is locked by one process at a time, others are not, and a kill
   const test::TempDir dir;
   const fs::path file = dir / "locks", ready = dir / "ready";
   CHECK_FALSE(KeyLock::is_held(file, "a"));
+  CHECK_FALSE(fs::exists(file));  // asking makes nothing
   const pid_t holder = start_user(ready, [&] { new KeyLock(file, "a"); });
   CHECK(KeyLock::is_held(file, "a"));
   CHECK_FALSE(KeyLock::is_held(file, "b"));
   const KeyLock other(file, "b");
   CHECK(KeyLock::is_held(file, "b"));
   end(holder, ready);
-  const KeyLock now_ours(file, "a");
+  int waits = 0;
+  const KeyLock now_ours(file, "a", [&] { ++waits; });
   CHECK(KeyLock::is_held(file, "a"));
+  CHECK(waits == 0);
+  const auto wait = [&] {
+    KeyLock(file, "a", [&] {
+      ++waits;
+      pending_signal = SIGINT;  // or it would wait for ever
+    });
+  };
+  CHECK_THROWS_AS(wait(), Error);
+  pending_signal = 0;
+  CHECK(waits == 1);
 }
 
 }  // namespace

@@ -163,6 +163,41 @@ TEST_CASE("pieces go where the caller wants them") {
   CHECK(std::equal(text.begin(), text.end(), reinterpret_cast<const char*>(begin)));
 }
 
+TEST_CASE("what is under way is bounded however many threads there are, and with few of them each has a dozen") {
+  const test::TempDir dir;
+  constexpr std::size_t kCount = 6 * kMostAtOnce;
+  replace_file(dir / "file", random_text(kCount * DirectFile::kSector));
+  const DirectFile file(dir / "file");
+  std::vector<Piece> pieces;
+  for (std::size_t i = 0; i < kCount; ++i) pieces.push_back({&file, i * DirectFile::kSector, DirectFile::kSector});
+  std::vector<std::uint8_t> memory((kCount + 1) * DirectFile::kSector);
+  std::uint8_t* const begin =
+      memory.data() + (DirectFile::kSector - reinterpret_cast<std::uintptr_t>(memory.data()) % DirectFile::kSector);
+  for (const unsigned threads : {1U, 2U, 5U, 16U, 64U}) {
+    CAPTURE(threads);
+    std::mutex mutex;
+    std::size_t at_once = 0, most = 0, taken = 0;
+    read_pieces(
+        pieces,
+        {threads,
+         [&](std::size_t piece) {
+           const std::lock_guard lock(mutex);
+           most = std::max(most, ++at_once);
+           return begin + piece * DirectFile::kSector;
+         }},
+        [&](std::size_t worker, std::span<const PieceRead> done) {
+          const std::lock_guard lock(mutex);
+          CHECK(worker < std::min<std::size_t>(threads, kMostAtOnce / 2));
+          at_once -= done.size();
+          taken += done.size();
+        },
+        [] {});
+    CHECK(taken == kCount);
+    CHECK(most <= kMostAtOnce);
+    if (threads == 1) CHECK(most == 12);
+  }
+}
+
 TEST_CASE("a piece past the end is an error of its own, the others come") {
   const test::TempDir dir;
   replace_file(dir / "file", random_text(5000));

@@ -1,6 +1,7 @@
 #include "reef/io/sqlite.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 
@@ -172,6 +173,39 @@ TEST_CASE("integrity finds a page that was overwritten") {
     }
   });
   CHECK(error.code() == Errc::corrupt);
+}
+
+TEST_CASE("a damaged database is made empty in its place, and who has it open goes on with it") {
+  const test::TempDir dir;
+  const fs::path path = dir / "a.sqlite";
+  Database other = sample(path);
+  struct stat before {
+  }, after{};
+  REQUIRE(::stat(path.c_str(), &before) == 0);
+  SUBCASE("sound") {}
+  SUBCASE("behind its first page") {
+    other.checkpoint();
+    pwrite_all(open_file(path, O_WRONLY).get(), std::string(5000, 'x'), 16384, path);
+  }
+  SUBCASE("its first page") {
+    other = {};
+    pwrite_all(open_file(path, O_WRONLY).get(), std::string(5000, 'x'), 0, path);
+  }
+  SUBCASE("no database, of an odd size") {
+    other = {};
+    replace_file(path, std::string(5001, 'x'));
+    REQUIRE(::stat(path.c_str(), &before) == 0);
+  }
+  empty_database(path);
+  REQUIRE(::stat(path.c_str(), &after) == 0);
+  CHECK(before.st_ino == after.st_ino);
+  Database made(path, OpenMode::write);
+  CHECK(one(made, "SELECT count(*) FROM sqlite_schema") == "0");
+  CHECK(one(made, "PRAGMA journal_mode") == "wal");
+  made.execute("CREATE TABLE anew (x TEXT) STRICT");
+  if (other) CHECK(one(other, "SELECT name FROM sqlite_schema") == "anew");
+  CHECK(made.integrity().empty());
+  CHECK(error_of([&] { empty_database(dir / "absent"); }).code() == Errc::failed);
 }
 
 TEST_CASE("a transaction rolls back unless it was committed") {

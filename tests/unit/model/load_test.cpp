@@ -15,7 +15,7 @@
 #include "reef/model/cache.h"
 #include "reef/model/import.h"
 #include "reef/model/internal/model_cache.h"
-#include "support/temp_dir.h"
+#include "unit/model/cache_fixture.h"
 #include "unit/model/interrupting.h"
 #include "unit/model/sample.h"
 
@@ -24,77 +24,9 @@ using namespace reef::model;
 using namespace std::chrono_literals;
 namespace fs = std::filesystem;
 
-namespace {
-
-constexpr std::size_t kWeights = 5 << 20;
-
-/// A tree whose model cache is a plain folder, or a folder of a tmpfs.
-struct Fixture {
-  test::TempDir dir;
-  tree::Tree tree = tree::Tree::at(dir / "root");
-  std::string settings = "cache:\n  model:\n    cap_bytes: 12MiB\n";
-  std::unique_ptr<test::TempDir> memory;
-
-  explicit Fixture(bool in_memory = false) {
-    fs::create_directories(tree.models());
-    fs::create_directories(tree.cache());
-    if (in_memory) {
-      ::setenv("TMPDIR", "/dev/shm", 1);
-      memory = std::make_unique<test::TempDir>();
-      ::unsetenv("TMPDIR");
-      fs::create_directory_symlink(memory->path(), tree.model_cache());
-    }
-  }
-  /// A model whose bytes follow from its name.
-  void add(const std::string& name) const {
-    const std::string header = R"({"layers.0.w":{"dtype":"U8","shape":[5242880],"data_offsets":[0,5242880]}})";
-    std::string file = test::safetensors(header, kWeights);
-    for (std::size_t i = 0; i < kWeights; i += 4096) file[file.size() - 1 - i] = name.back();
-    test::write(dir / "in" / name / "config.json", "{}");
-    test::write(dir / "in" / name / "model.safetensors", file);
-    import_model(tree, config(), {.source = dir / "in" / name}, no_progress());
-  }
-  tree::Config config() const { return tree::Config::parse("system", settings, "system.yaml"); }
-  LoadResult load(const std::string& name, LoadStrategy strategy = LoadStrategy::automatic) const {
-    return load_model(tree, config(), {.name = name, .strategy = strategy, .threads = 2}, no_progress());
-  }
-  fs::path weights(const std::string& name) const { return tree.models("base") / name / "model.safetensors"; }
-  /// As if nobody had used the cache for so long.
-  void age(std::chrono::seconds by) const {
-    io::Database ledger(tree.cache() / "model_cache.sqlite", io::OpenMode::write);
-    ledger.execute("UPDATE file SET used = used - " + std::to_string(by.count() * 1000));
-    for (const auto& entry : fs::directory_iterator(tree.model_cache())) {
-      if (!entry.is_regular_file()) continue;
-      timespec times[2] = {};
-      REQUIRE(::clock_gettime(CLOCK_REALTIME, &times[0]) == 0);
-      times[0].tv_sec -= by.count();
-      times[1] = times[0];
-      REQUIRE(::utimensat(AT_FDCWD, entry.path().c_str(), times, 0) == 0);
-    }
-  }
-  std::vector<std::string> cached() const {
-    std::vector<std::string> names;
-    for (const auto& file : cache_status(tree, config(), false).files) names.push_back(file.models.at(0));
-    std::sort(names.begin(), names.end());
-    return names;
-  }
-  /// Everything in the folder of the cache that is no whole file and no link.
-  std::vector<std::string> leftovers() const {
-    std::vector<std::string> names;
-    for (const auto& entry : fs::directory_iterator(tree.model_cache()))
-      if (entry.path().filename().string().starts_with('.')) names.push_back(entry.path().filename());
-    return names;
-  }
-};
-
-bool has_memory_folder() {
-  struct statfs space {};
-  const bool has = ::statfs("/dev/shm", &space) == 0 && space.f_type == 0x01021994 && ::access("/dev/shm", W_OK) == 0;
-  if (!has) MESSAGE("skipped: /dev/shm is no tmpfs here");
-  return has;
-}
-
-}  // namespace
+using Fixture = test::CacheFixture;
+using test::has_memory_folder;
+using test::kWeights;
 
 TEST_CASE("a model is loaded once, is the same bytes under its names, and is attached to afterwards") {
   for (const bool in_memory : {false, true}) {
@@ -108,8 +40,8 @@ TEST_CASE("a model is loaded once, is the same bytes under its names, and is att
       CHECK(io::read_file(first.folder / "config.json") == "{}");
       CHECK(f.load("a", strategy).bytes_read() == 0);
       CHECK(f.leftovers().empty());
-      CHECK(evict_model(f.tree, f.config(), "a").has_changed);
-      CHECK_FALSE(evict_model(f.tree, f.config(), "a").has_changed);
+      CHECK(evict_model(f.tree, f.config(), {.name = "a"}).has_changed);
+      CHECK_FALSE(evict_model(f.tree, f.config(), {.name = "a"}).has_changed);
     }
   }
 }
@@ -182,7 +114,7 @@ TEST_CASE("a model that a program has mapped stays, whatever its age, and its ho
   f.load("c");  // b went, though a was not used for longer
   CHECK(f.cached() == std::vector<std::string>{"base/a", "base/c"});
   CHECK_THROWS_WITH_AS(f.load("b"), doctest::Contains("base/a (5.00 MiB) is in use by "), Error);
-  CHECK_THROWS_WITH_AS(evict_model(f.tree, f.config(), "a"), doctest::Contains("is in use by "), Error);
+  CHECK_THROWS_WITH_AS(evict_model(f.tree, f.config(), {.name = "a"}), doctest::Contains("is in use by "), Error);
   CHECK(f.leftovers().empty());
   const CacheStatus status = cache_status(f.tree, f.config(), true);
   const auto a = std::find_if(status.files.begin(), status.files.end(),
@@ -292,43 +224,4 @@ TEST_CASE("an interrupted load leaves nothing") {
   CHECK(f.leftovers().empty());
   CHECK(f.cached().empty());
   CHECK(f.load("a").bytes_read() > 0);
-}
-
-TEST_CASE("eviction takes COLD before WARM, by last use within a tier, and neither hot nor pinned files") {
-  using internal::CachedFile;
-  const Time now = parse_time("2026-11-30T12:00:00Z");
-  const auto file = [&](const char* digest, std::chrono::seconds idle, bool is_pinned = false) {
-    return CachedFile{digest, 1, now - idle, is_pinned};
-  };
-  const std::vector<CachedFile> order = internal::eviction_order(
-      {file("hot", 59s), file("warm-new", 60s), file("cold-old", 9000s), file("pinned", 9000s, true),
-       file("warm-old", 599s), file("cold-new", 600s), file("future", -5s)},
-      now, {});
-  std::vector<std::string> names;
-  for (const CachedFile& entry : order) names.push_back(entry.digest);
-  CHECK(names == std::vector<std::string>{"cold-old", "cold-new", "warm-old", "warm-new"});
-}
-
-TEST_CASE("inference_cache is trimmed to its cap, oldest entries first, folders as one") {
-  Fixture f;
-  f.settings = "cache:\n  inference:\n    cap_bytes: 100KiB\n";
-  const auto add = [&](const std::string& path, std::chrono::seconds age) {
-    const fs::path file = f.tree.inference_cache() / path;
-    test::write(file, std::string(40 << 10, 'x'));
-    timespec times[2] = {};
-    REQUIRE(::clock_gettime(CLOCK_REALTIME, &times[0]) == 0);
-    times[0].tv_sec -= age.count();
-    times[1] = times[0];
-    REQUIRE(::utimensat(AT_FDCWD, file.c_str(), times, 0) == 0);
-  };
-  add("old/one", 5000s);
-  add("old/two", 4000s);
-  add("newer", 3000s);
-  add("newest", 100s);
-  const CacheChange change = trim_caches(f.tree, f.config());
-  CHECK(change.has_changed);
-  CHECK(change.freed_bytes == 80 << 10);
-  CHECK_FALSE(fs::exists(f.tree.inference_cache() / "old"));
-  CHECK(fs::exists(f.tree.inference_cache() / "newer"));
-  CHECK_FALSE(trim_caches(f.tree, f.config()).has_changed);
 }

@@ -24,6 +24,12 @@ CacheTier tier_of(Time used, Time now, const CacheLimits& limits) {
   return idle < limits.warm ? CacheTier::warm : CacheTier::cold;
 }
 
+bool is_named(const std::string& model, const std::vector<std::string>& pins) {
+  const std::string short_name = model.substr(model.find('/') + 1);
+  return std::any_of(pins.begin(), pins.end(),
+                     [&](const std::string& pin) { return pin == model || pin == short_name; });
+}
+
 std::vector<CachedFile> eviction_order(std::vector<CachedFile> files, Time now, const CacheLimits& limits) {
   std::erase_if(files, [&](const CachedFile& file) {
     return file.is_pinned || tier_of(file.used, now, limits) == CacheTier::hot;

@@ -30,6 +30,9 @@ struct CachedFile {
   bool is_pinned = false;
 };
 
+/// Whether one of `pins`, which name a model with or without its folder, is of "base/gemma-3-4b".
+bool is_named(const std::string& model, const std::vector<std::string>& pins);
+
 /// The files that may go, in the order in which they do: COLD before WARM, in each the one first that was not used for
 /// longest. Hot and pinned ones are not among them.
 std::vector<CachedFile> eviction_order(std::vector<CachedFile> files, Time now, const CacheLimits& limits);

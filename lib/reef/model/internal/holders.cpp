@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -51,6 +52,11 @@ std::vector<std::string> holders_of(const fs::path& file) {
   }
   std::sort(holders.begin(), holders.end());
   return holders;
+}
+
+std::string in_use_text(const fs::path& file) {
+  const std::vector<std::string> holders = holders_of(file);
+  return holders.empty() ? "is in use" : fmt::format("is in use by {}", fmt::join(holders, ", "));
 }
 
 }  // namespace reef::model::internal

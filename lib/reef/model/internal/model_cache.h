@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "reef/core/error.h"
 #include "reef/io/key_lock.h"
 #include "reef/io/lease.h"
 #include "reef/io/sqlite.h"
@@ -22,22 +23,35 @@ namespace reef::model::internal {
 ///
 /// The folder is the truth about what is cached; cache/model_cache.sqlite knows when it was used, which models it
 /// belongs to, and what is reserved. Names in the folder: DIGEST, .loading-DIGEST (being written; whoever writes it has
-/// the lock on DIGEST in cache/model_cache.lock), .evicted-DIGEST (for the moment in which it is asked who uses it).
+/// the lock on DIGEST in cache/model_cache.lock), .evicted-DIGEST (for the moment in which it is asked who uses it),
+/// and temporary names for what was given up. Transactions take milliseconds, so that no other load finds the ledger
+/// locked: a file of many GB only gets a temporary name in them, and is removed afterwards, before anything is written
+/// to the room that it leaves (remove_dropped()).
 class ModelCache {
  public:
-  ModelCache(const tree::Tree& tree, const tree::Config& config);
+  enum class Access {
+    look,    ///< writes nothing, puts nothing right, and serves those who may not write
+    change,  ///< makes what is missing
+  };
+  ModelCache(const tree::Tree& tree, const tree::Config& config, Access access = Access::change);
 
   const std::filesystem::path& folder() const { return folder_; }
   std::filesystem::path file(const std::string& digest) const { return folder_ / digest; }
   bool is_in_memory() const { return in_memory_; }
   std::uint64_t cap_bytes() const { return cap_; }
   const CacheLimits& limits() const { return limits_; }
+  /// With Access::look: why the ledger could not be read; empty: it could.
+  const std::string& ledger_fault() const { return ledger_fault_; }
 
   /// Whether the file is there, whole; it then counts as used by that model, now.
   bool attach(const std::string& digest, std::uint64_t bytes, const std::string& model);
 
-  /// Nobody else loads, looks at or removes `digest` while it lives.
-  io::KeyLock lock(const std::string& digest) const { return {lock_file_, digest}; }
+  /// Nobody else loads, looks at or removes `digest` while it lives. `on_wait` is called once if another one does.
+  io::KeyLock lock(const std::string& digest, const std::function<void()>& on_wait = {}) const {
+    return {lock_file_, digest, on_wait};
+  }
+  /// The process that loads it now.
+  std::optional<std::int64_t> loader_of(const std::string& digest);
 
   /// Where a file is to be written to.
   struct Reservation {
@@ -61,14 +75,24 @@ class ModelCache {
     CachedFile file;
     std::vector<std::string> models;
     bool is_loading = false;
-    bool is_in_use = false;  ///< some process has it open or mapped
+    bool is_in_use = false;    ///< some process has it open or mapped
+    bool is_use_known = true;  ///< false: it is another user's, or its filesystem cannot tell; nothing evicts it
+
+    std::string name() const { return models.empty() ? file.digest.substr(0, 12) : models.front(); }
   };
   /// What is there, most recently used first. `asks`: also who uses it.
   std::vector<Entry> entries(bool asks);
+  /// Why it may not go, naming who holds it; empty: it may. For an entry that was asked. Looks through /proc.
+  std::string why_stays(const Entry& entry) const;
+
   /// What killed runs left, put right.
   void put_right();
-  /// False when it is in use. Nothing happens for a file that is not there.
-  bool evict(const std::string& digest);
+  enum class Eviction { done, absent, in_use };
+  Eviction evict(const std::string& digest);
+  /// The file no longer counts as that model's.
+  void release(const std::string& digest, const std::string& model);
+  /// Evicts what may go, in its order, until the cap is kept; returns it. `dry_run`: what would go.
+  std::vector<Entry> trim(bool dry_run);
 
   void pin(const std::string& model);
   void unpin(const std::string& model);
@@ -76,18 +100,51 @@ class ModelCache {
 
  private:
   struct Victim;
+  struct Attempt;
+
+  /// Does `work` with the ledger. One that turns out to be damaged is made again, and all is done once more: the work
+  /// of the outermost call, transaction included.
+  template <class Work>
+  auto with_ledger(Work work) {
+    if (is_at_work_) return work();
+    struct Mark {
+      bool& flag;
+      explicit Mark(bool& f) : flag(f) { flag = true; }
+      ~Mark() { flag = false; }
+    } const mark(is_at_work_);
+    try {
+      return work();
+    } catch (const Error& error) {
+      if (error.code() != Errc::corrupt) throw;
+      make_ledger_again(error);
+    }
+    return work();
+  }
+  void open_ledger();
+  void open_ledger_to_look();
+  void make_ledger_again(const Error& damage);
   void recover(const std::string& own);
-  std::vector<Victim> evict_for(std::uint64_t needed, const std::string& model);
+  Attempt try_reserve(const std::string& digest, std::uint64_t bytes, const std::string& model);
+  std::uint64_t missing_bytes(std::uint64_t bytes);
+  std::optional<std::vector<Victim>> evict_for(std::uint64_t needed);
   std::optional<Victim> take_away(const CachedFile& file);
   void put_back(const Victim& victim);
+  void drop(const Victim& victim);
+  void remove_dropped() const;
   [[noreturn]] void fail_full(std::uint64_t bytes, const std::string& model);
   bool is_whole(const std::string& digest, std::uint64_t bytes) const;
+  bool is_locked(const std::string& digest) const;
   Time last_use(const std::string& digest, Time noted) const;
+  std::vector<Entry> rows();
   void forget(const std::string& digest);
 
   std::filesystem::path folder_;
   std::filesystem::path lock_file_;
-  io::Database ledger_;
+  std::filesystem::path ledger_file_;
+  Access access_;
+  bool is_at_work_ = false;
+  io::Database ledger_;  ///< not open: there is none, or `look` cannot read it
+  std::string ledger_fault_;
   bool in_memory_ = false;
   std::uint64_t cap_ = 0;
   CacheLimits limits_;
@@ -96,5 +153,7 @@ class ModelCache {
 
 /// Who has a file open or mapped, as far as /proc tells this user: "python3 (4127)".
 std::vector<std::string> holders_of(const std::filesystem::path& file);
+/// "is in use by python3 (4127)", without names where /proc tells none.
+std::string in_use_text(const std::filesystem::path& file);
 
 }  // namespace reef::model::internal
