@@ -18,8 +18,10 @@ struct ImportOptions {
   std::filesystem::path source{};  ///< a model folder, a Hugging Face cache folder, a GGUF file, a wheel
   std::optional<Kind> kind{};      ///< absent: told by the model's own files
   std::string name{};              ///< empty: the source's
+  std::string origin{};            ///< for the manifest: where it came from; empty: as the source says
   std::string persona{};           ///< for an adapter: whose it is
   bool force = false;              ///< replace another model of the same name
+  bool links = false;  ///< the source is on the filesystem of the tree and nobody writes to it: no bytes are copied
   bool dry_run = false;
   unsigned threads = 1;
   std::chrono::milliseconds wait{0};  ///< for the lock of models/

@@ -15,6 +15,7 @@
 #include "reef/core/units.h"
 #include "reef/io/file.h"
 #include "reef/model/internal/chunk_check.h"
+#include "reef/model/internal/foreign_files.h"
 #include "reef/model/internal/verified_chunks.h"
 #include "reef/model/library.h"
 #include "reef/model/signature.h"
@@ -214,18 +215,8 @@ class ModelCheck {
   }
 
   void find_foreign_files() {
-    std::set<std::string> known;
-    for (const ManifestFile& file : manifest_.files) known.insert(file.path);
-    std::vector<std::string> foreign;
-    for (const auto& found : fs::recursive_directory_iterator(entry_.folder)) {
-      if (found.is_directory()) continue;
-      std::string path = found.path().lexically_relative(entry_.folder).string();
-      // A manifest whose writing was killed is no part of the model; the next one removes it.
-      const bool is_ours = is_record_file(path) || io::is_temporary_name(path);
-      if (!known.contains(path) && !is_ours) foreign.push_back(std::move(path));
-    }
-    std::sort(foreign.begin(), foreign.end());
-    for (std::string& path : foreign) fault(std::move(path), "is not in the manifest");
+    for (std::string& path : internal::foreign_files(entry_.folder, manifest_))
+      fault(std::move(path), "is not in the manifest");
   }
 
   const ListEntry& entry_;
