@@ -23,6 +23,7 @@ void add_list(CLI::App& app, cli::Session& session) {
         return 0;
       }
       for (const model::ListEntry& entry : list.entries) cli::Session::print(to_json(entry) + "\n");
+      for (const model::ArchivedModel& archived : list.archived) cli::Session::print(to_json(archived) + "\n");
       return 0;
     });
   });
@@ -42,7 +43,15 @@ void add_show(CLI::App& app, cli::Session& session) {
   verb->add_flag("--tensors", options->tensors, "List every tensor");
   verb->callback([options, &session] {
     session.choose([options, &session] {
-      session.show(model::describe_model(open_tree(session, false), options->name, options->tensors));
+      const tree::Tree tree = open_tree(session, false);
+      try {
+        session.show(model::describe_model(tree, options->name, options->tensors));
+      } catch (const Error& error) {
+        const auto archived =
+            error.code() == Errc::not_found ? model::find_archived(tree, options->name) : std::nullopt;
+        if (!archived || options->tensors) throw;
+        session.show(model::ArchivedDetails{*archived});
+      }
       return 0;
     });
   });
@@ -55,6 +64,8 @@ int main(int argc, char** argv) {
   return cli::run("reef-model", "Import, check, stream models", argc, argv, [](CLI::App& app, cli::Session& session) {
     app.require_subcommand(1);
     tool::add_import(app, session);
+    tool::add_fetch(app, session);
+    tool::add_archive(app, session);
     tool::add_list(app, session);
     tool::add_show(app, session);
     tool::add_manifest(app, session);

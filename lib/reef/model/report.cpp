@@ -83,11 +83,13 @@ std::string to_json(const ListEntry& entry) {
                {"licence", text_or_null(manifest.licence)},
                {"persona", text_or_null(manifest.persona)},
                {"created", text_or_null(manifest.created)},
+               {"archived", nullptr},
                {"fault", text_or_null(entry.fault)}});
 }
 
 std::string to_text(const ModelList& list) {
-  if (list.entries.empty()) return "no models; 'reef-model import' brings one\n";
+  if (list.entries.empty() && list.archived.empty())
+    return "no models; 'reef-model import' or 'reef-model fetch' brings one\n";
   Table table({{"NAME"}, {"KIND"}, {"SIZE", Align::right}, {"FILES", Align::right}, {"CREATED"}, {"SOURCE"}});
   for (const ListEntry& entry : list.entries) {
     const Manifest& manifest = entry.manifest;
@@ -97,6 +99,14 @@ std::string to_text(const ModelList& list) {
     } else {
       table.add({entry.name, std::string(kind_name(entry.kind)), "", "", "", "fault: " + entry.fault});
     }
+  }
+  for (const ArchivedModel& archived : list.archived) {
+    const Manifest& manifest = archived.manifest;
+    const bool is_known = archived.fault.empty();
+    table.add({archived.name, std::string(kind_name(archived.kind)),
+               is_known ? format_size(manifest.total_bytes()) : "",
+               is_known ? std::to_string(manifest.files.size()) : "", manifest.created.substr(0, 10),
+               is_known ? "archived at " + io::shown(archived.place) : "archived, fault: " + archived.fault});
   }
   return table.to_text();
 }
@@ -114,6 +124,7 @@ std::string to_json(const ModelDetails& details) {
             {"name", manifest.name},
             {"kind", kind_name(manifest.kind)},
             {"path", details.model.folder.string()},
+            {"archived", nullptr},
             {"source", text_or_null(manifest.source)},
             {"licence", text_or_null(manifest.licence)},
             {"persona", text_or_null(manifest.persona)},
