@@ -14,6 +14,7 @@
 #include "reef/model/embedding.h"
 #include "reef/model/internal/aligned_copy.h"
 #include "reef/model/internal/digest_files.h"
+#include "reef/model/internal/json_scanner.h"
 #include "reef/model/internal/staged_folder.h"
 #include "reef/model/library.h"
 #include "reef/model/safetensors.h"
@@ -52,8 +53,9 @@ class Repacker {
   struct Job {
     const ManifestFile* entry;
     SafetensorsHeader header;
-    internal::AlignedLayout layout;
-    internal::TensorDigests digests{};  ///< of what was read
+    std::string head_sha256;  ///< of the bytes that `header` was read from
+    internal::AlignedLayout layout{};
+    internal::SourceDigests digests{};  ///< of what was read
   };
 
   std::vector<std::string> paths() const {
@@ -74,7 +76,9 @@ class Repacker {
         result_.is_gguf = true;
         continue;
       }
-      Job job{model_.manifest.find(weights.path), SafetensorsFile(model_.folder / weights.path).header(), {}};
+      const SafetensorsFile file_now(model_.folder / weights.path);
+      Job job{model_.manifest.find(weights.path), file_now.header(),
+              io::to_hex(io::sha256(file_now.file().bytes().first(file_now.header().data_offset)))};
       job.layout = internal::align_layout(job.header, options_.alignment, weights.path);
       if (job.layout.is_same()) continue;
       RepackedFile& file = result_.files.emplace_back();
@@ -92,6 +96,13 @@ class Repacker {
   [[noreturn]] void fail(const std::string& file, const std::string& what) const {
     throw Error(Errc::corrupt, fmt::format("{}: {}: {}", model_.manifest.name, io::shown(file), what),
                 "nothing was changed; import the model again, then repack it");
+  }
+
+  [[noreturn]] void fail_reading_back(const ManifestFile& file, const std::string& what) const {
+    throw Error(Errc::failed,
+                fmt::format("{}: {}: {} reads back with other bytes than were written", result_.name,
+                            io::shown(file.path), what),
+                "nothing was changed; memory or disk is faulty: look at the kernel's log");
   }
 
   void require_size(const ManifestFile& file) const {
@@ -149,6 +160,8 @@ class Repacker {
       fail(job.entry->path, "changed while it was opened");
     job.digests = internal::copy_aligned({source, result_.name}, job.header, job.layout, target,
                                          [this](std::uint64_t bytes) { progress_.advance(bytes); });
+    // Names, types and shapes were taken from it before it was verified.
+    if (job.digests.head != job.head_sha256) fail(job.entry->path, "its header changed while it was read");
   }
 
   void copy(const ManifestFile& file, const fs::path& target) {
@@ -175,13 +188,14 @@ class Repacker {
         file.tensors = before.tensors;
         continue;
       }
+      // Types and shapes stand in the header alone.
+      if (file.header_sha256 != io::to_hex(io::sha256(job->layout.head)) ||
+          file.tensors.size() != job->digests.tensors.size())
+        fail_reading_back(file, "the header");
       for (const TensorDigest& tensor : file.tensors) {
-        const auto found = job->digests.find(tensor.name);
-        if (found == job->digests.end() || found->second != tensor.sha256)
-          throw Error(Errc::failed,
-                      fmt::format("{}: {}: tensor {} reads back with other bytes than were written", result_.name,
-                                  io::shown(file.path), tensor.name),
-                      "nothing was changed; memory or disk is faulty: look at the kernel's log");
+        const auto found = job->digests.tensors.find(tensor.name);
+        if (found == job->digests.tensors.end() || found->second != tensor.sha256)
+          fail_reading_back(file, "tensor " + internal::legible(tensor.name));
       }
       if (before.tensors.empty()) file.tensors.clear();
     }

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -68,10 +69,10 @@ struct Fixture {
     import();
   }
   void import() const { import_model(tree, tree::Config::load(tree), {.source = dir / "m"}, no_progress()); }
-  RepackResult repack(RepackOptions options = {}) const {
+  RepackResult repack(RepackOptions options = {}, Progress& progress = no_progress()) const {
     if (options.name.empty()) options.name = "m";
     options.threads = 2;
-    return repack_model(tree, options, no_progress());
+    return repack_model(tree, options, progress);
   }
   bool is_sound() const { return verify_models(tree, {}, no_progress()).faults() == 0; }
   std::uint64_t unaligned() const { return describe_model(tree, "m", false).unaligned; }
@@ -85,11 +86,33 @@ struct Fixture {
   }
 };
 
-std::string refusal(const Fixture& f, Errc code, const RepackOptions& options = {}) {
+/// Does something when a part of the work begins.
+class Meddling : public Progress {
+ public:
+  Meddling(std::string_view part, std::function<void()> act) : part_(part), act_(std::move(act)) {}
+  void begin(std::string_view what, std::uint64_t, ProgressUnit) override {
+    if (what == part_) act_();
+  }
+  void advance(std::uint64_t) override {}
+  void end() override {}
+
+ private:
+  std::string_view part_;
+  std::function<void()> act_;
+};
+
+std::string replaced(std::string text, std::string_view old, std::string_view now) {
+  const std::size_t at = text.find(old);
+  REQUIRE(at != std::string::npos);
+  return text.replace(at, old.size(), now);
+}
+
+std::string refusal(const Fixture& f, Errc code, const RepackOptions& options = {},
+                    Progress& progress = no_progress()) {
   const std::string before = io::read_file(f.weights), manifest = io::read_file(f.folder / "manifest.json");
   std::string message = "no error";
   try {
-    f.repack(options);
+    f.repack(options, progress);
   } catch (const Error& e) {
     CHECK(e.code() == code);
     message = e.what();
@@ -238,6 +261,27 @@ TEST_CASE("damage is never packed under new digests, whether chunks have digests
   f.repack();  // a model without digests of chunks
   CHECK(f.is_sound());
   CHECK_FALSE(find_model(f.tree, "m").manifest.find("model.safetensors")->chunks_sha256.empty());
+}
+
+TEST_CASE("a header that is not the one that was verified, or not the one that was meant, is never published") {
+  const Fixture f;
+  const std::string good = io::read_file(f.weights);
+  const std::string_view type = R"("wide":{"dtype":"F32")", other = R"("wide":{"dtype":"I32")";
+  // Wrong when the plan is made, right when the bytes are compared with their digests.
+  test::write(f.weights, replaced(good, type, other));
+  Meddling mended("repacking", [&] { test::write(f.weights, good); });
+  CHECK_THROWS_WITH_AS(f.repack({}, mended), "m: model.safetensors: its header changed while it was read", Error);
+  CHECK((io::read_file(f.weights) == good));
+  // Right when it was written, wrong when it is read again.
+  Meddling spoilt("checking", [&] {
+    const std::vector<std::string> staged = f.hidden();
+    REQUIRE(staged.size() == 1);
+    const fs::path written = f.folder.parent_path() / staged[0] / "model.safetensors";
+    test::write(written, replaced(io::read_file(written), type, other));
+  });
+  CHECK(refusal(f, Errc::failed, {}, spoilt) ==
+        "m: model.safetensors: the header reads back with other bytes than were written");
+  CHECK(f.is_sound());
 }
 
 TEST_CASE("what cannot be repacked is said, and nothing changes") {
