@@ -130,7 +130,7 @@ class Repacker {
     for (std::size_t i = 0; i < chunks.size(); ++i) {
       const ManifestFile& file = model_.manifest.files[i];
       const fs::path target = staged.path() / file.path;
-      fs::create_directory(target.parent_path(), staged.path());  // with its mode
+      make_folders(staged.path(), fs::path(file.path).parent_path());
       const auto job = std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& j) { return j.entry == &file; });
       if (job != jobs_.end()) {
         rewrite(*job, chunks[i], target);
@@ -151,6 +151,13 @@ class Repacker {
     if (result_.removes_signature)
       log_warn("{} is removed, for it signed another manifest; sign again with 'reef-model manifest sign'",
                io::shown(model_.folder / kSignatureFile));
+  }
+
+  /// "a/b" below a folder, with its mode.
+  static void make_folders(const fs::path& folder, const fs::path& below) {
+    if (below.empty()) return;
+    make_folders(folder, below.parent_path());
+    fs::create_directory(folder / below, folder);
   }
 
   void rewrite(Job& job, const ChunkDigests& chunks, const fs::path& target) {

@@ -243,6 +243,17 @@ TEST_CASE("shards are written anew where they must be, and the index stays right
   CHECK(was == is);
 }
 
+TEST_CASE("a model with folders in folders keeps them") {
+  const Fixture f;
+  const fs::path inner = f.tree.models("base") / "deep/a/b/model.safetensors";
+  test::write(inner, io::read_file(f.weights));
+  test::write(f.tree.models("base") / "deep/config.json", "{}");
+  make_manifest(f.tree, {.name = "deep"}, no_progress());
+  CHECK(f.repack({.name = "deep"}).files.size() == 1);
+  CHECK((tensors_of(inner) == tensors_of(f.weights)));
+  CHECK(f.is_sound());
+}
+
 TEST_CASE("damage is never packed under new digests, whether chunks have digests or the file alone") {
   const Fixture f;
   std::string damaged = io::read_file(f.weights);
