@@ -502,6 +502,21 @@ PY
   [[ "$output" == *"--align is 48, no power of two"* ]]
 }
 
+@test "a disk without room for a second copy is named before repack writes anything" {
+  command -v unshare >/dev/null || skip "needs unshare"
+  unshare -rm true 2>/dev/null || skip "user namespaces are not allowed here"
+  make_unaligned_model odd
+  head -c 2M /dev/zero >odd/vocab.txt
+  run unshare -rm sh -c '
+    mount -t tmpfs -o size=7M none "$REEF_ROOT/models" && mkdir "$REEF_ROOT/models/base"
+    reef-model import odd -q && reef-model repack odd; status=$?
+    find "$REEF_ROOT/models" -name ".odd*"
+    reef-model verify odd -q && exit $status'
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"/models/base: the model takes 2.0"*"are free"* ]]
+  [[ "$output" != *".tmp"* ]]
+}
+
 @test "an adapter is bound in personas.yaml; a binding to what is not there is a fault that verify reports" {
   reef-init --quiet --persona alice
   printf '# ours\n' >>"$REEF_ROOT/config/personas.yaml"

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/statvfs.h>
 
 #include <deque>
 #include <memory>
@@ -28,20 +27,6 @@ namespace fs = std::filesystem;
 using internal::Source;
 using internal::SourceFile;
 using internal::StagedFolder;
-
-/// What the filesystem needs beside the files' bytes: folders, the manifest, block rounding.
-constexpr std::uint64_t kSpareBytes = 4 << 20;
-
-void check_space(const fs::path& folder, std::uint64_t bytes) {
-  struct statvfs space {};
-  if (::statvfs(folder.c_str(), &space) != 0) throw_errno("statvfs", io::shown(folder));
-  const std::uint64_t available = std::uint64_t{space.f_bavail} * space.f_frsize;
-  if (available >= bytes + kSpareBytes) return;
-  throw Error(
-      Errc::failed,
-      fmt::format("{}: the model takes {}, {} are free", io::shown(folder), format_size(bytes), format_size(available)),
-      "free some space; nothing was copied");
-}
 
 class Importer {
  public:
@@ -207,7 +192,7 @@ class Importer {
 
   void stage_and_publish() {
     const fs::path parent = result_.folder.parent_path();
-    if (!scratch_) check_space(parent, source_.total_bytes());
+    if (!scratch_) internal::require_space(parent, source_.total_bytes());
     StagedFolder staged(io::temporary_name(result_.folder));
     progress_.begin("copying", source_.total_bytes(), ProgressUnit::bytes);
     for (const SourceFile& file : source_.files) {

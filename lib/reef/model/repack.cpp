@@ -124,6 +124,7 @@ class Repacker {
   }
 
   void write() {
+    internal::require_space(model_.folder.parent_path(), model_.manifest.total_bytes());
     internal::StagedFolder staged(io::temporary_name(model_.folder));
     const std::vector<ChunkDigests> chunks = read_chunk_table(model_.folder, model_.manifest);
     progress_.begin("repacking", model_.manifest.total_bytes(), ProgressUnit::bytes);

@@ -1,13 +1,16 @@
 #include "reef/model/internal/staged_folder.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <cerrno>
 #include <cstdio>
 
 #include "reef/core/error.h"
 #include "reef/core/log.h"
+#include "reef/core/units.h"
 #include "reef/io/file.h"
 
 namespace reef::model::internal {
@@ -15,11 +18,25 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// What the filesystem needs beside the files' bytes: folders, the manifest, block rounding.
+constexpr std::uint64_t kSpareBytes = 4 << 20;
+
 void rename_or_throw(const fs::path& from, const fs::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) throw_errno("rename", io::shown(to));
 }
 
 }  // namespace
+
+void require_space(const fs::path& folder, std::uint64_t bytes) {
+  struct statvfs space {};
+  if (::statvfs(folder.c_str(), &space) != 0) throw_errno("statvfs", io::shown(folder));
+  const std::uint64_t available = std::uint64_t{space.f_bavail} * space.f_frsize;
+  if (available >= bytes + kSpareBytes) return;
+  throw Error(
+      Errc::failed,
+      fmt::format("{}: the model takes {}, {} are free", io::shown(folder), format_size(bytes), format_size(available)),
+      "free some space; nothing was copied");
+}
 
 StagedFolder::StagedFolder(fs::path path) : path_(std::move(path)) {
   if (::mkdir(path_.c_str(), 0750) != 0) throw_errno("create", io::shown(path_));

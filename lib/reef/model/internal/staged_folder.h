@@ -1,8 +1,12 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 
 namespace reef::model::internal {
+
+/// Throws Error{failed} where the filesystem of `folder` has no room for one more model of so many bytes.
+void require_space(const std::filesystem::path& folder, std::uint64_t bytes);
 
 /// A folder that is being filled: removed with its content unless it was published.
 class StagedFolder {
