@@ -30,8 +30,8 @@ using internal::StagedFolder;
 
 class Importer {
  public:
-  Importer(const tree::Tree& tree, const tree::Config& config, const ImportOptions& options, Progress& progress)
-      : tree_(tree), config_(config), options_(options), progress_(progress) {}
+  Importer(const tree::Tree& tree, const ImportOptions& options, Progress& progress)
+      : tree_(tree), options_(options), progress_(progress) {}
 
   ImportResult run() {
     const internal::SourceForm form = internal::source_form(options_.source);
@@ -44,10 +44,13 @@ class Importer {
       for (const WeightTensor& tensor : file.tensors) result_.unaligned += tensor.is_aligned ? 0 : 1;
     }
     describe();
+    // What cannot be edited is told before anything is copied.
+    if (!options_.persona.empty())
+      result_.binds = tree::would_bind_adapter(tree_, options_.persona, result_.manifest.name);
     result_.action = decide();
     result_.dry_run = options_.dry_run;
     if (!options_.dry_run && result_.action != ImportAction::none) stage_and_publish();
-    if (!options_.persona.empty()) bind();
+    if (!options_.dry_run && result_.binds) bind();
     return std::move(result_);
   }
 
@@ -180,8 +183,6 @@ class Importer {
   /// After the model is there, so that nothing is ever bound that is not.
   void bind() {
     const std::string& name = result_.manifest.name;
-    result_.binds = !tree::is_adapter_bound(config_, options_.persona, name);
-    if (options_.dry_run || !result_.binds) return;
     try {
       result_.binds = tree::bind_adapter(tree_, options_.persona, name, options_.wait);
     } catch (const Error& e) {
@@ -255,7 +256,6 @@ class Importer {
   }
 
   const tree::Tree& tree_;
-  const tree::Config& config_;
   const ImportOptions& options_;
   Progress& progress_;
   std::unique_ptr<io::LockFile> lock_;  ///< released after the folders below are gone
@@ -270,7 +270,7 @@ class Importer {
 ImportResult import_model(const tree::Tree& tree, const tree::Config& config, const ImportOptions& options,
                           Progress& progress) {
   if (!options.persona.empty()) tree::require_persona(config, options.persona);
-  return Importer(tree, config, options, progress).run();
+  return Importer(tree, options, progress).run();
 }
 
 }  // namespace reef::model
