@@ -49,6 +49,7 @@ class Importer {
       result_.binds = tree::would_bind_adapter(tree_, options_.persona, result_.manifest.name);
     result_.action = decide();
     result_.dry_run = options_.dry_run;
+    result_.persona = options_.persona;
     if (!options_.dry_run && result_.action != ImportAction::none) stage_and_publish();
     if (!options_.dry_run && result_.binds) bind();
     return std::move(result_);
@@ -113,7 +114,10 @@ class Importer {
     } catch (const Error& e) {
       if (e.code() != Errc::corrupt) throw;  // a damaged manifest vouches for nothing
     }
-    if (present && is_same_model(*present)) {
+    // By force an adapter changes hands; else one more persona has it.
+    const bool is_given =
+        options_.force && !options_.persona.empty() && present && present->persona != options_.persona;
+    if (present && !is_given && is_same_model(*present)) {
       const bool intact = is_intact(*present);
       result_.manifest = std::move(*present);
       return intact ? ImportAction::none : ImportAction::repair;
@@ -127,8 +131,7 @@ class Importer {
 
   /// Whether the source has the bytes that the manifest in the tree names.
   bool is_same_model(const Manifest& present) {
-    const bool same_persona = options_.persona.empty() || options_.persona == present.persona;
-    if (!same_persona || present.files.size() != source_.files.size()) return false;
+    if (present.files.size() != source_.files.size()) return false;
     for (std::size_t i = 0; i < present.files.size(); ++i) {
       if (present.files[i].path != source_.files[i].path || present.files[i].bytes != source_.files[i].bytes)
         return false;

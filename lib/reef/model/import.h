@@ -38,6 +38,7 @@ struct ImportResult {
   std::filesystem::path folder;
   Manifest manifest;            ///< without digests in a dry run of a model that is not there yet
   std::uint64_t unaligned = 0;  ///< tensors that cannot be used in place
+  std::string persona;          ///< of the options; the manifest of an adapter that was there names its first one
   bool binds = false;           ///< the adapter's name comes into the persona's list in personas.yaml
 };
 

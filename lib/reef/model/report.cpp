@@ -291,8 +291,8 @@ std::string to_text(const ImportResult& result) {
   const Manifest& manifest = result.manifest;
   const std::string bound = !result.binds ? ""
                             : result.dry_run
-                                ? fmt::format("{} to be bound to {}\n", manifest.name, manifest.persona)
-                                : fmt::format("bound {} to {} in personas.yaml\n", manifest.name, manifest.persona);
+                                ? fmt::format("{} to be bound to {}\n", manifest.name, result.persona)
+                                : fmt::format("bound {} to {} in personas.yaml\n", manifest.name, result.persona);
   if (result.action == ImportAction::none) {
     return fmt::format("{}{} is in {}\n", bound.empty() ? "already so; " : "the same model is there; ", manifest.name,
                        io::shown(result.folder)) +

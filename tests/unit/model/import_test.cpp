@@ -260,6 +260,23 @@ TEST_CASE("an adapter is bound to its persona, once, and a binding that is missi
   CHECK_FALSE(f.import().binds);
 }
 
+TEST_CASE("an adapter that is there is bound to one persona more, and changes hands by force") {
+  const Fixture f;
+  fs::remove(f.source / "config.json");
+  test::write(f.source / "adapter_config.json", "{}");
+  test::write(f.tree.config("personas.yaml"), "personas:\n  alice:\n  bob:\n");
+  f.import({.persona = "alice"});
+  const auto second = f.import({.persona = "bob"});
+  CHECK(second.action == ImportAction::none);
+  CHECK(to_text(second).find("bound tiny to bob in personas.yaml\n") != std::string::npos);
+  CHECK(io::read_file(f.tree.config("personas.yaml")) ==
+        "personas:\n  alice:\n    adapters: [tiny]\n  bob:\n    adapters: [tiny]\n");
+  CHECK(find_model(f.tree, "tiny").manifest.persona == "alice");
+  CHECK(f.import({.persona = "bob", .force = true}).action == ImportAction::replace);
+  CHECK(find_model(f.tree, "tiny").manifest.persona == "bob");
+  CHECK(f.import({.persona = "bob", .force = true}).action == ImportAction::none);
+}
+
 TEST_CASE("what cannot be edited is told before an adapter is copied, and one that cannot be bound then is there") {
   const Fixture f;
   fs::remove(f.source / "config.json");
