@@ -456,6 +456,9 @@ PY
   run reef-model repack odd
   [ "$output" = "already so; odd is aligned to 64 B" ]
   [ "$(reef-model repack odd --json | field changed)" = False ]
+  run reef-model import odd
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"holds another model"* ]]
   reef-model repack odd --align 4KiB -q
   [ "$(($(head -c 8 "$weights" | od -An -tu8) + 8))" -eq 4096 ]
   [ -z "$(leftovers)" ]

@@ -73,9 +73,10 @@ class Repacker {
     for (const ManifestFile& file : model_.manifest.files) require_size(file);
     for (const WeightFile& weights : read_weights(model_.folder, paths())) {
       if (!weights.path.ends_with(".safetensors")) {
-        result_.is_gguf = true;
+        result_.has_gguf = true;
         continue;
       }
+      result_.has_safetensors = true;
       const SafetensorsFile file_now(model_.folder / weights.path);
       Job job{model_.manifest.find(weights.path), file_now.header(),
               io::to_hex(io::sha256(file_now.file().bytes().first(file_now.header().data_offset)))};

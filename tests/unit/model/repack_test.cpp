@@ -335,13 +335,16 @@ TEST_CASE("a model that makes vectors is repacked by force only") {
   CHECK(f.repack({.force = true}).files.size() == 1);
 }
 
-TEST_CASE("GGUF files are left alone") {
+TEST_CASE("GGUF files and models without weights are left alone") {
   const Fixture f;
   test::write(f.dir / "g.gguf", test::sound_file());
   import_model(f.tree, tree::Config::load(f.tree), {.source = f.dir / "g.gguf"}, no_progress());
   const RepackResult result = f.repack({.name = "g"});
   CHECK(result.files.empty());
   CHECK(to_text(result) == "already so; g is in GGUF files, whose tensors are aligned by their format\n");
+  test::write(f.tree.models("base") / "none/config.json", "{}");
+  make_manifest(f.tree, {.name = "none"}, no_progress());
+  CHECK(to_text(f.repack({.name = "none"})) == "already so; none has no safetensors files\n");
 }
 
 TEST_CASE("a copy in the model cache under the old digest does no harm") {
