@@ -158,6 +158,10 @@ TEST_CASE("whose an adapter is follows from personas.yaml and the manifest, and 
       missing_hint(report.missing[1])
           .starts_with(
               "import it with 'reef-model import SRC --kind adapter --name tiny --persona alice', or take it out of "));
+  CHECK(missing_hint(report.missing[0]).starts_with("import it with 'reef-model import SRC --name lora', or take"));
+  CHECK(missing_hint(report.missing[2]).starts_with("no model can have that name: take it out of "));
+  CHECK(missing_hint({"bob", false, "adapters/x", "f:1"}).find("--name x --persona bob'") != std::string::npos);
+  CHECK(missing_hint({"bob", true, "quantized/x", "f:1"}).find("SRC --name x'") != std::string::npos);
   const auto json = nlohmann::json::parse(to_json(report));
   CHECK(json["ok"] == false);
   CHECK(json["missing"][2]["name"] == "../x");
