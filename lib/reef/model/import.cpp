@@ -62,6 +62,7 @@ class Importer {
     for (const Kind kind : kAllKinds) {
       const fs::path folder = tree_.models(kind_folder(kind));
       fs::create_directory(folder, tree_.models());  // with its mode
+      internal::restore_replaced(folder);
       io::remove_stale(folder);
     }
   }

@@ -39,7 +39,12 @@ class Repacker {
                   "such as --align 64 (the default), or --align 4KiB for pages");
     find_model_folder(tree_, options_.name);  // an unknown name is told before anything is waited for
     std::optional<io::LockFile> lock;
-    if (!options_.dry_run) lock.emplace(tree_.models() / ".lock", options_.wait);
+    if (!options_.dry_run) {
+      lock.emplace(tree_.models() / ".lock", options_.wait);
+      for (const Kind kind : kAllKinds)
+        if (fs::is_directory(tree_.models(kind_folder(kind))))
+          internal::restore_replaced(tree_.models(kind_folder(kind)));
+    }
     model_ = find_model(tree_, options_.name);
     if (!options_.dry_run) io::remove_stale(model_.folder.parent_path());
     plan();

@@ -326,6 +326,26 @@ TEST_CASE("an interrupt leaves the model as it was, and what a killed run left g
   CHECK(f.is_sound());
 }
 
+TEST_CASE("a model that a killed run had moved aside, where folders cannot be exchanged, comes back") {
+  const Fixture f;
+  const fs::path aside = f.folder.parent_path() / ".m.replaced";
+  const std::string weights = io::read_file(f.weights);
+  fs::rename(f.folder, aside);
+  test::write(io::temporary_name(f.folder) / "model.safetensors", "new");
+  f.import();
+  CHECK(f.hidden().empty());
+  CHECK((io::read_file(f.weights) == weights));
+  fs::create_directory(aside);  // killed one call later
+  f.repack();
+  CHECK(f.hidden().empty());
+  fs::rename(f.folder, aside);
+  test::write(f.tree.models("base") / "other/config.json", "{}");
+  make_manifest(f.tree, {.name = "other"}, no_progress());
+  f.repack({.name = "other"});
+  CHECK(f.unaligned() == 0);
+  CHECK(f.is_sound());
+}
+
 TEST_CASE("a model that makes vectors is repacked by force only") {
   const Fixture f;
   test::write(f.dir / "m/config.json", R"({"model_type":"bert"})");
