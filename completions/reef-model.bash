@@ -5,7 +5,7 @@ _reef_model() {
   # bash splits "--mode=dense" into three words.
   if [[ $cur == '=' ]]; then cur=''; elif [[ $prev == '=' ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; fi
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in import|list|show|manifest|repack|verify|load|cache|extract|diff|duplicates|stream) verb=$word; break ;; esac
+    case $word in import|fetch|archive|list|show|manifest|repack|verify|load|cache|extract|diff|duplicates|stream) verb=$word; break ;; esac
   done
   case $verb:$prev in
     import:--kind) words='base quantized adapter' ;;
@@ -13,6 +13,11 @@ _reef_model() {
     import:--persona) ;;
     import:--wait) ;;
     import:--threads) ;;
+    fetch:--from) ;;
+    fetch:--wait) ;;
+    fetch:--threads) ;;
+    archive:--wait) ;;
+    archive:--threads) ;;
     manifest:--key) kind=-f ;;
     manifest:--wait) ;;
     manifest:--threads) ;;
@@ -34,6 +39,8 @@ _reef_model() {
     *:--color) words='auto always never' ;;
     *) case $verb:$cur in
       import:-*) words='--kind --name --persona --force -f --dry-run -n --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      fetch:-*) words='--missing --from --force -f --dry-run -n --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      archive:-*) words='--yes -y --dry-run -n --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       list:-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       show:-*) words='--tensors --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       manifest:-*) words='--key --tensors --force -f --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
@@ -48,7 +55,7 @@ _reef_model() {
       :-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       import:*) kind=-f ;;
       cache:*) kind=-f ;;
-      :*) words='import list show manifest repack verify load cache extract diff duplicates stream' ;;
+      :*) words='import fetch archive list show manifest repack verify load cache extract diff duplicates stream' ;;
     esac ;;
   esac
   if [[ $kind ]]; then

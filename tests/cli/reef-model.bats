@@ -465,6 +465,9 @@ PY
   run reef-model repack odd
   [ "$output" = "already so; odd is aligned to 64 B" ]
   [ "$(reef-model repack odd --json | field changed)" = False ]
+  run reef-model import odd
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"holds another model"* ]]
   reef-model repack odd --align 4KiB -q
   [ "$(($(head -c 8 "$weights" | od -An -tu8) + 8))" -eq 4096 ]
   [ -z "$(leftovers)" ]
@@ -511,6 +514,21 @@ PY
   [[ "$output" == *"--align is 48, no power of two"* ]]
 }
 
+@test "a disk without room for a second copy is named before repack writes anything" {
+  command -v unshare >/dev/null || skip "needs unshare"
+  unshare -rm true 2>/dev/null || skip "user namespaces are not allowed here"
+  make_unaligned_model odd
+  head -c 2M /dev/zero >odd/vocab.txt
+  run unshare -rm sh -c '
+    mount -t tmpfs -o size=7M none "$REEF_ROOT/models" && mkdir "$REEF_ROOT/models/base"
+    reef-model import odd -q && reef-model repack odd; status=$?
+    find "$REEF_ROOT/models" -name ".odd*"
+    reef-model verify odd -q && exit $status'
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"/models/base: the model takes 2.0"*"are free"* ]]
+  [[ "$output" != *".tmp"* ]]
+}
+
 @test "an adapter is bound in personas.yaml; a binding to what is not there is a fault that verify reports" {
   reef-init --quiet --persona alice
   printf '# ours\n' >>"$REEF_ROOT/config/personas.yaml"
@@ -536,7 +554,7 @@ PY
   run reef-model verify
   [ "$status" -eq 4 ]
   [[ "$output" == *"personas.yaml:"*": persona 'alice' is bound to the adapter 'hers', which is not there"* ]]
-  [[ "$output" == *"hint: import it with 'reef-model import SRC --kind adapter --name hers --persona alice', or take it out of "* ]]
+  [[ "$output" == *"hint: bring it with 'reef-model fetch adapters/hers' or 'reef-model import SRC --kind adapter --name hers --persona alice', or take it out of "* ]]
   reef-model verify tiny -q
   run reef-model show hers
   [ "$status" -eq 5 ]

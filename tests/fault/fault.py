@@ -396,6 +396,75 @@ def workloads(bin_dir, model, other_model, unaligned, adapter, inputs):
         if not any(file.get("tensors") for file in manifest["files"]):
             raise Failure("the manifest has no digests of tensors")
 
+    # The archive lies in the tree's folder, so that the copy of a case holds it and its calls are seen.
+    def with_archive(reef):
+        with_model(reef)
+        (reef.root / ".archive").mkdir()
+        (reef.root / "config/system.yaml").write_text("storage:\n  archive: .archive\n")
+        (reef.root / "config/models.yaml").write_text("default_embedding: none\n")
+
+    def archived(reef):
+        with_archive(reef)
+        reef.run("reef-model", "archive", "tiny")
+
+    def relocate_archive(reef):
+        record = reef.root / "models/archived/base/tiny/archived.json"
+        if record.exists():
+            record.write_text(re.sub(r'"path": ".*?-prepared/', f'"path": "{reef.root}/', record.read_text()))
+
+    def same_files(place):
+        """The digests of what is there, by the manifest there."""
+        for file in json.loads((place / "manifest.json").read_text())["files"]:
+            if hashlib.sha256((place / file["path"]).read_bytes()).hexdigest() != file["sha256"]:
+                raise Failure(f"{place / file['path']} has other bytes")
+
+    def somewhere_check(reef):
+        """Whole in the tree, or whole in the archive with its record."""
+        if (reef.root / "models/base/tiny").exists():
+            reef.run("reef-model", "verify", "tiny")
+            return
+        listed = json.loads(reef.run("reef-model", "list", "--json").stdout)
+        if listed["fault"] or Path(listed["archived"]["path"]) != reef.root / ".archive/models/base/tiny":
+            raise Failure(f"the record says {listed}")
+        same_files(reef.root / ".archive/models/base/tiny")
+
+    def archived_final(reef):
+        if (reef.root / "models/base/tiny").exists():
+            raise Failure("the model is still in the tree")
+        somewhere_check(reef)
+        leftovers(reef.root)
+
+    def brought_back_final(reef):
+        reef.run("reef-model", "verify", "tiny")
+        if list((reef.root / "models/archived/base").iterdir()):
+            raise Failure("the record is still there")
+        same_files(reef.root / ".archive/models/base/tiny")
+        leftovers(reef.root / "models")
+
+    def with_source(reef):
+        laid_out(reef)
+        (reef.root / "config/models.yaml").write_text(f"models:\n  tiny:\n    source: {model}\n")
+
+    def with_tier3(reef):
+        """What a download leaves and publishes, without a server: the same steps but for the helper's."""
+        with_source(reef)
+        other = Reef(reef.bin_dir, reef.root / ".other")
+        other.run("reef-init")
+        other.run("reef-model", "import", model, "--name", "tiny")
+        store = reef.root / ".tier3/models"
+        store.mkdir(parents=True)
+        for file in (other.root / "models/base/tiny").iterdir():
+            shutil.copy(file, store / hashlib.sha256(file.read_bytes()).hexdigest())
+        pin = hashlib.sha256((other.root / "models/base/tiny/manifest.json").read_bytes()).hexdigest()
+        shutil.rmtree(other.root)
+        (reef.root / "config/system.yaml").write_text("backup:\n  tier3:\n    to: .tier3\n")
+        (reef.root / "config/models.yaml").write_text(f"models:\n  tiny:\n    source: tier3\n    sha256: {pin}\n")
+
+    def fetched_final(reef):
+        model_final(reef)
+        if [p.name for p in (reef.root / "models/.fetch").iterdir()] != [".lock"]:
+            raise Failure("parts are left")
+
     def signed_final(reef):
         reef.run("reef-model", "verify", "tiny", "--key", key)
         leftovers(reef.root / "models")
@@ -617,6 +686,10 @@ def workloads(bin_dir, model, other_model, unaligned, adapter, inputs):
         Workload("extract", with_reference, ("reef-model", "extract", "tiny", TENSOR, "-o", "{root}/out.bin"), output_check, extracted_final, done=(0, 2), tidy=output_tidy),
         Workload("stream-file", with_reference, ("reef-model", "stream", "tiny", "-o", "{root}/out.bin"), output_check, streamed_final, done=(0, 2), tidy=output_tidy),
         Workload("stream-shm", with_reference, ("reef-model", "stream", "tiny", "-o", "shm:{shm}", "--force"), shm_check, shm_final, tidy=shm_tidy),
+        Workload("fetch", with_source, ("reef-model", "fetch", "tiny", "--threads", 1), model_check, fetched_final),
+        Workload("fetch-tier3", with_tier3, ("reef-model", "fetch", "tiny", "--threads", 1), model_check, fetched_final),
+        Workload("archive", with_archive, ("reef-model", "archive", "tiny", "--threads", 1), somewhere_check, archived_final),
+        Workload("unarchive", archived, ("reef-model", "fetch", "tiny", "--threads", 1), somewhere_check, brought_back_final, relocate_archive),
         Workload("manifest", with_model, ("reef-model", "manifest", "tiny", "--tensors", "--threads", 1), model_check, recorded_final),
         Workload("sign", with_model, ("reef-model", "manifest", "sign", "tiny", "--key", key), model_check, signed_final),
         Workload("load", with_model, ("reef-model", "load", "tiny", "--threads", 1), cache_check, loaded_final),

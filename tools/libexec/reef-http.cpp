@@ -4,25 +4,41 @@
 //
 // REQUEST.json
 //   method              "GET", "POST", "PUT", "DELETE", "HEAD"
-//   url                 http:// or https://; redirects are not followed, they are an answer
+//   url                 http:// or https://
 //   headers             {"Content-Type": "application/json"}; optional
 //   key_file            its first line is sent as "Authorization: Bearer …"; optional. The secret is
 //                       read here, so that no argument, environment or other file ever holds it
+//   sigv4               {"region", "key_file"}: signed for an S3 service; the two lines of the file are
+//                       key id and secret. The query is sorted here; redirects are not followed
 //   body_file           optional
 //   response_file       where the body of the answer goes
-//   timeout_ms          for everything; connect_timeout_ms (default 5000) for the connection alone
-//   max_response_bytes  a longer body ends the request
+//   follow_redirects    else, and by default, they are an answer. From https to http never; the
+//                       Authorization header goes to the host of `url` alone
+//   timeout_ms          for everything, 0: none; connect_timeout_ms (default 5000) for the connection alone
+//   low_speed           {"bytes_per_second", "seconds"}: a slower transfer ends; optional
+//   max_response_bytes  a longer body, or a longer file of a download, ends the request
+//   download            the body of an answer 200 or 206 is a file; optional. {
+//     "from"            response_file has so many bytes of it, and what follows is asked for. An answer with
+//                       the whole file replaces them
+//     "etag_file"       the strong ETag of the file that response_file is a part of: If-Range with it keeps
+//                       two versions of a file apart. Written before the first byte; absent where there is none
+//     "bytes"           what the whole file must have; optional }
 //
 // RESULT.json, written when the request was attempted
-//   status              of HTTP; 0 when no answer came
-//   kind                "" or "connect", "resolve", "timeout", "tls", "too_large", "broken", "other"
+//   status              of HTTP; 0 when no complete answer came
+//   kind                "" or "connect", "resolve", "timeout", "tls", "too_large", "broken", "redirect", "other";
+//                       "local": response_file cannot be written; "changed": the server sent a part of another
+//                       file; "size": the server's file has not `bytes` bytes
 //   error               why there is no complete answer, for people; "" when there is one
 //   retry_after_seconds what the server asked for, 0 when nothing
+//   received_bytes      that were written to response_file
+//   total_bytes         of the whole file of a download, where the server tells
+//   message             of a download: the first bytes of an answer that is no file
 //
 // Exit status: 0 an answer came, whatever its status; 1 none did (RESULT.json says why);
-// 2 the request is unusable and nothing was sent (one line on stderr).
+// 2 the request is unusable and nothing was sent (one line on stderr); 3 RESULT.json cannot be written, as on
+// a full disk (one line on stderr: why, or what went wrong before).
 #include <curl/curl.h>
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -33,7 +49,10 @@
 #include <string>
 #include <string_view>
 
+#include "http_answer.h"
+#include "http_url.h"
 #include "reef/core/error.h"
+#include "reef/io/checksum.h"
 #include "reef/io/file.h"
 #include "reef/io/unique_handle.h"
 
@@ -46,6 +65,7 @@ using reef::Error;
 
 constexpr std::uint64_t kMaxKeyBytes = 64 << 10;
 constexpr std::uint64_t kMaxRequestBytes = 1 << 20;
+constexpr int kMaxRedirects = 10;
 
 struct CurlTraits {
   using value_type = CURL*;
@@ -84,33 +104,25 @@ std::string read_key(const fs::path& path) {
   return key;
 }
 
-/// The response body on its way into its file.
-struct Sink {
-  int fd;
-  std::string path;
-  std::uint64_t room;
-  bool overflowed = false;
-  std::string failure;  ///< of writing the file
+struct Secrets {
+  std::string id, secret;
 };
 
-std::size_t receive(char* bytes, std::size_t, std::size_t count, void* context) {
-  auto& sink = *static_cast<Sink*>(context);
-  if (count > sink.room) {
-    sink.overflowed = true;
-    return 0;
-  }
-  try {
-    reef::io::write_all(sink.fd, {bytes, count}, sink.path);
-  } catch (const std::exception& e) {  // must not pass through C
-    sink.failure = e.what();
-    return 0;
-  }
-  sink.room -= count;
-  return count;
+Secrets read_secrets(const fs::path& path) {
+  const std::string text = reef::io::read_file(path, kMaxKeyBytes);
+  const auto line_at = [&](std::size_t begin) {
+    std::string line = begin < text.size() ? text.substr(begin, text.find('\n', begin) - begin) : "";
+    while (!line.empty() && (line.back() == '\r' || line.back() == ' ' || line.back() == '\t')) line.pop_back();
+    return line;
+  };
+  Secrets secrets{line_at(0), line_at(std::min(text.find('\n'), text.size() - 1) + 1)};
+  if (secrets.id.empty() || secrets.secret.empty())
+    throw Error(Errc::usage,
+                fmt::format("{} holds no key id and secret key in its first two lines", reef::io::shown(path)));
+  return secrets;
 }
 
-const char* kind_of(CURLcode code, const Sink& sink) {
-  if (sink.overflowed) return "too_large";
+const char* kind_of(CURLcode code) {
   switch (code) {
     case CURLE_OK:
       return "";
@@ -131,6 +143,8 @@ const char* kind_of(CURLcode code, const Sink& sink) {
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:
     case CURLE_PARTIAL_FILE:
+    case CURLE_HTTP2:
+    case CURLE_HTTP2_STREAM:
       return "broken";
     default:
       return "other";
@@ -160,17 +174,63 @@ void set_method(const UniqueCurl& curl, const std::string& method, const std::st
   }
 }
 
-HeaderList headers_of(const Json& request) {
+/// `is_first`: the request goes to the host of the request's own URL.
+HeaderList headers_of(const Json& request, const std::string& url, bool is_first, std::string_view body) {
   HeaderList headers;
-  add_header(headers, "Expect:");  // no round trip before the body is sent
   const Json given = request.value("headers", Json::object());
   for (const auto& [name, value] : given.items()) {
     add_header(headers, fmt::format("{}: {}", name, value.get<std::string>()));
   }
-  if (const std::string key_file = request.value("key_file", ""); !key_file.empty()) {
-    add_header(headers, "Authorization: Bearer " + read_key(key_file));
+  if (request.contains("sigv4")) {
+    // libcurl 7.88 signs a digest of its own only for what POSTFIELDS holds, and the host without its port.
+    add_header(headers, "x-amz-content-sha256: " + reef::io::to_hex(reef::io::sha256(body)));
+    add_header(headers, "Host: " + reef::http::Url(url).authority());
+    return headers;  // without an empty Expect, which would be signed and not sent
   }
+  add_header(headers, "Expect:");  // no round trip before the body is sent
+  const std::string key_file = request.value("key_file", "");
+  if (!key_file.empty() && is_first) add_header(headers, "Authorization: Bearer " + read_key(key_file));
   return headers;
+}
+
+void set_sigv4(const UniqueCurl& curl, const Json& sigv4) {
+  const std::string region = sigv4.at("region").get<std::string>();
+  if (region.empty() || region.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") != std::string::npos)
+    throw Error(Errc::usage, fmt::format("\"{}\" is no region", region));
+  const Secrets secrets = read_secrets(sigv4.at("key_file").get<std::string>());
+  set(curl, CURLOPT_AWS_SIGV4, fmt::format("aws:amz:{}:s3", region).c_str());
+  set(curl, CURLOPT_USERNAME, secrets.id.c_str());  // not USERPWD: a key may hold a colon
+  set(curl, CURLOPT_PASSWORD, secrets.secret.c_str());
+}
+
+std::size_t receive(char* bytes, std::size_t, std::size_t count, void* context) {
+  return static_cast<reef::http::Answer*>(context)->take({bytes, count}) ? count : 0;
+}
+
+std::size_t receive_header(char* bytes, std::size_t, std::size_t count, void* context) {
+  static_cast<reef::http::Answer*>(context)->header({bytes, count});
+  return count;
+}
+
+/// Everything that is the same for each redirect.
+void set_up(const UniqueCurl& curl, const Json& request, const std::string& no_proxy, reef::http::Answer& answer) {
+  set(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  set(curl, CURLOPT_USERAGENT, "reef");
+  set(curl, CURLOPT_NOPROXY, no_proxy.c_str());
+  set(curl, CURLOPT_NOSIGNAL, 1L);
+  set(curl, CURLOPT_TIMEOUT_MS, request.at("timeout_ms").get<long>());
+  set(curl, CURLOPT_CONNECTTIMEOUT_MS, request.value("connect_timeout_ms", 5000L));
+  set(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  if (request.contains("low_speed")) {
+    set(curl, CURLOPT_LOW_SPEED_LIMIT, request["low_speed"].at("bytes_per_second").get<long>());
+    set(curl, CURLOPT_LOW_SPEED_TIME, request["low_speed"].at("seconds").get<long>());
+  }
+  if (!answer.range().empty()) set(curl, CURLOPT_RANGE, answer.range().c_str());
+  if (request.contains("sigv4")) set_sigv4(curl, request["sigv4"]);
+  set(curl, CURLOPT_WRITEFUNCTION, receive);
+  set(curl, CURLOPT_WRITEDATA, &answer);
+  set(curl, CURLOPT_HEADERFUNCTION, receive_header);
+  set(curl, CURLOPT_HEADERDATA, &answer);
 }
 
 /// Runs the request; returns the exit status.
@@ -178,50 +238,65 @@ int run(const fs::path& request_file, const fs::path& result_file) {
   const Json request = Json::parse(reef::io::read_file(request_file, kMaxRequestBytes));
   const UniqueCurl curl(::curl_easy_init());
   if (!curl) throw Error(Errc::failed, "libcurl does not start");
-  const HeaderList headers = headers_of(request);
-  const std::string url = request.at("url").get<std::string>();
+  const bool is_signed = request.contains("sigv4");
+  const bool follows = request.value("follow_redirects", false) && !is_signed;
+  const std::string first = is_signed ? reef::http::with_sorted_query(request.at("url").get<std::string>())
+                                      : request.at("url").get<std::string>();
   const std::string no_proxy = hosts_without_proxy();
   std::string body;
   const bool has_body = request.contains("body_file");
   if (has_body) body = reef::io::read_file(request.at("body_file").get<std::string>());
-  const fs::path response_file = request.at("response_file").get<std::string>();
-  const reef::io::UniqueFd response =
-      reef::io::open_file(response_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  Sink sink{response.get(), response_file, request.at("max_response_bytes").get<std::uint64_t>(), false, {}};
+  reef::http::Answer answer(request);
   std::array<char, CURL_ERROR_SIZE> message{};
-
-  set(curl, CURLOPT_URL, url.c_str());
-  set(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  set_up(curl, request, no_proxy, answer);
   set_method(curl, request.at("method").get<std::string>(), has_body ? &body : nullptr);
-  set(curl, CURLOPT_HTTPHEADER, headers.get());
-  set(curl, CURLOPT_USERAGENT, "reef");
-  set(curl, CURLOPT_NOPROXY, no_proxy.c_str());
-  set(curl, CURLOPT_NOSIGNAL, 1L);
-  set(curl, CURLOPT_TIMEOUT_MS, request.at("timeout_ms").get<long>());
-  set(curl, CURLOPT_CONNECTTIMEOUT_MS, request.value("connect_timeout_ms", 5000L));
-  set(curl, CURLOPT_WRITEFUNCTION, receive);
-  set(curl, CURLOPT_WRITEDATA, &sink);
   set(curl, CURLOPT_ERRORBUFFER, message.data());
 
-  const CURLcode code = ::curl_easy_perform(curl.get());
+  CURLcode code = CURLE_OK;
   long status = 0;
-  curl_off_t retry_after = 0;
-  ::curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
-  ::curl_easy_getinfo(curl.get(), CURLINFO_RETRY_AFTER, &retry_after);
-  std::string error;
-  if (sink.overflowed) {
-    error = "the answer is longer than allowed";
-  } else if (!sink.failure.empty()) {
-    error = sink.failure;
-  } else if (code != CURLE_OK) {
-    error = message[0] != '\0' ? message.data() : ::curl_easy_strerror(code);
+  for (std::string url = first; true;) {
+    const bool is_first = reef::http::Url(url).origin() == reef::http::Url(first).origin();
+    HeaderList headers = headers_of(request, url, is_first, body);
+    if (!answer.if_range().empty()) add_header(headers, "If-Range: " + answer.if_range());
+    set(curl, CURLOPT_URL, url.c_str());
+    set(curl, CURLOPT_HTTPHEADER, headers.get());
+    answer.begin_attempt();
+    code = ::curl_easy_perform(curl.get());
+    ::curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
+    char* next = nullptr;
+    ::curl_easy_getinfo(curl.get(), CURLINFO_REDIRECT_URL, &next);
+    if (code != CURLE_OK || !follows || next == nullptr) break;
+    if (answer.redirects() == kMaxRedirects) {
+      answer.fail("redirect", fmt::format("more than {} redirects", kMaxRedirects));
+      break;
+    }
+    if (url.starts_with("https:") && !std::string_view(next).starts_with("https:")) {
+      answer.fail("redirect", fmt::format("redirected from https to {}", next));
+      break;
+    }
+    url = next;
+    answer.redirected();
   }
-  const Json result = {{"status", code == CURLE_OK ? status : 0},
-                       {"kind", kind_of(code, sink)},
-                       {"error", error},
-                       {"retry_after_seconds", retry_after}};
-  reef::io::replace_file(result_file, result.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n", 0600);
-  return code == CURLE_OK ? 0 : 1;
+  if (code == CURLE_OK) answer.finish();
+  curl_off_t retry_after = 0;
+  ::curl_easy_getinfo(curl.get(), CURLINFO_RETRY_AFTER, &retry_after);
+  const bool is_complete = code == CURLE_OK && answer.kind().empty();
+  std::string error = answer.error();
+  if (!is_complete && error.empty()) error = message[0] != '\0' ? message.data() : ::curl_easy_strerror(code);
+  Json result = {{"status", is_complete ? status : 0},
+                 {"kind", answer.kind().empty() ? kind_of(code) : answer.kind()},
+                 {"error", error},
+                 {"retry_after_seconds", retry_after},
+                 {"received_bytes", answer.received_bytes()},
+                 {"message", answer.message()}};
+  if (answer.total_bytes()) result["total_bytes"] = *answer.total_bytes();
+  try {
+    reef::io::replace_file(result_file, result.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n", 0600);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "%s\n", error.empty() ? e.what() : error.c_str());
+    return 3;
+  }
+  return is_complete ? 0 : 1;
 }
 
 }  // namespace

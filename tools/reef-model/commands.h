@@ -1,11 +1,16 @@
 #pragma once
 
+#include <filesystem>
+
 #include "reef/cli/app.h"
+#include "reef/tree/config.h"
 #include "reef/tree/tree.h"
 
 namespace reef::tool {
 
 void add_import(CLI::App& app, cli::Session& session);
+void add_fetch(CLI::App& app, cli::Session& session);
+void add_archive(CLI::App& app, cli::Session& session);
 void add_list(CLI::App& app, cli::Session& session);
 void add_show(CLI::App& app, cli::Session& session);
 void add_manifest(CLI::App& app, cli::Session& session);
@@ -20,5 +25,9 @@ void add_stream(CLI::App& app, cli::Session& session);
 
 /// The tree of this run, as its owner when the command writes.
 tree::Tree open_tree(const cli::Session& session, bool writes);
+
+/// Makes the first question as fast as the second, if the model in `folder` embeds texts. Whatever fails here fails
+/// again, with the same words, where the model is used, so what was brought stands.
+void compile_encoder(const tree::Tree& tree, const tree::Config& config, const std::filesystem::path& folder);
 
 }  // namespace reef::tool

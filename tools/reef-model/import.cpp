@@ -4,31 +4,9 @@
 
 #include "commands.h"
 #include "reef/core/log.h"
-#include "reef/embed/encoder.h"
-#include "reef/model/embedding.h"
-#include "reef/tree/folders.h"
 
 namespace reef::tool {
 namespace {
-
-/// Makes the first question as fast as the second. Whatever fails here fails again, with the same
-/// words, where the model is used, so the import stands.
-void compile(const tree::Tree& tree, const tree::Config& config, const model::ImportResult& result) {
-  if (!model::is_bert_encoder(result.folder)) return;
-  try {
-    const std::string name = model::qualified_name(result.manifest.kind, result.manifest.name);
-    const model::EmbeddingModel encoder = model::resolve_embedding(tree, config, name);
-    const auto target = embed::compiled_path(tree.encoders(), encoder);
-    if (std::filesystem::exists(target)) return;
-    log_step("compiling the encoder into {}", target.string());
-    tree::make_folders(tree.encoders());
-    embed::compile_encoder(encoder, target);
-  } catch (const std::exception&) {
-    const Error error = current_error();
-    if (error.code() == Errc::interrupted) throw;
-    log_warn("{} cannot embed texts yet: {}", result.manifest.name, error.what());
-  }
-}
 
 int import(cli::Session& session, model::ImportOptions options) {
   options.threads = cli::threads_or_all(options.threads);
@@ -41,7 +19,7 @@ int import(cli::Session& session, model::ImportOptions options) {
         "'reef-model repack' aligns them)",
         result.manifest.name, result.unaligned);
   }
-  if (!options.dry_run) compile(tree, config, result);
+  if (!options.dry_run) compile_encoder(tree, config, result.folder);
   if (session.json() || !session.quiet()) session.show(result);
   return 0;
 }

@@ -26,6 +26,7 @@ void add_list(CLI::App& app, cli::Session& session) {
         return 0;
       }
       for (const model::ListEntry& entry : list.entries) cli::Session::print(to_json(entry, list.bindings) + "\n");
+      for (const model::ArchivedModel& archived : list.archived) cli::Session::print(to_json(archived) + "\n");
       return 0;
     });
   });
@@ -46,11 +47,18 @@ void add_show(CLI::App& app, cli::Session& session) {
   verb->callback([options, &session] {
     session.choose([options, &session] {
       const tree::Tree tree = open_tree(session, false);
-      const auto bindings = model::read_bindings(tree::Config::load(tree, {"personas"}));
-      const model::ModelDetails details = model::describe_model(tree, options->name, options->tensors, bindings);
-      for (const model::Binding& binding : details.missing)
-        log_warn("{}, which is not there; {}", binding.text(), model::missing_hint(binding));
-      session.show(details);
+      try {
+        const auto bindings = model::read_bindings(tree::Config::load(tree, {"personas"}));
+        const model::ModelDetails details = model::describe_model(tree, options->name, options->tensors, bindings);
+        for (const model::Binding& binding : details.missing)
+          log_warn("{}, which is not there; {}", binding.text(), model::missing_hint(binding));
+        session.show(details);
+      } catch (const Error& error) {
+        const auto archived =
+            error.code() == Errc::not_found ? model::find_archived(tree, options->name) : std::nullopt;
+        if (!archived || options->tensors) throw;
+        session.show(model::ArchivedDetails{*archived});
+      }
       return 0;
     });
   });
@@ -63,6 +71,8 @@ int main(int argc, char** argv) {
   return cli::run("reef-model", "Import, check, stream models", argc, argv, [](CLI::App& app, cli::Session& session) {
     app.require_subcommand(1);
     tool::add_import(app, session);
+    tool::add_fetch(app, session);
+    tool::add_archive(app, session);
     tool::add_list(app, session);
     tool::add_show(app, session);
     tool::add_manifest(app, session);

@@ -50,6 +50,8 @@ void add_dry_run(CLI::App& app, bool& dry_run) {
 
 void add_force(CLI::App& app, bool& force, const std::string& what) { app.add_flag("-f,--force", force, what); }
 
+void add_yes(CLI::App& app, bool& yes, const std::string& what) { app.add_flag("-y,--yes", yes, what); }
+
 void add_wait(CLI::App& app, std::chrono::milliseconds& wait) {
   app.add_option_function<std::string>(
          "--wait", [&wait](const std::string& text) { wait = parse_duration(text); },

@@ -55,6 +55,7 @@ class Session {
 /// Options that mean the same in every command; a command without a plan does not offer --dry-run.
 void add_dry_run(CLI::App& app, bool& dry_run);
 void add_force(CLI::App& app, bool& force, const std::string& what);
+void add_yes(CLI::App& app, bool& yes, const std::string& what);
 void add_wait(CLI::App& app, std::chrono::milliseconds& wait);
 /// 0 until given: asking for the number of cores reads a file, which a question need not wait for.
 void add_threads(CLI::App& app, unsigned& threads);

@@ -5,6 +5,7 @@
 #include "reef/core/error.h"
 #include "reef/embed/encoder.h"
 #include "reef/embed/endpoint.h"
+#include "reef/model/archived.h"
 #include "reef/model/embedding.h"
 
 namespace reef::embed {
@@ -42,8 +43,9 @@ std::unique_ptr<Embedder> open_embedder(const tree::Tree& tree, const tree::Conf
     if (name == config.text("system", "endpoints.embedding.model") &&
         !config.text("system", "endpoints.embedding.url").empty())
       return open_configured_endpoint(tree, config);
+    if (model::find_archived(tree, name)) throw;
     throw Error(Errc::not_found, error.what(),
-                "bring it with 'scripts/fetch-embedding-model' or 'reef-model import', or go without vectors: "
+                "bring it with 'scripts/fetch-embedding-model', 'reef-model import' or 'fetch', or go without vectors: "
                 "'ingest --text-only', 'query --mode bm25'");
   }
 }

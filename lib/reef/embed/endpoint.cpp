@@ -2,53 +2,39 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <thread>
 #include <vector>
 
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/core/log.h"
 #include "reef/embed/internal/embedding_protocol.h"
-#include "reef/embed/internal/http_helper.h"
 #include "reef/io/checksum.h"
 #include "reef/io/file.h"
+#include "reef/io/http.h"
+#include "reef/tree/folders.h"
 
 namespace reef::embed {
 namespace {
 
-using namespace std::chrono_literals;
-using internal::HttpReply;
+using io::HttpReply;
 
 constexpr int kAttempts = 4;
-constexpr std::chrono::milliseconds kFirstWait = 250ms;  ///< doubles: 250, 500, 1000 ms
-constexpr std::chrono::seconds kLongestWait = 30s;       ///< however long the server asks for
+constexpr const char* kHint = "check endpoints.embedding in system.yaml";
 /// 64 vectors of 8192 numbers written with 20 digits each fit.
 constexpr std::uint64_t kMaxResponseBytes = 64u << 20;
 constexpr std::size_t kBytesPerToken = 4;
 
 bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-/// Pauses, and notices a signal at once.
-void pause(std::chrono::milliseconds duration) {
-  const auto end = std::chrono::steady_clock::now() + duration;
-  for (auto left = duration; left > 0ms;) {
-    check_interrupt();
-    std::this_thread::sleep_for(std::min<std::chrono::milliseconds>(left, 50ms));
-    left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
-  }
-  check_interrupt();
-}
-
-/// A timeout is not tried again: the request would only take as long once more.
-bool is_worth_another_try(const HttpReply& reply) {
-  if (reply.status != 0) return reply.status == 429 || reply.status >= 500;
-  return reply.kind == "connect" || reply.kind == "resolve" || reply.kind == "broken";
+/// The helper's files lie in the scratch folder, which is made at need.
+const std::filesystem::path& made(const std::filesystem::path& scratch) {
+  tree::make_folders(scratch);
+  return scratch;
 }
 
 class Endpoint final : public Embedder {
  public:
-  explicit Endpoint(EndpointOptions options) : options_(std::move(options)), http_(options_.scratch) {
+  explicit Endpoint(EndpointOptions options) : options_(std::move(options)), http_(made(options_.scratch), kHint) {
     if (options_.dim == 0) {
       const std::string_view probe = "dimension";
       options_.dim = internal::read_dimension(ask({}, {&probe, 1}), options_.url);
@@ -104,11 +90,11 @@ class Endpoint final : public Embedder {
     for (int attempt = 1;; ++attempt) {
       HttpReply reply = http_.post(options_.url, options_.key_file, body, options_.timeout, kMaxResponseBytes);
       if (reply.status == 200) return std::move(reply.body);
-      if (attempt == kAttempts || !is_worth_another_try(reply)) give_up(reply, attempt);
-      const auto wait =
-          std::clamp<std::chrono::milliseconds>(reply.retry_after, kFirstWait * (1 << (attempt - 1)), kLongestWait);
+      // A timeout is not tried again: the request would only take as long once more.
+      if (attempt == kAttempts || !io::is_worth_another_try(reply)) give_up(reply, attempt);
+      const auto wait = io::wait_after(reply, attempt);
       log_step("{}: {}; trying again in {} ms", options_.url, reason_of(reply), wait.count());
-      pause(wait);
+      io::pause(wait);
     }
   }
 
@@ -146,7 +132,7 @@ class Endpoint final : public Embedder {
   }
 
   EndpointOptions options_;
-  internal::HttpHelper http_;
+  io::HttpHelper http_;
 };
 
 }  // namespace

@@ -35,7 +35,8 @@ namespace {
 
 constexpr std::size_t kBlockBytes = internal::kSha256BlockBytes;
 
-/// REEF_ISA=baseline leaves the blocks to OpenSSL, as a CPU without SHA instructions does, so that tests cover both ways.
+/// REEF_ISA=baseline leaves the blocks to OpenSSL, as a CPU without SHA instructions does, so that tests cover both
+/// ways.
 bool keeps_to_baseline() {
   const char* isa = std::getenv("REEF_ISA");
   return isa != nullptr && std::string_view(isa) == "baseline";

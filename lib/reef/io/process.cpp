@@ -12,7 +12,8 @@
 
 namespace reef::io {
 
-ProcessResult run_process(const std::vector<std::string>& argv, const fs::path& output, const ProcessLimits& limits) {
+ProcessResult run_process(const std::vector<std::string>& argv, const fs::path& output, const ProcessLimits& limits,
+                          const std::function<void()>& meanwhile) {
   if (argv.empty()) throw Error(Errc::usage, "run: no program given");
   check_interrupt();
   internal::Launch launch;
@@ -32,7 +33,7 @@ ProcessResult run_process(const std::vector<std::string>& argv, const fs::path& 
 
   ProcessResult result;
   constexpr auto kKeep = internal::Keep::first;
-  result.timed_out = internal::wait_for_end(child, errors.read.get(), limits.wall, result.error_text, kKeep);
+  result.timed_out = internal::wait_for_end(child, errors.read.get(), limits.wall, result.error_text, kKeep, meanwhile);
   result.status = child.reap();
   internal::drain(errors.read.get(), result.error_text, kKeep);
   return result;

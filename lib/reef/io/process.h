@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -26,10 +27,11 @@ struct ProcessResult {
 /// and stdout into `output` (created or truncated; empty: /dev/null). It runs in a process group
 /// of its own, which is killed as a whole when the program ends, when the wall limit is passed and
 /// when this process is interrupted; the kernel kills the program itself when the calling thread
-/// dies. No core files. Throws Error{not_found} when the program does not exist,
+/// dies. No core files. `meanwhile` is called some ten times a second, and may throw to end it all.
+/// Throws Error{not_found} when the program does not exist,
 /// Error{interrupted} on a signal, Error{failed} when it cannot be started.
 ProcessResult run_process(const std::vector<std::string>& argv, const std::filesystem::path& output,
-                          const ProcessLimits& limits);
+                          const ProcessLimits& limits, const std::function<void()>& meanwhile = {});
 
 /// The helper `name` of this installation: <bin>/../libexec/reef/<name>.
 /// Throws Error{not_found} when the package is incomplete.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "reef/model/internal/json_scanner.h"
 #include "reef/tree/persona.h"
@@ -10,19 +11,20 @@
 namespace reef::model {
 namespace {
 
-/// "gemma", or "base/gemma": a folder below one of the kinds that may be meant.
-bool is_there(const tree::Tree& tree, const Binding& binding) {
-  return std::any_of(std::begin(kAllKinds), std::end(kAllKinds), [&](Kind kind) {
-    if (binding.is_base == (kind == Kind::adapter)) return false;
-    std::string_view name = binding.name;
-    const std::string prefix = qualified_name(kind, "");
-    if (name.starts_with(prefix)) name.remove_prefix(prefix.size());
-    return is_model_name(name) && std::filesystem::is_directory(tree.models(kind_folder(kind)) / name);
-  });
+/// The name alone, of "gemma" as of "base/gemma", where a model of that kind may be meant and can have it.
+std::optional<std::string_view> name_as(const Binding& binding, Kind kind) {
+  if (binding.is_base == (kind == Kind::adapter)) return std::nullopt;
+  std::string_view name = binding.name;
+  const std::string prefix = qualified_name(kind, "");
+  if (name.starts_with(prefix)) name.remove_prefix(prefix.size());
+  return is_model_name(name) ? std::optional(name) : std::nullopt;
 }
 
-bool names_adapter(const Binding& binding, std::string_view name) {
-  return !binding.is_base && (binding.name == name || binding.name == qualified_name(Kind::adapter, name));
+bool is_there(const tree::Tree& tree, const Binding& binding) {
+  return std::any_of(std::begin(kAllKinds), std::end(kAllKinds), [&](Kind kind) {
+    const auto name = name_as(binding, kind);
+    return name && std::filesystem::is_directory(tree.models(kind_folder(kind)) / *name);
+  });
 }
 
 }  // namespace
@@ -54,7 +56,7 @@ std::vector<std::string> personas_of(const std::vector<Binding>& bindings, const
   std::vector<std::string> personas;
   if (manifest.kind != Kind::adapter) return personas;
   for (const Binding& binding : bindings)
-    if (names_adapter(binding, manifest.name)) personas.push_back(binding.persona);
+    if (name_as(binding, Kind::adapter) == manifest.name) personas.push_back(binding.persona);
   if (!manifest.persona.empty()) personas.push_back(manifest.persona);
   std::sort(personas.begin(), personas.end());
   personas.erase(std::unique(personas.begin(), personas.end()), personas.end());
@@ -63,9 +65,16 @@ std::vector<std::string> personas_of(const std::vector<Binding>& bindings, const
 
 std::string missing_hint(const Binding& binding) {
   const std::string line = fmt::format("take it out of {}", binding.origin);
-  if (binding.is_base) return fmt::format("import it with 'reef-model import', or {}", line);
-  return fmt::format("import it with 'reef-model import SRC --kind adapter --name {} --persona {}', or {}",
-                     internal::legible(binding.name), binding.persona, line);
+  for (const Kind kind : kAllKinds) {
+    const auto name = name_as(binding, kind);
+    if (!name) continue;
+    const std::string whose = binding.is_base
+                                  ? fmt::format("--name {}", *name)
+                                  : fmt::format("--kind adapter --name {} --persona {}", *name, binding.persona);
+    return fmt::format("bring it with 'reef-model fetch {}' or 'reef-model import SRC {}', or {}",
+                       qualified_name(kind, *name), whose, line);
+  }
+  return fmt::format("no model can have that name: {}", line);
 }
 
 }  // namespace reef::model

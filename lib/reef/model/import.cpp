@@ -1,23 +1,16 @@
 #include "reef/model/import.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/statvfs.h>
 
-#include <deque>
 #include <memory>
 
-#include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/core/time.h"
-#include "reef/core/units.h"
 #include "reef/io/file.h"
 #include "reef/io/process.h"
-#include "reef/model/internal/chunk_check.h"
-#include "reef/model/internal/digest_files.h"
 #include "reef/model/internal/gguf_source.h"
 #include "reef/model/internal/source.h"
-#include "reef/model/internal/staged_folder.h"
+#include "reef/model/internal/staging.h"
 #include "reef/model/weights.h"
 #include "reef/tree/persona.h"
 
@@ -28,29 +21,16 @@ namespace fs = std::filesystem;
 using internal::Source;
 using internal::SourceFile;
 using internal::StagedFolder;
-
-/// What the filesystem needs beside the files' bytes: folders, the manifest, block rounding.
-constexpr std::uint64_t kSpareBytes = 4 << 20;
-
-void check_space(const fs::path& folder, std::uint64_t bytes) {
-  struct statvfs space {};
-  if (::statvfs(folder.c_str(), &space) != 0) throw_errno("statvfs", io::shown(folder));
-  const std::uint64_t available = std::uint64_t{space.f_bavail} * space.f_frsize;
-  if (available >= bytes + kSpareBytes) return;
-  throw Error(
-      Errc::failed,
-      fmt::format("{}: the model takes {}, {} are free", io::shown(folder), format_size(bytes), format_size(available)),
-      "free some space; nothing was copied");
-}
+using internal::Staging;
 
 class Importer {
  public:
-  Importer(const tree::Tree& tree, const tree::Config& config, const ImportOptions& options, Progress& progress)
-      : tree_(tree), config_(config), options_(options), progress_(progress) {}
+  Importer(const tree::Tree& tree, const ImportOptions& options, Progress& progress)
+      : tree_(tree), options_(options), progress_(progress) {}
 
   ImportResult run() {
     const internal::SourceForm form = internal::source_form(options_.source);
-    if (!options_.dry_run) take_lock();
+    if (!options_.dry_run) lock_ = std::make_unique<io::LockFile>(internal::lock_models(tree_, options_.wait));
     if (form == internal::SourceForm::wheel) unpack();
     source_ = form == internal::SourceForm::gguf ? internal::open_gguf(options_.source)
               : scratch_                         ? internal::open_unpacked(scratch_->path(), options_.source)
@@ -59,24 +39,18 @@ class Importer {
       for (const WeightTensor& tensor : file.tensors) result_.unaligned += tensor.is_aligned ? 0 : 1;
     }
     describe();
+    // What cannot be edited is told before anything is copied.
+    if (!options_.persona.empty())
+      result_.binds = tree::would_bind_adapter(tree_, options_.persona, result_.manifest.name);
     result_.action = decide();
     result_.dry_run = options_.dry_run;
+    result_.persona = options_.persona;
     if (!options_.dry_run && result_.action != ImportAction::none) stage_and_publish();
-    if (!options_.persona.empty()) bind();
+    if (!options_.dry_run && result_.binds) bind();
     return std::move(result_);
   }
 
  private:
-  void take_lock() {
-    lock_ = std::make_unique<io::LockFile>(tree_.models() / ".lock", options_.wait);
-    io::remove_stale(tree_.models());
-    for (const Kind kind : kAllKinds) {
-      const fs::path folder = tree_.models(kind_folder(kind));
-      fs::create_directory(folder, tree_.models());  // with its mode
-      io::remove_stale(folder);
-    }
-  }
-
   /// A helper unpacks, so that the library which reads archives is linked into no command.
   void unpack() {
     const fs::path beside = options_.dry_run ? fs::temp_directory_path() : tree_.models();
@@ -100,7 +74,7 @@ class Importer {
     manifest.kind = options_.kind.value_or(source_.kind);
     manifest.name = options_.name.empty() ? source_.name : options_.name;
     manifest.persona = options_.persona;
-    manifest.source = source_.origin;
+    manifest.source = options_.origin.empty() ? source_.origin : options_.origin;
     manifest.licence = source_.licence;
     manifest.created = to_rfc3339(now());
     if (!is_model_name(manifest.name)) {
@@ -125,8 +99,11 @@ class Importer {
     } catch (const Error& e) {
       if (e.code() != Errc::corrupt) throw;  // a damaged manifest vouches for nothing
     }
-    if (present && is_same_model(*present)) {
-      const bool intact = is_intact(*present);
+    // By force an adapter changes hands; else one more persona has it.
+    const bool is_given =
+        options_.force && !options_.persona.empty() && present && present->persona != options_.persona;
+    if (present && !is_given && is_same_model(*present)) {
+      const bool intact = internal::is_intact(result_.folder, *present, options_.threads, progress_);
       result_.manifest = std::move(*present);
       return intact ? ImportAction::none : ImportAction::repair;
     }
@@ -139,64 +116,20 @@ class Importer {
 
   /// Whether the source has the bytes that the manifest in the tree names.
   bool is_same_model(const Manifest& present) {
-    const bool same_persona = options_.persona.empty() || options_.persona == present.persona;
-    if (!same_persona || present.files.size() != source_.files.size()) return false;
+    if (present.files.size() != source_.files.size()) return false;
     for (std::size_t i = 0; i < present.files.size(); ++i) {
       if (present.files[i].path != source_.files[i].path || present.files[i].bytes != source_.files[i].bytes)
         return false;
     }
     std::vector<fs::path> places;
     for (const SourceFile& file : source_.files) places.push_back(file.from);
-    return are_sound(present, places, digests_of(present), "comparing");
-  }
-
-  bool is_intact(const Manifest& present) {
-    if (!chunks_are_known_) return false;
-    std::vector<fs::path> places;
-    for (const ManifestFile& file : present.files) {
-      places.push_back(result_.folder / file.path);
-      std::error_code error;
-      if (!fs::is_regular_file(places.back(), error) || fs::file_size(places.back(), error) != file.bytes) return false;
-    }
-    return are_sound(present, places, digests_of(present), "checking");
-  }
-
-  /// Of the chunks of the model in the tree; none where its table is damaged.
-  std::vector<ChunkDigests> digests_of(const Manifest& present) {
-    try {
-      return read_chunk_table(result_.folder, present);
-    } catch (const Error& e) {
-      if (e.code() != Errc::corrupt) throw;
-      chunks_are_known_ = false;
-      return std::vector<ChunkDigests>(present.files.size());
-    }
-  }
-
-  /// Whether the files at `places` are those of the manifest. Their sizes are.
-  bool are_sound(const Manifest& present, const std::vector<fs::path>& places, std::vector<ChunkDigests> chunks,
-                 std::string_view what) {
-    progress_.begin(what, present.total_bytes(), ProgressUnit::bytes);
-    bool sound = true;
-    for (std::size_t i = 0; sound && i < places.size(); ++i) {
-      if (present.files[i].bytes == 0) continue;  // nothing that could differ
-      std::deque<internal::CheckedFile> one;
-      one.emplace_back(places[i], present.files[i], std::move(chunks[i]));
-      if (one.front().file.size() != present.files[i].bytes) {
-        sound = false;  // it changed since it was looked at
-        continue;
-      }
-      internal::check_chunks(one, options_.threads, [this](std::uint64_t bytes) { progress_.advance(bytes); });
-      sound = one.front().faults.empty();
-    }
-    progress_.end();
-    return sound;
+    return internal::are_sound(present, places, internal::known_chunks(result_.folder, present), options_.threads,
+                               "comparing", progress_);
   }
 
   /// After the model is there, so that nothing is ever bound that is not.
   void bind() {
     const std::string& name = result_.manifest.name;
-    result_.binds = !tree::is_adapter_bound(config_, options_.persona, name);
-    if (options_.dry_run || !result_.binds) return;
     try {
       result_.binds = tree::bind_adapter(tree_, options_.persona, name, options_.wait);
     } catch (const Error& e) {
@@ -206,43 +139,16 @@ class Importer {
   }
 
   void stage_and_publish() {
-    const fs::path parent = result_.folder.parent_path();
-    if (!scratch_) check_space(parent, source_.total_bytes());
-    StagedFolder staged(io::temporary_name(result_.folder));
-    progress_.begin("copying", source_.total_bytes(), ProgressUnit::bytes);
-    for (const SourceFile& file : source_.files) {
-      const fs::path target = staged.path() / file.path;
-      fs::create_directory(target.parent_path(), staged.path());  // "1_Pooling", with the same mode
-      bring(file, target);
-    }
-    progress_.end();
+    using How = Staging::How;
+    // What was unpacked or downloaded is ours and on this filesystem.
+    const How how = scratch_ ? How::move : options_.links ? How::link : How::copy;
+    if (how == How::copy) internal::require_space(result_.folder.parent_path(), source_.total_bytes());
+    Staging staged(result_.folder, progress_);
+    staged.bring(source_.files, how);
     // The source may have changed since it was looked at: what counts is what was copied.
-    const std::vector<WeightFile> weights = read_weights(staged.path(), source_.paths());
-    const std::vector<ChunkDigests> chunks =
-        internal::digest_files(staged.path(), result_.manifest, weights, false, options_.threads, progress_);
+    staged.digest(result_.manifest, staged.weights(result_.manifest), options_.threads);
     compare_with_published_manifest();
-    write_new(staged.path() / kChunksFile, chunk_table(chunks));
-    write_new(staged.path() / kManifestFile, manifest_text(result_.manifest));
-    check_interrupt();
-    staged.publish(result_.folder);
-  }
-
-  void bring(const SourceFile& file, const fs::path& target) {
-    if (scratch_) {  // already ours and on this filesystem
-      fs::rename(file.from, target);
-      io::sync_file(io::open_file(target, O_RDONLY).get(), target);
-      progress_.advance(file.bytes);
-      return;
-    }
-    const io::UniqueFd from = io::open_file(file.from, O_RDONLY);
-    const io::UniqueFd to = io::open_file(target, O_WRONLY | O_CREAT | O_EXCL);
-    io::copy_contents(
-        from.get(), to.get(), file.from, target,
-        [](void* self, std::uint64_t bytes) {
-          static_cast<Importer*>(self)->progress_.advance(bytes);
-          check_interrupt();
-        },
-        this);
+    staged.publish(result_.manifest, manifest_text(result_.manifest));
   }
 
   /// A model that comes from another tree carries its manifest: it must be what that says.
@@ -251,32 +157,20 @@ class Importer {
     if (!fs::is_regular_file(path)) return;
     const std::string text = io::read_file(path, kMaxManifestBytes);
     if (text.find(kManifestSchema) == std::string::npos) return;  // somebody else's manifest.json
-    for (const ManifestFile& expected : parse_manifest(text, path.string()).files) {
-      const ManifestFile* copied = result_.manifest.find(expected.path);
-      if (copied && copied->has_content_of(expected)) continue;
-      throw Error(Errc::corrupt,
-                  copied ? fmt::format("{}: sha256 is {}, the manifest beside it says {}",
-                                       io::shown(source_.folder / expected.path), copied->sha256, expected.sha256)
-                         : fmt::format("{} is missing, the manifest beside it lists it",
-                                       io::shown(source_.folder / expected.path)),
-                  "the source is damaged; copy it again");
-    }
-  }
-
-  static void write_new(const fs::path& path, std::string_view text) {
-    const io::UniqueFd fd = io::open_file(path, O_WRONLY | O_CREAT | O_EXCL);
-    io::write_all(fd.get(), text, path);
-    io::sync_file(fd.get(), path);
+    const Manifest expected = parse_manifest(text, path.string());
+    const auto different = internal::differing_files(expected, result_.manifest);
+    if (different.empty()) return;
+    throw Error(Errc::corrupt,
+                internal::difference(result_.manifest, *different.front(), "the manifest beside it", source_.folder),
+                "the source is damaged; copy it again");
   }
 
   const tree::Tree& tree_;
-  const tree::Config& config_;
   const ImportOptions& options_;
   Progress& progress_;
   std::unique_ptr<io::LockFile> lock_;  ///< released after the folders below are gone
   std::unique_ptr<StagedFolder> scratch_;
   Source source_;
-  bool chunks_are_known_ = true;  ///< of the model in the tree
   ImportResult result_;
 };
 
@@ -285,7 +179,7 @@ class Importer {
 ImportResult import_model(const tree::Tree& tree, const tree::Config& config, const ImportOptions& options,
                           Progress& progress) {
   if (!options.persona.empty()) tree::require_persona(config, options.persona);
-  return Importer(tree, config, options, progress).run();
+  return Importer(tree, options, progress).run();
 }
 
 }  // namespace reef::model

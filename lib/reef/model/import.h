@@ -18,8 +18,10 @@ struct ImportOptions {
   std::filesystem::path source{};  ///< a model folder, a Hugging Face cache folder, a GGUF file, a wheel
   std::optional<Kind> kind{};      ///< absent: told by the model's own files
   std::string name{};              ///< empty: the source's
+  std::string origin{};            ///< for the manifest: where it came from; empty: as the source says
   std::string persona{};           ///< for an adapter: whose it is; personas.yaml then lists it
   bool force = false;              ///< replace another model of the same name
+  bool links = false;  ///< the source is on the filesystem of the tree and nobody writes to it: no bytes are copied
   bool dry_run = false;
   unsigned threads = 1;
   std::chrono::milliseconds wait{0};  ///< for the lock of models/
@@ -38,6 +40,7 @@ struct ImportResult {
   std::filesystem::path folder;
   Manifest manifest;            ///< without digests in a dry run of a model that is not there yet
   std::uint64_t unaligned = 0;  ///< tensors that cannot be used in place
+  std::string persona;          ///< of the options; the manifest of an adapter that was there names its first one
   bool binds = false;           ///< the adapter's name comes into the persona's list in personas.yaml
 };
 

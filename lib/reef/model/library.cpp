@@ -29,14 +29,19 @@ std::vector<fs::path> model_folders(const fs::path& parent) {
 }
 
 [[noreturn]] void fail_unknown(const tree::Tree& tree, const std::string& name) {
+  if (const auto archived = find_archived(tree, name)) {
+    throw Error(Errc::not_found, fmt::format("{} is archived at {}", name, io::shown(archived->place)),
+                fmt::format("'reef-model fetch {}' brings it back", name));
+  }
   std::vector<std::string> known;
   for (const Kind kind : kAllKinds) {
     for (const fs::path& folder : model_folders(tree.models(kind_folder(kind)))) known.push_back(folder.filename());
+    for (const fs::path& folder : model_folders(tree.archived(kind_folder(kind)))) known.push_back(folder.filename());
   }
   const auto close = nearest(name, known);
   throw Error(Errc::not_found,
               fmt::format("there is no model '{}'{}", name, close ? fmt::format(", did you mean '{}'?", *close) : ""),
-              "'reef-model list' shows the models, 'reef-model import' brings one");
+              "'reef-model list' shows the models, 'reef-model import' or 'fetch' brings one");
 }
 
 /// Counts what the tensors of one model have in common.
@@ -127,6 +132,7 @@ ModelList list_models(const tree::Tree& tree) {
       list.entries.push_back(std::move(entry));
     }
   }
+  list.archived = list_archived(tree);
   return list;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "reef/model/archived.h"
 #include "reef/model/bindings.h"
 #include "reef/model/manifest.h"
 #include "reef/model/tpu_config.h"
@@ -24,8 +25,8 @@ struct Installed {
 std::filesystem::path find_model_folder(const tree::Tree& tree, const std::string& name);
 
 /// The model called `name`: "gemma-3-4b", or "adapters/alice" where the same name exists under
-/// several kinds. Throws Error{not_found} naming the nearest, Error{usage} when it is ambiguous,
-/// Error{corrupt} when the folder's manifest is missing or damaged.
+/// several kinds. Throws Error{not_found} naming the nearest, or the archive that it is in, Error{usage} when it is
+/// ambiguous, Error{corrupt} when the folder's manifest is missing or damaged.
 Installed find_model(const tree::Tree& tree, const std::string& name);
 
 /// What lies in a model's folder and is neither in its manifest nor reef's own; sorted, relative to the folder.
@@ -41,9 +42,10 @@ struct ListEntry {
 struct ModelList {
   std::vector<ListEntry> entries;
   std::vector<Binding> bindings{};  ///< of personas.yaml, for a report
+  std::vector<ArchivedModel> archived{};
 };
 /// Every folder below models/{base,quantized,adapters}, by kind, then name. A folder without a
-/// manifest is listed with its fault: it takes space and someone should know.
+/// manifest is listed with its fault: it takes space and someone should know. Then those that are archived.
 ModelList list_models(const tree::Tree& tree);
 /// Those of them that are named, in the order of the names; all when there are none. Throws as find_model() does for a
 /// name that nothing has.

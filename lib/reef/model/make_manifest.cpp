@@ -10,6 +10,7 @@
 #include "reef/io/file.h"
 #include "reef/model/internal/digest_files.h"
 #include "reef/model/internal/source.h"
+#include "reef/model/internal/staging.h"
 #include "reef/model/library.h"
 #include "reef/model/signature.h"
 
@@ -70,15 +71,11 @@ void remove_signature(const fs::path& folder) {
   log_warn("{} is removed, for it signs another manifest; sign again with 'reef-model manifest sign'", io::shown(path));
 }
 
-io::LockFile lock_models(const tree::Tree& tree, std::chrono::milliseconds wait) {
-  return io::LockFile(tree.models() / ".lock", wait);
-}
-
 }  // namespace
 
 MadeManifest make_manifest(const tree::Tree& tree, const ManifestOptions& options, Progress& progress) {
   const fs::path folder = find_model_folder(tree, options.name);
-  const io::LockFile lock = lock_models(tree, options.wait);
+  const io::LockFile lock = internal::lock_models(tree, options.wait);
   io::remove_stale(folder);
   std::optional<Manifest> present;
   try {
@@ -123,7 +120,7 @@ SignedManifest sign_manifest(const tree::Tree& tree, const std::string& name, co
                              std::chrono::milliseconds wait) {
   const SigningKey signing = SigningKey::read_private(key);
   const Installed model = find_model(tree, name);
-  const io::LockFile lock = lock_models(tree, wait);
+  const io::LockFile lock = internal::lock_models(tree, wait);
   io::remove_stale(model.folder);
   SignedManifest made{model.manifest.name, model.folder / kSignatureFile, false};
   const std::string signature = signing.sign(io::read_file(model.folder / kManifestFile, kMaxManifestBytes));

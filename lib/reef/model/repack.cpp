@@ -14,7 +14,9 @@
 #include "reef/model/embedding.h"
 #include "reef/model/internal/aligned_copy.h"
 #include "reef/model/internal/digest_files.h"
+#include "reef/model/internal/json_scanner.h"
 #include "reef/model/internal/staged_folder.h"
+#include "reef/model/internal/staging.h"
 #include "reef/model/library.h"
 #include "reef/model/safetensors.h"
 
@@ -38,9 +40,8 @@ class Repacker {
                   "such as --align 64 (the default), or --align 4KiB for pages");
     find_model_folder(tree_, options_.name);  // an unknown name is told before anything is waited for
     std::optional<io::LockFile> lock;
-    if (!options_.dry_run) lock.emplace(tree_.models() / ".lock", options_.wait);
+    if (!options_.dry_run) lock.emplace(internal::lock_models(tree_, options_.wait));
     model_ = find_model(tree_, options_.name);
-    if (!options_.dry_run) io::remove_stale(model_.folder.parent_path());
     plan();
     if (result_.files.empty()) return std::move(result_);
     require_that_it_may_change();
@@ -52,8 +53,9 @@ class Repacker {
   struct Job {
     const ManifestFile* entry;
     SafetensorsHeader header;
-    internal::AlignedLayout layout;
-    internal::TensorDigests digests{};  ///< of what was read
+    std::string head_sha256;  ///< of the bytes that `header` was read from
+    internal::AlignedLayout layout{};
+    internal::SourceDigests digests{};  ///< of what was read
   };
 
   std::vector<std::string> paths() const {
@@ -71,10 +73,13 @@ class Repacker {
     for (const ManifestFile& file : model_.manifest.files) require_size(file);
     for (const WeightFile& weights : read_weights(model_.folder, paths())) {
       if (!weights.path.ends_with(".safetensors")) {
-        result_.is_gguf = true;
+        result_.has_gguf = true;
         continue;
       }
-      Job job{model_.manifest.find(weights.path), SafetensorsFile(model_.folder / weights.path).header(), {}};
+      result_.has_safetensors = true;
+      const SafetensorsFile file_now(model_.folder / weights.path);
+      Job job{model_.manifest.find(weights.path), file_now.header(),
+              io::to_hex(io::sha256(file_now.file().bytes().first(file_now.header().data_offset)))};
       job.layout = internal::align_layout(job.header, options_.alignment, weights.path);
       if (job.layout.is_same()) continue;
       RepackedFile& file = result_.files.emplace_back();
@@ -92,6 +97,13 @@ class Repacker {
   [[noreturn]] void fail(const std::string& file, const std::string& what) const {
     throw Error(Errc::corrupt, fmt::format("{}: {}: {}", model_.manifest.name, io::shown(file), what),
                 "nothing was changed; import the model again, then repack it");
+  }
+
+  [[noreturn]] void fail_reading_back(const ManifestFile& file, const std::string& what) const {
+    throw Error(Errc::failed,
+                fmt::format("{}: {}: {} reads back with other bytes than were written", result_.name,
+                            io::shown(file.path), what),
+                "nothing was changed; memory or disk is faulty: look at the kernel's log");
   }
 
   void require_size(const ManifestFile& file) const {
@@ -113,13 +125,14 @@ class Repacker {
   }
 
   void write() {
+    internal::require_space(model_.folder.parent_path(), model_.manifest.total_bytes());
     internal::StagedFolder staged(io::temporary_name(model_.folder));
     const std::vector<ChunkDigests> chunks = read_chunk_table(model_.folder, model_.manifest);
     progress_.begin("repacking", model_.manifest.total_bytes(), ProgressUnit::bytes);
     for (std::size_t i = 0; i < chunks.size(); ++i) {
       const ManifestFile& file = model_.manifest.files[i];
       const fs::path target = staged.path() / file.path;
-      fs::create_directory(target.parent_path(), staged.path());  // with its mode
+      make_folders(staged.path(), fs::path(file.path).parent_path());
       const auto job = std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& j) { return j.entry == &file; });
       if (job != jobs_.end()) {
         rewrite(*job, chunks[i], target);
@@ -142,6 +155,13 @@ class Repacker {
                io::shown(model_.folder / kSignatureFile));
   }
 
+  /// "a/b" below a folder, with its mode.
+  static void make_folders(const fs::path& folder, const fs::path& below) {
+    if (below.empty()) return;
+    make_folders(folder, below.parent_path());
+    fs::create_directory(folder / below, folder);
+  }
+
   void rewrite(Job& job, const ChunkDigests& chunks, const fs::path& target) {
     internal::CheckedFile source(model_.folder / job.entry->path, *job.entry, chunks);
     source.weights = read_weight_file(model_.folder, job.entry->path);
@@ -149,6 +169,8 @@ class Repacker {
       fail(job.entry->path, "changed while it was opened");
     job.digests = internal::copy_aligned({source, result_.name}, job.header, job.layout, target,
                                          [this](std::uint64_t bytes) { progress_.advance(bytes); });
+    // Names, types and shapes were taken from it before it was verified.
+    if (job.digests.head != job.head_sha256) fail(job.entry->path, "its header changed while it was read");
   }
 
   void copy(const ManifestFile& file, const fs::path& target) {
@@ -175,13 +197,14 @@ class Repacker {
         file.tensors = before.tensors;
         continue;
       }
+      // Types and shapes stand in the header alone.
+      if (file.header_sha256 != io::to_hex(io::sha256(job->layout.head)) ||
+          file.tensors.size() != job->digests.tensors.size())
+        fail_reading_back(file, "the header");
       for (const TensorDigest& tensor : file.tensors) {
-        const auto found = job->digests.find(tensor.name);
-        if (found == job->digests.end() || found->second != tensor.sha256)
-          throw Error(Errc::failed,
-                      fmt::format("{}: {}: tensor {} reads back with other bytes than were written", result_.name,
-                                  io::shown(file.path), tensor.name),
-                      "nothing was changed; memory or disk is faulty: look at the kernel's log");
+        const auto found = job->digests.tensors.find(tensor.name);
+        if (found == job->digests.tensors.end() || found->second != tensor.sha256)
+          fail_reading_back(file, "tensor " + internal::legible(tensor.name));
       }
       if (before.tensors.empty()) file.tensors.clear();
     }

@@ -35,7 +35,8 @@ struct RepackResult {
   Kind kind = Kind::base;
   std::filesystem::path folder;
   std::uint64_t alignment = 0;
-  bool is_gguf = false;  ///< whose tensors are aligned by the format
+  bool has_safetensors = false;
+  bool has_gguf = false;  ///< whose tensors are aligned by the format
   bool dry_run = false;
   bool removes_signature = false;     ///< it signed the manifest of before
   std::vector<RepackedFile> files{};  ///< written anew; none: all was so already

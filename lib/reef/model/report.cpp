@@ -85,11 +85,13 @@ std::string to_json(const ListEntry& entry, const std::vector<Binding>& bindings
                {"persona", text_or_null(manifest.persona)},
                {"personas", personas_of(bindings, manifest)},
                {"created", text_or_null(manifest.created)},
+               {"archived", nullptr},
                {"fault", text_or_null(entry.fault)}});
 }
 
 std::string to_text(const ModelList& list) {
-  if (list.entries.empty()) return "no models; 'reef-model import' brings one\n";
+  if (list.entries.empty() && list.archived.empty())
+    return "no models; 'reef-model import' or 'reef-model fetch' brings one\n";
   Table table(
       {{"NAME"}, {"KIND"}, {"PERSONA"}, {"SIZE", Align::right}, {"FILES", Align::right}, {"CREATED"}, {"SOURCE"}});
   for (const ListEntry& entry : list.entries) {
@@ -101,6 +103,15 @@ std::string to_text(const ModelList& list) {
     } else {
       table.add({entry.name, std::string(kind_name(entry.kind)), "", "", "", "", "fault: " + entry.fault});
     }
+  }
+  for (const ArchivedModel& archived : list.archived) {
+    const Manifest& manifest = archived.manifest;
+    const bool is_known = archived.fault.empty();
+    table.add({archived.name, std::string(kind_name(archived.kind)),
+               is_known ? internal::owners(list.bindings, manifest) : "",
+               is_known ? format_size(manifest.total_bytes()) : "",
+               is_known ? std::to_string(manifest.files.size()) : "", manifest.created.substr(0, 10),
+               is_known ? "archived at " + io::shown(archived.place) : "archived, fault: " + archived.fault});
   }
   return table.to_text();
 }
@@ -118,6 +129,7 @@ std::string to_json(const ModelDetails& details) {
             {"name", manifest.name},
             {"kind", kind_name(manifest.kind)},
             {"path", details.model.folder.string()},
+            {"archived", nullptr},
             {"source", text_or_null(manifest.source)},
             {"licence", text_or_null(manifest.licence)},
             {"persona", text_or_null(manifest.persona)},
@@ -291,8 +303,8 @@ std::string to_text(const ImportResult& result) {
   const Manifest& manifest = result.manifest;
   const std::string bound = !result.binds ? ""
                             : result.dry_run
-                                ? fmt::format("{} to be bound to {}\n", manifest.name, manifest.persona)
-                                : fmt::format("bound {} to {} in personas.yaml\n", manifest.name, manifest.persona);
+                                ? fmt::format("{} to be bound to {}\n", manifest.name, result.persona)
+                                : fmt::format("bound {} to {} in personas.yaml\n", manifest.name, result.persona);
   if (result.action == ImportAction::none) {
     return fmt::format("{}{} is in {}\n", bound.empty() ? "already so; " : "the same model is there; ", manifest.name,
                        io::shown(result.folder)) +

@@ -34,8 +34,9 @@ std::string to_json(const RepackResult& result) {
 std::string to_text(const RepackResult& result) {
   if (result.files.empty()) {
     return fmt::format("already so; {} {}\n", result.name,
-                       result.is_gguf ? "is in GGUF files, whose tensors are aligned by their format"
-                                      : fmt::format("is aligned to {}", format_size(result.alignment)));
+                       result.has_safetensors ? fmt::format("is aligned to {}", format_size(result.alignment))
+                       : result.has_gguf      ? "is in GGUF files, whose tensors are aligned by their format"
+                                              : "has no safetensors files");
   }
   Table table({{""}, {"", Align::right}, {""}});
   for (const RepackedFile& file : result.files) {

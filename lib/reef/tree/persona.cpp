@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "reef/core/error.h"
 #include "reef/core/text.h"
@@ -10,6 +11,24 @@
 #include "reef/tree/internal/edit.h"
 
 namespace reef::tree {
+namespace {
+
+fs::path personas_file(const Tree& tree) { return tree.config("personas.yaml"); }
+
+/// The text of personas.yaml with one adapter more; nullopt where the persona has it.
+std::optional<std::string> with_adapter(const Tree& tree, const std::string& id, const std::string& adapter) {
+  const Config config = Config::load(tree, {"personas"});
+  require_persona(config, id);
+  const std::vector<std::string> bound = config.list("personas", fmt::format("personas.{}.adapters", id));
+  if (std::any_of(bound.begin(), bound.end(),
+                  [&](const std::string& name) { return name == adapter || name == "adapters/" + adapter; }))
+    return std::nullopt;
+  const fs::path path = personas_file(tree);
+  const internal::ConfigText text{"personas", io::shown(path), io::read_file(path, 8 << 20)};
+  return internal::with_persona_item(text, id, "adapters", adapter);
+}
+
+}  // namespace
 
 bool is_persona_id(std::string_view id) {
   constexpr std::size_t kLongest = 64;
@@ -40,22 +59,17 @@ void require_persona(const Config& config, const std::string& id) {
               fmt::format("add it with 'reef-init --persona {}'", id));
 }
 
-bool is_adapter_bound(const Config& config, const std::string& id, const std::string& adapter) {
-  const std::vector<std::string> bound = config.list("personas", fmt::format("personas.{}.adapters", id));
-  return std::any_of(bound.begin(), bound.end(),
-                     [&](const std::string& name) { return name == adapter || name == "adapters/" + adapter; });
-}
-
 bool bind_adapter(const Tree& tree, const std::string& id, const std::string& adapter, std::chrono::milliseconds wait) {
-  const fs::path path = tree.config("personas.yaml");
+  const fs::path path = personas_file(tree);
   const io::LockFile lock(tree.root() / internal::kEditLock, wait);
   io::remove_stale(path.parent_path());
-  const Config config = Config::load(tree, {"personas"});  // as it is under the lock
-  require_persona(config, id);
-  if (is_adapter_bound(config, id, adapter)) return false;
-  const internal::ConfigText text{"personas", io::shown(path), io::read_file(path, 8 << 20)};
-  io::replace_file(path, internal::with_persona_item(text, id, "adapters", adapter));
-  return true;
+  const auto text = with_adapter(tree, id, adapter);  // of the file as it is under the lock
+  if (text) io::replace_file(path, *text);
+  return text.has_value();
+}
+
+bool would_bind_adapter(const Tree& tree, const std::string& id, const std::string& adapter) {
+  return with_adapter(tree, id, adapter).has_value();
 }
 
 }  // namespace reef::tree

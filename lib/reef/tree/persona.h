@@ -20,10 +20,11 @@ std::vector<std::string> personas(const Config& config);
 /// Throws Error{not_found} naming the nearest id and how to add one.
 void require_persona(const Config& config, const std::string& id);
 
-/// Whether personas.yaml lists the adapter for the persona, as NAME or as adapters/NAME.
-bool is_adapter_bound(const Config& config, const std::string& id, const std::string& adapter);
-/// Adds it there, if it is missing; comments and edits stay. True when the file was changed. Throws Error{usage} where
-/// the file cannot be edited, saying what to write by hand, Error{locked} after `wait`, Error{failed}.
+/// Adds an adapter to the persona's list in personas.yaml, unless it is there as NAME or adapters/NAME; comments and
+/// edits stay. True when the file was changed. Throws Error{usage} where the file cannot be edited, saying what to
+/// write by hand, Error{not_found} for an unknown persona, Error{locked} after `wait`, Error{failed}.
 bool bind_adapter(const Tree& tree, const std::string& id, const std::string& adapter, std::chrono::milliseconds wait);
+/// Whether it would change the file. Throws as it does, but for the lock.
+bool would_bind_adapter(const Tree& tree, const std::string& id, const std::string& adapter);
 
 }  // namespace reef::tree

@@ -51,6 +51,10 @@ class Tree {
   fs::path models() const { return root_ / "models"; }
   /// kind: "base", "quantized" or "adapters".
   fs::path models(std::string_view kind) const { return models() / kind; }
+  /// Records of models that are in storage.archive; made at need.
+  fs::path archived(std::string_view kind) const { return models() / "archived" / kind; }
+  /// What is being downloaded, one folder a model; made at need.
+  fs::path fetching() const { return models() / ".fetch"; }
   fs::path vectors(const Scope& scope) const;
   fs::path documents() const { return root_ / "data/documents"; }
   fs::path raw() const { return documents() / "raw"; }

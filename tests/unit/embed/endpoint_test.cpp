@@ -1,9 +1,6 @@
 #include "reef/embed/endpoint.h"
 
 #include <doctest/doctest.h>
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -18,11 +15,8 @@
 #include "reef/core/error.h"
 #include "reef/embed/internal/embedding_protocol.h"
 #include "reef/io/process.h"
-#include "reef/io/unique_handle.h"
+#include "support/python_server.h"
 #include "support/temp_dir.h"
-#include "support/wait_until.h"
-
-extern char** environ;
 
 namespace reef::embed {
 namespace {
@@ -33,57 +27,19 @@ using test::TempDir;
 constexpr std::size_t kDim = 8;
 
 /// tests/support/embedding_server.py for the time of one test.
-class Server {
+class Server : public test::PythonServer {
  public:
-  Server() {
-    int ends[2];
-    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
-    const io::UniqueFd read_end(ends[0]);
-    stop_ = io::UniqueFd(ends[1]);
-    const std::string script = std::filesystem::path(__FILE__).parent_path() / "../../support/embedding_server.py";
-    const std::string port_file = dir_ / "port";
-    const std::string log = dir_ / "log";
-    std::vector<const char*> arguments = {"python3", script.c_str(), port_file.c_str(), log.c_str(), nullptr};
-    posix_spawn_file_actions_t actions;
-    ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawn_file_actions_adddup2(&actions, read_end.get(), 0);
-    const int status =
-        ::posix_spawnp(&pid_, "python3", &actions, nullptr, const_cast<char**>(arguments.data()), environ);
-    ::posix_spawn_file_actions_destroy(&actions);
-    REQUIRE(status == 0);
-    REQUIRE(test::wait_until([&] { return std::filesystem::exists(port_file); }));
-    std::ifstream(port_file) >> port_;
-    REQUIRE(port_ != 0);
-  }
-  Server(const Server&) = delete;
-  Server& operator=(const Server&) = delete;
-  ~Server() {
-    stop_.reset();
-    ::waitpid(pid_, nullptr, 0);
-  }
+  Server() : PythonServer("embedding_server.py") {}
 
   EndpointOptions options(const std::string& model) const {
     EndpointOptions options;
-    options.url = "http://127.0.0.1:" + std::to_string(port_) + "/v1/embeddings";
+    options.url = address() + "/v1/embeddings";
     options.model = model;
     options.dim = kDim;
-    options.scratch = dir_ / "scratch";
+    options.scratch = dir() / "scratch";
     return options;
   }
   std::unique_ptr<Embedder> open(const std::string& model) const { return open_endpoint(options(model)); }
-  std::vector<std::string> requests() const {
-    std::ifstream file(dir_ / "log");
-    std::vector<std::string> lines;
-    for (std::string line; std::getline(file, line);) lines.push_back(line);
-    return lines;
-  }
-  const TempDir& dir() const { return dir_; }
-
- private:
-  TempDir dir_;
-  io::UniqueFd stop_;
-  pid_t pid_ = 0;
-  int port_ = 0;
 };
 
 std::vector<float> passages(Embedder& embedder, const std::vector<std::string>& texts) {

@@ -260,22 +260,45 @@ TEST_CASE("an adapter is bound to its persona, once, and a binding that is missi
   CHECK_FALSE(f.import().binds);
 }
 
-TEST_CASE("an adapter that cannot be bound is there, and what to do is said") {
+TEST_CASE("an adapter that is there is bound to one persona more, and changes hands by force") {
+  const Fixture f;
+  fs::remove(f.source / "config.json");
+  test::write(f.source / "adapter_config.json", "{}");
+  test::write(f.tree.config("personas.yaml"), "personas:\n  alice:\n  bob:\n");
+  f.import({.persona = "alice"});
+  const auto second = f.import({.persona = "bob"});
+  CHECK(second.action == ImportAction::none);
+  CHECK(to_text(second).find("bound tiny to bob in personas.yaml\n") != std::string::npos);
+  CHECK(io::read_file(f.tree.config("personas.yaml")) ==
+        "personas:\n  alice:\n    adapters: [tiny]\n  bob:\n    adapters: [tiny]\n");
+  CHECK(find_model(f.tree, "tiny").manifest.persona == "alice");
+  CHECK(f.import({.persona = "bob", .force = true}).action == ImportAction::replace);
+  CHECK(find_model(f.tree, "tiny").manifest.persona == "bob");
+  CHECK(f.import({.persona = "bob", .force = true}).action == ImportAction::none);
+}
+
+TEST_CASE("what cannot be edited is told before an adapter is copied, and one that cannot be bound then is there") {
   const Fixture f;
   fs::remove(f.source / "config.json");
   test::write(f.source / "adapter_config.json", "{}");
   test::write(f.tree.config("personas.yaml"), "personas:\n  alice: ~\n");
-  CHECK_THROWS_WITH_AS(f.import({.persona = "alice"}), doctest::Contains("tiny is imported, but not bound to alice: "),
-                       Error);
-  CHECK(find_model(f.tree, "tiny").manifest.persona == "alice");
+  for (const bool dry_run : {true, false}) {
+    CHECK_THROWS_WITH_AS(f.import({.persona = "alice", .dry_run = dry_run}),
+                         doctest::Contains("'tiny' cannot be added to personas.alice.adapters"), Error);
+    CHECK_FALSE(fs::exists(f.tree.models("adapters") / "tiny"));
+  }
+  test::write(f.tree.config("personas.yaml"), "personas:\n  alice: {adapters: [tiny]}\n");  // by hand
+  CHECK_FALSE(f.import({.persona = "alice"}).binds);
   const io::LockFile held(f.tree.root() / ".reef-init.lock");
   test::write(f.tree.config("personas.yaml"), "personas:\n  alice:\n");
   try {
-    f.import({.persona = "alice"});
+    f.import({.name = "second", .persona = "alice"});
     FAIL("the lock was ignored");
   } catch (const Error& e) {
     CHECK(e.code() == Errc::locked);
+    CHECK(std::string_view(e.what()).find("second is imported, but not bound to alice: ") == 0);
   }
+  CHECK(find_model(f.tree, "second").manifest.persona == "alice");
 }
 
 TEST_CASE("a manifest that came along must hold") {

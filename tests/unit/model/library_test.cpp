@@ -154,10 +154,14 @@ TEST_CASE("whose an adapter is follows from personas.yaml and the manifest, and 
   CHECK(report.first_fault().ends_with(
       "personas.yaml:3: persona 'alice' is bound to the base model 'lora', which is not there"));
   CHECK(report.missing[1].name == "tiny");
-  CHECK(
-      missing_hint(report.missing[1])
-          .starts_with(
-              "import it with 'reef-model import SRC --kind adapter --name tiny --persona alice', or take it out of "));
+  CHECK(missing_hint(report.missing[1])
+            .starts_with("bring it with 'reef-model fetch adapters/tiny' or 'reef-model import SRC --kind adapter "
+                         "--name tiny --persona alice', or take it out of "));
+  CHECK(missing_hint(report.missing[0])
+            .starts_with("bring it with 'reef-model fetch base/lora' or 'reef-model import SRC --name lora', or take"));
+  CHECK(missing_hint(report.missing[2]).starts_with("no model can have that name: take it out of "));
+  CHECK(missing_hint({"bob", false, "adapters/x", "f:1"}).find("--name x --persona bob'") != std::string::npos);
+  CHECK(missing_hint({"bob", true, "quantized/x", "f:1"}).find("SRC --name x'") != std::string::npos);
   const auto json = nlohmann::json::parse(to_json(report));
   CHECK(json["ok"] == false);
   CHECK(json["missing"][2]["name"] == "../x");

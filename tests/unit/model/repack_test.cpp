@@ -3,16 +3,15 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <random>
 
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/io/checksum.h"
 #include "reef/io/file.h"
 #include "reef/model/import.h"
-#include "reef/model/internal/aligned_layout.h"
 #include "reef/model/library.h"
 #include "reef/model/load.h"
 #include "reef/model/make_manifest.h"
@@ -68,10 +67,10 @@ struct Fixture {
     import();
   }
   void import() const { import_model(tree, tree::Config::load(tree), {.source = dir / "m"}, no_progress()); }
-  RepackResult repack(RepackOptions options = {}) const {
+  RepackResult repack(RepackOptions options = {}, Progress& progress = no_progress()) const {
     if (options.name.empty()) options.name = "m";
     options.threads = 2;
-    return repack_model(tree, options, no_progress());
+    return repack_model(tree, options, progress);
   }
   bool is_sound() const { return verify_models(tree, {}, no_progress()).faults() == 0; }
   std::uint64_t unaligned() const { return describe_model(tree, "m", false).unaligned; }
@@ -85,11 +84,33 @@ struct Fixture {
   }
 };
 
-std::string refusal(const Fixture& f, Errc code, const RepackOptions& options = {}) {
+/// Does something when a part of the work begins.
+class Meddling : public Progress {
+ public:
+  Meddling(std::string_view part, std::function<void()> act) : part_(part), act_(std::move(act)) {}
+  void begin(std::string_view what, std::uint64_t, ProgressUnit) override {
+    if (what == part_) act_();
+  }
+  void advance(std::uint64_t) override {}
+  void end() override {}
+
+ private:
+  std::string_view part_;
+  std::function<void()> act_;
+};
+
+std::string replaced(std::string text, std::string_view old, std::string_view now) {
+  const std::size_t at = text.find(old);
+  REQUIRE(at != std::string::npos);
+  return text.replace(at, old.size(), now);
+}
+
+std::string refusal(const Fixture& f, Errc code, const RepackOptions& options = {},
+                    Progress& progress = no_progress()) {
   const std::string before = io::read_file(f.weights), manifest = io::read_file(f.folder / "manifest.json");
   std::string message = "no error";
   try {
-    f.repack(options);
+    f.repack(options, progress);
   } catch (const Error& e) {
     CHECK(e.code() == code);
     message = e.what();
@@ -155,42 +176,6 @@ TEST_CASE("where the order serves, it is kept, and the header alone is longer") 
   CHECK(f.is_sound());
 }
 
-TEST_CASE("any header's tensors are aligned, in the order of the largest power of two that divides their bytes") {
-  std::mt19937 random(3);
-  const std::vector<std::pair<const char*, std::size_t>> types{
-      {"U8", 1}, {"F16", 2}, {"F32", 4}, {"I64", 8}, {"C64", 8}};
-  for (int round = 0; round < 200; ++round) {
-    std::string json = "{";
-    std::uint64_t at = 0;
-    for (unsigned i = 0, count = random() % 8; i < count; ++i) {
-      const auto& [type, size] = types[random() % types.size()];
-      const std::uint64_t elements = random() % 40;
-      json += fmt::format(R"({}"t{}":{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})", i == 0 ? "" : ",", i, type,
-                          elements, at, at + elements * size);
-      at += elements * size;
-    }
-    const std::string file = test::safetensors(json + "}", at);
-    const auto parse = [](const std::string& bytes) {
-      return parse_safetensors({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, bytes.size(), "f");
-    };
-    const SafetensorsHeader header = parse(file);
-    const std::uint64_t alignment = std::uint64_t{8} << random() % 6;
-    const internal::AlignedLayout layout = internal::align_layout(header, alignment, "f");
-    CHECK(layout.head.size() % alignment == 0);
-    const SafetensorsHeader made = parse(layout.head + std::string(at, 'x'));  // it covers the data, without holes
-    for (std::size_t i = 0; i < header.tensors.size(); ++i) {
-      const Tensor& before = header.tensors[i];
-      const Tensor* after = made.find(before.name);
-      REQUIRE(after != nullptr);
-      CHECK(made.is_aligned(*after));
-      CHECK(after->begin == layout.begins[i]);
-      CHECK(after->bytes() == before.bytes());
-      if (layout.moves_tensors && before.bytes() % alignment == 0) CHECK(after->begin % alignment == 0);
-    }
-    CHECK(internal::align_layout(made, alignment, "f").is_same());
-  }
-}
-
 TEST_CASE("shards are written anew where they must be, and the index stays right") {
   const Fixture f;
   const std::string bad = R"({"flag":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
@@ -220,6 +205,17 @@ TEST_CASE("shards are written anew where they must be, and the index stays right
   CHECK(was == is);
 }
 
+TEST_CASE("a model with folders in folders keeps them") {
+  const Fixture f;
+  const fs::path inner = f.tree.models("base") / "deep/a/b/model.safetensors";
+  test::write(inner, io::read_file(f.weights));
+  test::write(f.tree.models("base") / "deep/config.json", "{}");
+  make_manifest(f.tree, {.name = "deep"}, no_progress());
+  CHECK(f.repack({.name = "deep"}).files.size() == 1);
+  CHECK((tensors_of(inner) == tensors_of(f.weights)));
+  CHECK(f.is_sound());
+}
+
 TEST_CASE("damage is never packed under new digests, whether chunks have digests or the file alone") {
   const Fixture f;
   std::string damaged = io::read_file(f.weights);
@@ -238,6 +234,27 @@ TEST_CASE("damage is never packed under new digests, whether chunks have digests
   f.repack();  // a model without digests of chunks
   CHECK(f.is_sound());
   CHECK_FALSE(find_model(f.tree, "m").manifest.find("model.safetensors")->chunks_sha256.empty());
+}
+
+TEST_CASE("a header that is not the one that was verified, or not the one that was meant, is never published") {
+  const Fixture f;
+  const std::string good = io::read_file(f.weights);
+  const std::string_view type = R"("wide":{"dtype":"F32")", other = R"("wide":{"dtype":"I32")";
+  // Wrong when the plan is made, right when the bytes are compared with their digests.
+  test::write(f.weights, replaced(good, type, other));
+  Meddling mended("repacking", [&] { test::write(f.weights, good); });
+  CHECK_THROWS_WITH_AS(f.repack({}, mended), "m: model.safetensors: its header changed while it was read", Error);
+  CHECK((io::read_file(f.weights) == good));
+  // Right when it was written, wrong when it is read again.
+  Meddling spoilt("checking", [&] {
+    const std::vector<std::string> staged = f.hidden();
+    REQUIRE(staged.size() == 1);
+    const fs::path written = f.folder.parent_path() / staged[0] / "model.safetensors";
+    test::write(written, replaced(io::read_file(written), type, other));
+  });
+  CHECK(refusal(f, Errc::failed, {}, spoilt) ==
+        "m: model.safetensors: the header reads back with other bytes than were written");
+  CHECK(f.is_sound());
 }
 
 TEST_CASE("what cannot be repacked is said, and nothing changes") {
@@ -271,6 +288,26 @@ TEST_CASE("an interrupt leaves the model as it was, and what a killed run left g
   CHECK(f.is_sound());
 }
 
+TEST_CASE("a model that a killed run had moved aside, where folders cannot be exchanged, comes back") {
+  const Fixture f;
+  const fs::path aside = f.folder.parent_path() / ".m.replaced";
+  const std::string weights = io::read_file(f.weights);
+  fs::rename(f.folder, aside);
+  test::write(io::temporary_name(f.folder) / "model.safetensors", "new");
+  f.import();
+  CHECK(f.hidden().empty());
+  CHECK((io::read_file(f.weights) == weights));
+  fs::create_directory(aside);  // killed one call later
+  f.repack();
+  CHECK(f.hidden().empty());
+  fs::rename(f.folder, aside);
+  test::write(f.tree.models("base") / "other/config.json", "{}");
+  make_manifest(f.tree, {.name = "other"}, no_progress());
+  f.repack({.name = "other"});
+  CHECK(f.unaligned() == 0);
+  CHECK(f.is_sound());
+}
+
 TEST_CASE("a model that makes vectors is repacked by force only") {
   const Fixture f;
   test::write(f.dir / "m/config.json", R"({"model_type":"bert"})");
@@ -280,13 +317,16 @@ TEST_CASE("a model that makes vectors is repacked by force only") {
   CHECK(f.repack({.force = true}).files.size() == 1);
 }
 
-TEST_CASE("GGUF files are left alone") {
+TEST_CASE("GGUF files and models without weights are left alone") {
   const Fixture f;
   test::write(f.dir / "g.gguf", test::sound_file());
   import_model(f.tree, tree::Config::load(f.tree), {.source = f.dir / "g.gguf"}, no_progress());
   const RepackResult result = f.repack({.name = "g"});
   CHECK(result.files.empty());
   CHECK(to_text(result) == "already so; g is in GGUF files, whose tensors are aligned by their format\n");
+  test::write(f.tree.models("base") / "none/config.json", "{}");
+  make_manifest(f.tree, {.name = "none"}, no_progress());
+  CHECK(to_text(f.repack({.name = "none"})) == "already so; none has no safetensors files\n");
 }
 
 TEST_CASE("a copy in the model cache under the old digest does no harm") {

@@ -177,11 +177,13 @@ bool drain(int fd, std::string& text, Keep keep) {
   }
 }
 
-bool wait_for_end(const ChildProcess& child, int errors, milliseconds wall, std::string& text, Keep keep) {
+bool wait_for_end(const ChildProcess& child, int errors, milliseconds wall, std::string& text, Keep keep,
+                  const std::function<void()>& meanwhile) {
   const auto start = steady_clock::now();
   std::array<pollfd, 2> watched{{{child.handle(), POLLIN, 0}, {errors, POLLIN, 0}}};
   while (true) {
     check_interrupt();
+    if (meanwhile) meanwhile();
     milliseconds pause = kLongestWait;
     if (wall.count() > 0) {
       const auto passed = std::chrono::duration_cast<milliseconds>(steady_clock::now() - start);

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -76,6 +77,7 @@ bool drain(int fd, std::string& text, Keep keep);
 
 /// Waits for the child, the wall limit (0: none) or a signal, draining `errors` meanwhile. True when
 /// the limit was passed.
-bool wait_for_end(const ChildProcess& child, int errors, std::chrono::milliseconds wall, std::string& text, Keep keep);
+bool wait_for_end(const ChildProcess& child, int errors, std::chrono::milliseconds wall, std::string& text, Keep keep,
+                  const std::function<void()>& meanwhile = {});
 
 }  // namespace reef::io::internal

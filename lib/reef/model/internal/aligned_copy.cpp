@@ -28,11 +28,12 @@ class AlignedCopy {
         layout_(layout),
         path_(target),
         target_(io::open_file(target, O_WRONLY | O_CREAT | O_EXCL)) {
+    ranges_.add({0, header.data_offset, &digests_.head});
     for (const Tensor& tensor : header.tensors)
-      ranges_.add({header.data_offset + tensor.begin, header.data_offset + tensor.end, &digests_[tensor.name]});
+      ranges_.add({header.data_offset + tensor.begin, header.data_offset + tensor.end, &digests_.tensors[tensor.name]});
   }
 
-  TensorDigests run(const OnBytes& on_bytes) {
+  SourceDigests run(const OnBytes& on_bytes) {
     make_room(target_.get(), layout_.head.size() + header_.data_bytes, path_);
     io::pwrite_all(target_.get(), layout_.head, 0, path_);
     const std::vector<io::Piece> pieces = io::pieces_of(source_.file.file);
@@ -46,6 +47,7 @@ class AlignedCopy {
     ranges_.take(source_.file.file.size(), {});
     require_sound_whole();
     io::sync_file(target_.get(), path_);
+    ::posix_fadvise(target_.get(), 0, 0, POSIX_FADV_DONTNEED);
     return std::move(digests_);
   }
 
@@ -92,7 +94,7 @@ class AlignedCopy {
   const AlignedLayout& layout_;
   const std::filesystem::path& path_;
   io::UniqueFd target_;
-  TensorDigests digests_;
+  SourceDigests digests_;
   RangeDigests ranges_;
   io::Sha256 whole_;      ///< of the source, where its chunks have no digests
   std::size_t next_ = 0;  ///< tensor that is not written to its end
@@ -100,7 +102,7 @@ class AlignedCopy {
 
 }  // namespace
 
-TensorDigests copy_aligned(const VerifiedSource& source, const SafetensorsHeader& header, const AlignedLayout& layout,
+SourceDigests copy_aligned(const VerifiedSource& source, const SafetensorsHeader& header, const AlignedLayout& layout,
                            const std::filesystem::path& target, const OnBytes& on_bytes) {
   return AlignedCopy(source, header, layout, target).run(on_bytes);
 }

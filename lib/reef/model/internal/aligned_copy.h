@@ -9,14 +9,18 @@
 
 namespace reef::model::internal {
 
-/// SHA-256 of tensors, by their names.
-using TensorDigests = std::map<std::string, std::string>;
+/// SHA-256 of what was read, in hexadecimal digits.
+struct SourceDigests {
+  std::string head;                            ///< length field and header
+  std::map<std::string, std::string> tensors;  ///< by their names
+};
 
 /// Writes the tensors of a safetensors file to the places of a layout, in a new file. The source is read once, front to
 /// back, and compared with its digests: chunk by chunk before anything of a chunk is written, or, where the manifest
-/// has none of its chunks, as a whole. Returns the digests of its tensors. Throws Error{corrupt} naming the first
-/// fault, Error{failed} when there is no room, Error{interrupted}; the target is then worth nothing.
-TensorDigests copy_aligned(const VerifiedSource& source, const SafetensorsHeader& header, const AlignedLayout& layout,
+/// has none of its chunks, as a whole. What was written is on the drive then and not in memory, so that reading it
+/// tells what the drive has. Throws Error{corrupt} naming the first fault, Error{failed} when there is no room,
+/// Error{interrupted}; the target is then worth nothing.
+SourceDigests copy_aligned(const VerifiedSource& source, const SafetensorsHeader& header, const AlignedLayout& layout,
                            const std::filesystem::path& target, const OnBytes& on_bytes);
 
 }  // namespace reef::model::internal

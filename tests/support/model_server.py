@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""A server of files for tests, on 127.0.0.1 and a free port, that ends when its stdin closes.
+
+    model_server.py PORT_FILE LOG_FILE FOLDER FAULTS_FILE [ID:SECRET REGION]
+
+PORT_FILE appears, complete, once connections are accepted. LOG_FILE gets a JSON line for each request before its
+answer begins. Files below FOLDER are served as a careful server does: strong ETags, Range, If-Range.
+
+FAULTS_FILE, read at each request, may hold a JSON list of what goes wrong:
+    {"path": "weights", "do": "cut", "bytes": 100, "times": 1}
+for requests whose path holds that text, the first that fits, each `times` times (default: always):
+    cut        closes the connection after so many bytes of the body
+    hold       sends so many bytes of the body and then nothing more
+    whole      ignores Range and If-Range
+    blind      ignores If-Range alone
+    no-etag    sends none
+    status     answers `status`, with Retry-After: `after` if given
+    flip       inverts the byte at `at` of the file
+    redirect   to `to`
+    other      serves `file` of FOLDER instead
+
+With ID:SECRET it is an S3 service: every request must carry a valid signature (AWS4-HMAC-SHA256) over host,
+x-amz-content-sha256 and x-amz-date at least, computed here from scratch; others are answered with 403.
+"""
+import hashlib
+import hmac
+import http.server
+import json
+import os
+import re
+import sys
+import threading
+import urllib.parse
+
+PORT_FILE, LOG_FILE, FOLDER, FAULTS_FILE = sys.argv[1:5]
+KEY_ID, SECRET = sys.argv[5].split(":") if len(sys.argv) > 5 else (None, None)
+REGION = sys.argv[6] if len(sys.argv) > 6 else None
+EMPTY = hashlib.sha256(b"").hexdigest()
+used = {}  # how often each fault happened
+lock = threading.Lock()
+stopping = threading.Event()
+
+
+def fault_for(path):
+    try:
+        with open(FAULTS_FILE) as file:
+            faults = json.load(file)
+    except FileNotFoundError:
+        return {}
+    with lock:
+        for fault in faults:
+            name = json.dumps(fault, sort_keys=True)
+            if fault["path"] in path and used.get(name, 0) < fault.get("times", 1 << 30):
+                used[name] = used.get(name, 0) + 1
+                return fault
+    return {}
+
+
+def signature_fault(method, target, headers):
+    """Why the request is not signed as S3 asks; None when it is."""
+    match = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/s3/aws4_request, ?"
+                         r"SignedHeaders=([a-z0-9;-]+), ?Signature=([0-9a-f]{64})", headers.get("Authorization", ""))
+    if not match:
+        return "no signature"
+    key_id, day, region, signed, given = match.groups()
+    names = signed.split(";")
+    if key_id != KEY_ID or region != REGION:
+        return f"key {key_id}, region {region}"
+    if names != sorted(names) or not {"host", "x-amz-content-sha256", "x-amz-date"} <= set(names):
+        return f"signed headers {signed}"
+    if headers["x-amz-content-sha256"] != EMPTY or "Expect" in headers:
+        return "a body is announced that is not sent"
+    path, _, query = target.partition("?")
+    pairs = sorted(tuple(field.partition("=")[::2]) for field in query.split("&")) if query else []
+    lines = [method, urllib.parse.quote(urllib.parse.unquote(path), safe="/-_.~"),
+             "&".join(f"{name}={value}" for name, value in pairs)]
+    lines += [f"{name}:{' '.join(headers[name].split())}" for name in names] + ["", signed, EMPTY]
+    scope = f"{day}/{region}/s3/aws4_request"
+    text = "\n".join(["AWS4-HMAC-SHA256", headers["x-amz-date"], scope, hashlib.sha256("\n".join(lines).encode()).hexdigest()])
+    key = ("AWS4" + SECRET).encode()
+    for part in (day, region, "s3", "aws4_request"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    return None if hmac.new(key, text.encode(), hashlib.sha256).hexdigest() == given else "SignatureDoesNotMatch"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def answer(self, status, headers, body=b""):
+        """Sends the head; returns the body, which is still to be written."""
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        return body
+
+    def do_GET(self):
+        fault = fault_for(self.path)
+        do = fault.get("do", "")
+        request = {"path": self.path, "range": self.headers.get("Range"), "if_range": self.headers.get("If-Range"),
+                   "authorization": bool(self.headers.get("Authorization")), "fault": do}
+        with lock, open(LOG_FILE, "a") as log:
+            log.write(json.dumps(request) + "\n")
+        try:
+            self.send(fault, do)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+
+    def send(self, fault, do):
+        wrong = KEY_ID and signature_fault("GET", self.path, self.headers)
+        if wrong:
+            return self.wfile.write(self.answer(403, {}, f"<Error><Code>{wrong}</Code></Error>".encode()))
+        if do == "status":
+            headers = {"Retry-After": str(fault["after"])} if "after" in fault else {}
+            return self.wfile.write(self.answer(fault["status"], headers, b"something \x1b[31mis wrong"))
+        if do == "redirect":
+            return self.wfile.write(self.answer(302, {"Location": fault["to"]}, b"elsewhere"))
+        name = fault["file"] if do == "other" else urllib.parse.unquote(self.path.partition("?")[0])
+        path = os.path.join(FOLDER, name.lstrip("/"))
+        if not os.path.isfile(path):
+            return self.wfile.write(self.answer(404, {}, b"no such file"))
+        with open(path, "rb") as file:
+            data = bytearray(file.read())
+        etag = '"' + hashlib.sha256(data).hexdigest()[:16] + '"'
+        if do == "flip":
+            data[fault["at"]] ^= 0xFF
+        headers = {} if do == "no-etag" else {"ETag": etag}
+        status, body = 200, bytes(data)
+        begin = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        is_same = do == "blind" or self.headers.get("If-Range", etag) == etag
+        if begin and is_same and do != "whole":
+            first = int(begin.group(1))
+            if first >= len(data):
+                return self.answer(416, {"Content-Range": f"bytes */{len(data)}"})
+            status, body = 206, body[first:]
+            headers["Content-Range"] = f"bytes {first}-{len(data) - 1}/{len(data)}"
+        self.answer(status, headers, body)
+        if do not in ("cut", "hold"):
+            return self.wfile.write(body)
+        self.wfile.write(body[:fault["bytes"]])
+        self.wfile.flush()
+        if do == "hold":
+            stopping.wait()
+        self.close_connection = True
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        """Clients that hang up are part of the tests."""
+
+
+def main():
+    server = Server(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with open(PORT_FILE + ".new", "w") as file:
+        file.write(str(server.server_address[1]))
+    os.rename(PORT_FILE + ".new", PORT_FILE)
+    sys.stdin.buffer.read()
+    stopping.set()
+
+
+if __name__ == "__main__":
+    main()
