@@ -13,7 +13,9 @@ for requests whose path holds that text, the first that fits, each `times` times
     hold       sends so many bytes of the body and then nothing more
     whole      ignores Range and If-Range
     blind      ignores If-Range alone
-    no-etag    sends none
+    no-etag    sends none; so does `"no_etag": true` of another fault
+    short      sends so many bytes of a part that is longer, as a whole answer
+    bare-416   answers 416 without the length of the file
     status     answers `status`, with Retry-After: `after` if given
     flip       inverts the byte at `at` of the file
     redirect   to `to`
@@ -125,16 +127,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         etag = '"' + hashlib.sha256(data).hexdigest()[:16] + '"'
         if do == "flip":
             data[fault["at"]] ^= 0xFF
-        headers = {} if do == "no-etag" else {"ETag": etag}
+        headers = {} if do == "no-etag" or fault.get("no_etag") else {"ETag": etag}
         status, body = 200, bytes(data)
         begin = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         is_same = do == "blind" or self.headers.get("If-Range", etag) == etag
         if begin and is_same and do != "whole":
             first = int(begin.group(1))
             if first >= len(data):
-                return self.answer(416, {"Content-Range": f"bytes */{len(data)}"})
-            status, body = 206, body[first:]
-            headers["Content-Range"] = f"bytes {first}-{len(data) - 1}/{len(data)}"
+                return self.answer(416, {} if do == "bare-416" else {"Content-Range": f"bytes */{len(data)}"})
+            last = min(len(data), first + fault["bytes"]) if do == "short" else len(data)
+            status, body = 206, body[first:last]
+            headers["Content-Range"] = f"bytes {first}-{last - 1}/{len(data)}"
         self.answer(status, headers, body)
         if do not in ("cut", "hold"):
             return self.wfile.write(body)

@@ -21,7 +21,7 @@ Url::Url(const std::string& text) {
     return found;
   };
   if (!url || ::curl_url_set(url.get(), CURLUPART_URL, text.c_str(), 0) != CURLUE_OK)
-    throw Error(Errc::usage, fmt::format("\"{}\" is no URL", text));
+    throw Error(Errc::usage, fmt::format("\"{}\" is no URL", text.substr(0, text.find('?'))));
   const std::string host = part(CURLUPART_HOST, 0), port = part(CURLUPART_PORT, CURLU_NO_DEFAULT_PORT);
   authority_ = port.empty() ? host : host + ":" + port;
   origin_ = fmt::format("{}://{}:{}", part(CURLUPART_SCHEME, 0), host, part(CURLUPART_PORT, CURLU_DEFAULT_PORT));

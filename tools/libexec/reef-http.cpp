@@ -45,6 +45,7 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -246,7 +247,15 @@ int run(const fs::path& request_file, const fs::path& result_file) {
   std::string body;
   const bool has_body = request.contains("body_file");
   if (has_body) body = reef::io::read_file(request.at("body_file").get<std::string>());
-  reef::http::Answer answer(request);
+  std::unique_ptr<reef::http::Answer> opened;
+  try {
+    opened = std::make_unique<reef::http::Answer>(request);
+  } catch (const Error& e) {  // as on a full disk
+    if (e.code() != Errc::failed) throw;
+    std::fprintf(stderr, "%s\n", e.what());
+    return 3;
+  }
+  reef::http::Answer& answer = *opened;
   std::array<char, CURL_ERROR_SIZE> message{};
   set_up(curl, request, no_proxy, answer);
   set_method(curl, request.at("method").get<std::string>(), has_body ? &body : nullptr);
@@ -271,7 +280,8 @@ int run(const fs::path& request_file, const fs::path& result_file) {
       break;
     }
     if (url.starts_with("https:") && !std::string_view(next).starts_with("https:")) {
-      answer.fail("redirect", fmt::format("redirected from https to {}", next));
+      const std::string_view to(next);
+      answer.fail("redirect", fmt::format("redirected from https to {}", to.substr(0, to.find('?'))));
       break;
     }
     url = next;

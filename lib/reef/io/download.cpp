@@ -33,32 +33,40 @@ class Download {
 
   Downloaded run() {
     int attempt = 0, changes = 0;
+    std::uint64_t furthest = 0;  // where attempts begin anew each time, the same bytes again are no progress
     while (true) {
       const std::uint64_t present = size_or_zero(options_.file);
       const auto from = resume_at(present, fs::exists(etag_file_of(options_.file)), options_.bytes);
-      if (!told_) done_.bytes_earlier = from.value_or(present);
+      if (!told_) furthest = done_.bytes_earlier = from.value_or(present);
       report(from.value_or(present));
       if (!from) return finished();
       const HttpReply reply = attempt_from(*from);
       const std::uint64_t now = size_or_zero(options_.file);
       done_.bytes_received += reply.received_bytes;
-      if (reply.status == 200 || reply.status == 206) return finished();
-      if (reply.status == 416 && reply.total_bytes == *from) return finished();
+      const bool is_part = reply.status == 206 && now < reply.total_bytes.value_or(now);  // less than was asked for
+      if (reply.status == 200 || (reply.status == 206 && !is_part)) return finished();
+      // Where the server does not say how long the file is, its digest does.
+      const bool is_end = reply.total_bytes ? *reply.total_bytes == *from : !options_.bytes && *from > 0;
+      if (reply.status == 416 && is_end) return finished();
       if (reply.status == 404 || reply.status == 410 || (reply.status == 403 && options_.may_be_absent)) {
-        forget();
+        if (options_.may_be_absent || now == 0) forget();
         done_.is_there = false;
         return done_;
       }
       if (reply.status == 416 || reply.kind == "changed") {
-        log_info("{}: the file has changed; beginning anew", options_.url);
+        log_info("{}: the file has changed; beginning anew", shown_url(options_.url));
         forget();
         if (++changes > kChanges) give_up(reply, changes);
         continue;
       }
-      if (now >= *from + kProgressBytes) attempt = 0;
-      if (++attempt == kAttempts || !(is_worth_another_try(reply) || reply.kind == "timeout")) give_up(reply, attempt);
+      if (now >= *from + kProgressBytes && now >= furthest + kProgressBytes) {
+        attempt = 0;
+        furthest = now;
+      }
+      const bool may_go_on = is_part || is_worth_another_try(reply) || reply.kind == "timeout";
+      if (++attempt == kAttempts || !may_go_on) give_up(reply, attempt);
       const auto wait = wait_after(reply, attempt);
-      log_step("{}: {}; going on in {}", options_.url, reason_of(reply), format_duration(wait));
+      log_step("{}: {}; going on in {}", shown_url(options_.url), reason_of(reply), format_duration(wait));
       pause(wait);
     }
   }
@@ -86,8 +94,8 @@ class Download {
   Downloaded finished() const {
     const std::uint64_t bytes = size_or_zero(options_.file);
     if (options_.bytes && bytes != *options_.bytes)
-      throw Error(Errc::corrupt, fmt::format("{}: the file that came has {} bytes, expected are {}", options_.url,
-                                             bytes, *options_.bytes));
+      throw Error(Errc::corrupt, fmt::format("{}: the file that came has {} bytes, expected are {}",
+                                             shown_url(options_.url), bytes, *options_.bytes));
     if (bytes == 0) open_file(options_.file, O_WRONLY | O_CREAT);  // an empty one needs no bytes
     return done_;
   }
@@ -108,14 +116,16 @@ class Download {
     const std::string of = options_.bytes ? fmt::format(" of {}", format_size(*options_.bytes)) : "";
     const Errc code = reply.kind == "size" || reply.kind == "too_large" ? Errc::corrupt : Errc::failed;
     throw Error(code,
-                fmt::format("{}: {}{}{}", options_.url, reason_of(reply),
+                fmt::format("{}: {}{}{}", shown_url(options_.url), reason_of(reply),
                             attempts > 1 ? fmt::format(" ({} attempts)", attempts) : "",
                             here > 0 ? fmt::format("; {}{} are here", format_size(here), of) : ""),
                 hint_for(reply, here));
   }
 
   std::string hint_for(const HttpReply& reply, std::uint64_t here) const {
-    if (reply.status == 401 || reply.status == 403) return options_.on_refused;
+    const bool is_refused = reply.status == 401 || reply.status == 403;
+    const bool is_odd = options_.sigv4 && reply.status >= 300 && reply.status < 500 && reply.status != 429;  // a region
+    if (is_refused || is_odd) return options_.on_refused;
     if (reply.kind == "tls") return "the certificate must be valid for the host";
     if (reply.kind == "resolve") return "check the host's name, or the network; what is here is kept for the next run";
     if (reply.kind == "local") return "free some space, then run the command again: it goes on from there";

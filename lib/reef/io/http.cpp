@@ -46,7 +46,7 @@ HttpReply run(const fs::path& program, const fs::path& folder, const Json& reque
   const std::string reason = done.error_text.substr(0, done.error_text.find('\n'));
   if (done.status == 3) return {0, "local", reason, {}, {}, 0, {}};
   if (done.status == 2) {
-    throw Error(Errc::usage, fmt::format("{}: {}", request["url"].get<std::string>(), reason), hint);
+    throw Error(Errc::usage, fmt::format("{}: {}", shown_url(request["url"].get<std::string>()), reason), hint);
   }
   if (done.status > 1) throw Error(Errc::failed, fmt::format("reef-http ended with status {}", done.status));
 
@@ -56,7 +56,8 @@ HttpReply run(const fs::path& program, const fs::path& folder, const Json& reque
   reply.status = answer.value("status", 0);
   reply.kind = answer.value("kind", "");
   reply.error = answer.value("error", "");
-  reply.retry_after = std::chrono::seconds(answer.value("retry_after_seconds", std::int64_t{0}));
+  reply.retry_after =
+      std::chrono::seconds(std::clamp<std::int64_t>(answer.value("retry_after_seconds", std::int64_t{0}), 0, 86400));
   reply.received_bytes = answer.value("received_bytes", std::uint64_t{0});
   reply.body = answer.value("message", "");
   if (answer.contains("total_bytes")) reply.total_bytes = answer["total_bytes"].get<std::uint64_t>();
@@ -64,6 +65,8 @@ HttpReply run(const fs::path& program, const fs::path& folder, const Json& reque
 }
 
 }  // namespace
+
+std::string shown_url(const std::string& url) { return url.substr(0, url.find('?')); }
 
 fs::path etag_file_of(const fs::path& file) {
   fs::path path = file;

@@ -68,6 +68,8 @@ class HttpHelper {
   std::string hint_;
 };
 
+/// A URL for people: without its query, which may hold a key.
+std::string shown_url(const std::string& url);
 /// Whether the same request may find an answer a moment later. After a timeout it may, too, but would take as long
 /// again.
 bool is_worth_another_try(const HttpReply& reply);

@@ -44,6 +44,19 @@ void forget_pages(const fs::path& folder, const Manifest& manifest) {
   }
 }
 
+/// What a killed run or somebody else put there may be in memory alone.
+void sync_copy(const fs::path& folder) {
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (entry.is_directory()) {
+      io::sync_directory(entry.path());
+    } else if (entry.is_regular_file()) {
+      io::sync_file(io::open_file(entry.path(), O_RDONLY).get(), entry.path());
+    }
+  }
+  fs::path at = folder;
+  for (int up = 0; up < 4; ++up, at = at.parent_path()) io::sync_directory(at);  // ARCHIVE/models/KIND/NAME
+}
+
 class Archiver {
  public:
   Archiver(const tree::Tree& tree, const tree::Config& config, const ArchiveOptions& options, Progress& progress)
@@ -148,6 +161,7 @@ class Archiver {
 
   /// A copy that was left there when the model was brought back, or that a killed run made.
   bool is_intact(const Manifest& manifest) {
+    sync_copy(out_.place);  // before its pages are let go, and before the one in the tree is removed
     forget_pages(out_.place, manifest);
     return internal::is_intact(out_.place, manifest, options_.threads, progress_);
   }

@@ -117,7 +117,11 @@ class Fetch {
     if (!fs::exists(records) || fs::is_empty(records)) return;
     try {
       const io::LockFile lock = internal::lock_models(tree_, {});
-      if (fs::exists(records / name_.name) && fs::is_directory(folder)) internal::remove_folder(records / name_.name);
+      const fs::path record = records / name_.name;
+      const auto text_of = [](const fs::path& at) { return io::read_file(at / kManifestFile, kMaxManifestBytes); };
+      // Of another version the record stays: it alone tells where that is.
+      if (fs::is_regular_file(record / kManifestFile) && fs::is_directory(folder) && text_of(record) == text_of(folder))
+        internal::remove_folder(record);
     } catch (const Error& error) {  // it may be archived just now: then the record is to stay
       if (error.code() != Errc::locked) throw;
     }
@@ -204,6 +208,7 @@ class Fetch {
     options.name = name_.name;
     options.origin = origin;
     options.links = links;
+    if (!links && fs::is_directory(path)) options.manifest_sha256 = pinned_;
     options.force = options_.force;
     options.threads = options_.threads;
     options.wait = options_.wait;
@@ -320,7 +325,10 @@ class Fetch {
 std::vector<std::string> configured_names(const tree::Config& config) {
   std::vector<std::string> names = config.names("models", "models");
   names.push_back(config.text("models", "default_embedding"));
-  for (const Binding& binding : read_bindings(config)) names.push_back(binding.name);
+  for (const Binding& binding : read_bindings(config)) {
+    const bool is_bare = !binding.is_base && binding.name.find('/') == std::string::npos;
+    names.push_back(is_bare ? qualified_name(Kind::adapter, binding.name) : binding.name);
+  }
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
   std::erase_if(names, [](const std::string& name) { return name.empty() || name == "endpoint"; });

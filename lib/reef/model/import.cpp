@@ -6,6 +6,7 @@
 
 #include "reef/core/error.h"
 #include "reef/core/time.h"
+#include "reef/io/checksum.h"
 #include "reef/io/file.h"
 #include "reef/io/process.h"
 #include "reef/model/internal/gguf_source.h"
@@ -154,10 +155,20 @@ class Importer {
   /// A model that comes from another tree carries its manifest: it must be what that says.
   void compare_with_published_manifest() const {
     const fs::path path = source_.folder / kManifestFile;
-    if (!fs::is_regular_file(path)) return;
+    const std::string& pinned = options_.manifest_sha256;
+    if (pinned.empty() && !fs::is_regular_file(path)) return;
     const std::string text = io::read_file(path, kMaxManifestBytes);
-    if (text.find(kManifestSchema) == std::string::npos) return;  // somebody else's manifest.json
+    if (pinned.empty() && text.find(kManifestSchema) == std::string::npos) return;  // somebody else's manifest.json
+    if (!pinned.empty() && io::to_hex(io::sha256(text)) != pinned)
+      throw Error(Errc::corrupt, fmt::format("{} changed while it was imported", io::shown(path)),
+                  "run the command again");
     const Manifest expected = parse_manifest(text, path.string());
+    for (const ManifestFile& file : result_.manifest.files) {
+      if (pinned.empty() || expected.find(file.path) != nullptr) continue;
+      throw Error(Errc::corrupt,
+                  fmt::format("{} is not in the manifest that is pinned", io::shown(source_.folder / file.path)),
+                  "remove it there, or leave the digest out");
+    }
     const auto different = internal::differing_files(expected, result_.manifest);
     if (different.empty()) return;
     throw Error(Errc::corrupt,

@@ -19,6 +19,7 @@ struct ImportOptions {
   std::optional<Kind> kind{};      ///< absent: told by the model's own files
   std::string name{};              ///< empty: the source's
   std::string origin{};            ///< for the manifest: where it came from; empty: as the source says
+  std::string manifest_sha256{};   ///< of a folder: what its manifest.json must be, and nothing beside what that lists
   std::string persona{};           ///< for an adapter: whose it is; personas.yaml then lists it
   bool force = false;              ///< replace another model of the same name
   bool links = false;  ///< the source is on the filesystem of the tree and nobody writes to it: no bytes are copied

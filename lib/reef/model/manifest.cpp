@@ -204,6 +204,11 @@ Manifest parse_manifest(std::string_view json, const std::string& file) {
   const auto twice = std::adjacent_find(manifest.files.begin(), manifest.files.end(),
                                         [](const ManifestFile& a, const ManifestFile& b) { return a.path == b.path; });
   if (twice != manifest.files.end()) scanner.fail(0, fmt::format("'{}' is listed twice", legible(twice->path)));
+  std::uint64_t sum = 0;
+  for (const ManifestFile& each : manifest.files) {
+    if (__builtin_add_overflow(sum, each.bytes, &sum) || sum > static_cast<std::uint64_t>(INT64_MAX))
+      scanner.fail(0, "the files have more bytes than a filesystem can hold");
+  }
   if (total != manifest.total_bytes()) scanner.fail(0, "total_bytes is not the sum of the files");
   return manifest;
 }

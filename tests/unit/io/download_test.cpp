@@ -141,6 +141,40 @@ TEST_CASE("without an ETag nothing is gone on with") {
   CHECK(has(f.server->requests().back(), R"("range": null)"));
 }
 
+TEST_CASE("where every attempt begins anew, the same bytes again are no progress") {
+  const Fixture f;
+  f.fault(R"("do": "cut", "bytes": 2000000, "no_etag": true)");
+  CHECK(has(f.failure().what(), "(5 attempts)"));
+  CHECK(f.server->requests().size() == 5);
+}
+
+TEST_CASE("a part that is shorter than was asked for is not the end") {
+  Fixture f;
+  f.fault(R"("do": "cut", "bytes": 600000, "times": 1}, {"path": "file", "do": "short", "bytes": 2000000, "times": 1)");
+  f.options.bytes.reset();
+  f.options.max_bytes = 10 << 20;
+  f.run();
+  CHECK(f.is_whole());
+  CHECK(f.server->requests().size() == 3);
+}
+
+TEST_CASE(
+    "what is here stays when the server loses the file for a while, and is whole where it says no more than that") {
+  Fixture f;
+  f.fault(R"("do": "cut", "bytes": 600000, "times": 1}, {"path": "file", "do": "status", "status": 404)");
+  CHECK_FALSE(f.run().is_there);
+  CHECK(fs::file_size(f.file) == 600000);
+  f.fault(R"("do": "bare-416")");
+  f.options.bytes.reset();
+  f.options.max_bytes = 10 << 20;
+  f.run();
+  CHECK(f.is_whole());
+  const std::size_t before = f.server->requests().size();
+  CHECK(f.run().bytes_received == 0);
+  CHECK(f.server->requests().size() == before + 1);
+  CHECK(f.is_whole());
+}
+
 TEST_CASE("a server that is busy is asked again, and one that refuses is not") {
   const Fixture f;
   f.fault(R"("do": "status", "status": 503, "after": 0, "times": 2)");

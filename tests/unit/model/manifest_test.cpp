@@ -68,6 +68,9 @@ TEST_CASE("a manifest that could mislead is refused") {
            {with_file(file_entry("a") + "," + file_entry("a")), "'a' is listed twice"},
            {with_file(R"({"path":"a","bytes":3,"sha256":"xyz"})"), "sha256 of 'a' is not 64"},
            {with_file(R"({"path":"a","sha256":")" + kDigest + "\"}"), "bytes of 'a' are missing"},
+           {with_file(R"({"path":"a","bytes":9223372036854775807,"sha256":")" + std::string(kDigest) +
+                      R"("},{"path":"b","bytes":9223372036854775807,"sha256":")" + std::string(kDigest) + "\"}"),
+            "more bytes than a filesystem can hold"},
            {with_file(""), "total_bytes is not the sum"},
            {R"({"schema":"reef.manifest/2","name":"a","kind":"base","files":[],"total_bytes":0})", "the schema is"},
            {R"({"schema":"reef.manifest/1","name":"../a","kind":"base","files":[],"total_bytes":0})",

@@ -8,6 +8,7 @@
 
 #include "reef/core/error.h"
 #include "reef/io/file.h"
+#include "reef/model/archived.h"
 
 namespace reef::model::internal {
 namespace {
@@ -32,6 +33,13 @@ fs::path archive_folder(const tree::Tree& tree, const tree::Config& config) {
   if (is_inside(fs::weakly_canonical(folder / "models"), fs::weakly_canonical(tree.models())))
     throw Error(Errc::usage, fmt::format("the archive {} would be inside the tree's models", io::shown(folder)),
                 "name a folder on another drive in storage.archive of system.yaml");
+  // A drive that is not mounted leaves an empty folder in its place.
+  for (const ArchivedModel& earlier : list_archived(tree)) {
+    if (!earlier.fault.empty() || !is_inside(earlier.place, folder / "models") || fs::exists(earlier.place)) continue;
+    throw Error(Errc::not_found,
+                fmt::format("{}, which was archived there, is not in the archive", io::shown(earlier.place)),
+                fmt::format("mount its drive; if the copy is gone for good, remove {}", io::shown(earlier.record)));
+  }
   return folder;
 }
 

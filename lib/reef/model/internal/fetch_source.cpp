@@ -62,8 +62,8 @@ FetchSource from_url(FetchSource source) {
   const std::size_t end = std::min(text.find_first_of("/?#", host), text.size());
   if (end == host) refuse(text, "names no host");
   if (text.substr(host, end - host).find('@') != std::string::npos)
-    refuse(text.substr(0, host) + "…" + text.substr(text.find('@')), "holds secrets, which a configuration must not",
-           "reef sends none to such a server");
+    refuse(text.substr(0, host) + "…" + text.substr(text.rfind('@', end)),
+           "holds secrets, which a configuration must not", "reef sends none to such a server");
   if (text.find_first_of(" \t\r\n#") != std::string::npos) refuse(text, "is no URL");
   const std::size_t query = std::min(text.find('?'), text.size());
   const std::string name = text.substr(0, query).substr(text.rfind('/', query - 1) + 1);
@@ -76,6 +76,7 @@ FetchSource from_url(FetchSource source) {
     source.store.url = text;
     source.store.is_file = true;
     source.file_name = name;
+    source.text.resize(query);  // messages and the manifest show no key; the last step, for `text` is this
     return source;
   }
   if (query < text.size()) refuse(text, "is a folder with a query");

@@ -20,6 +20,7 @@ namespace fs = std::filesystem;
 
 constexpr std::uint64_t kMaxSignatureBytes = 64 << 10;
 constexpr std::uint64_t kAnyBytes = UINT64_MAX;
+constexpr std::uint64_t kMaxChunkDigests = 8 << 20;  ///< of 16 TiB; the table is held in memory
 constexpr const char* kKeyHint = "check backup.tier3.key_file, .region and .endpoint in system.yaml";
 
 std::uint64_t size_or_zero(const fs::path& file) {
@@ -58,12 +59,23 @@ io::Downloaded copy(const fs::path& from, const fs::path& to, std::optional<std:
   return done;
 }
 
+std::vector<fs::path> linked_files(const fs::path& folder) {
+  std::vector<fs::path> linked;
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_regular_file() && entry.hard_link_count() > 1) linked.push_back(entry.path());
+  return linked;
+}
+
 }  // namespace
 
 Fetching::Fetching(const tree::Tree& tree, std::string name, Progress& progress)
     : tree_(tree), name_(std::move(name)), progress_(progress), folder_(tree.fetching() / name_) {
   tree::make_folders(folder_);
   io::remove_stale(folder_);
+  if (linked_files(folder_).empty()) return;
+  // Links of a staged folder go with it; those that are left are a published model's, which must not be written to.
+  const io::LockFile lock = lock_models(tree_, {});
+  for (const fs::path& file : linked_files(folder_)) fs::remove(file);
 }
 
 const io::HttpHelper& Fetching::http() {
@@ -82,12 +94,16 @@ io::Downloaded Fetching::bring(const std::string& path, const std::string& sha25
                                Progress& progress) {
   io::Downloaded done;
   const std::string from = name_of(path, sha256);
+  // What another server began is not given up for tier 3: an answer under another ETag would empty it.
+  const bool is_apart = store_.is_by_digest && bytes && size_or_zero(target) != *bytes;
+  fs::path to = target;
+  if (is_apart) to += ".object";
   if (store_.url.empty()) {
-    done = copy(from, target, bytes, max_bytes, progress);
+    done = copy(from, to, bytes, max_bytes, progress);
   } else {
     io::DownloadOptions options;
     options.url = from;
-    options.file = target;
+    options.file = to;
     options.bytes = bytes;
     options.max_bytes = max_bytes;
     options.sigv4 = store_.sigv4;
@@ -96,8 +112,14 @@ io::Downloaded Fetching::bring(const std::string& path, const std::string& sha25
     done = io::download(http(), options, progress);
   }
   received_ += done.bytes_received;
+  if (is_apart && done.is_there) {
+    fs::rename(to, target);
+    fs::remove(io::etag_file_of(to));
+    fs::remove(io::etag_file_of(target));
+  }
   if (!done.is_there && !may_be_absent)
-    throw Error(Errc::not_found, fmt::format("{}: there is no such file", store_.url.empty() ? io::shown(from) : from),
+    throw Error(Errc::not_found,
+                fmt::format("{}: there is no such file", store_.url.empty() ? io::shown(from) : io::shown_url(from)),
                 path == kManifestFile ? "the source must be a model's folder as reef keeps it, with manifest.json in it"
                                       : "the manifest beside it lists it; the source is not whole");
   return done;
@@ -118,7 +140,8 @@ std::optional<std::string> Fetching::bring_text(const std::string& path, const s
 
 fs::path Fetching::bring_file(const FileStore& store, const std::string& file_name, const std::string& sha256) {
   store_ = store;
-  const fs::path folder = folder_ / sha256.substr(0, 16);  // parts of another version are not looked at
+  // Parts of another version, or of another server, are not looked at.
+  const fs::path folder = folder_ / (sha256.substr(0, 16) + (store_.is_by_digest ? ".object" : ""));
   tree::make_folders(folder);
   fs::path target = folder / file_name;
   while (true) {
@@ -132,7 +155,7 @@ fs::path Fetching::bring_file(const FileStore& store, const std::string& file_na
     if (found == sha256) return target;
     fs::remove(target);
     fs::remove(io::etag_file_of(target));
-    const std::string from = name_of(file_name, sha256);
+    const std::string from = io::shown_url(name_of(file_name, sha256));
     if (done.bytes_earlier == 0) {
       throw Error(Errc::corrupt, fmt::format("{}: sha256 is {}, expected is {}", from, found, sha256),
                   "the source has another file; compare with what its author publishes");
@@ -183,7 +206,7 @@ void Fetching::read_chunks() {
   std::uint64_t count = 0;
   for (const ManifestFile& file : manifest_.files)
     if (!file.chunks_sha256.empty()) count += chunk_count(file.bytes);
-  if (count == 0 || store_.is_by_digest) return;
+  if (count == 0 || count > kMaxChunkDigests || store_.is_by_digest) return;
   try {
     const auto table = bring_text(std::string(kChunksFile), {}, (count + 1) * sizeof(io::Sha256Digest), true);
     if (!table) return;
@@ -234,7 +257,18 @@ bool Fetching::stage_and_publish(const fs::path& target, unsigned threads) {
                             io::shown(file.path)),
                 "the source's manifest is faulty; 'reef-model manifest' writes it anew there");
   }
-  staged.weights(manifest_);  // the rules of their formats
+  for (const WeightFile& weights : staged.weights(manifest_)) {  // the rules of their formats
+    const std::string& wanted = manifest_.find(weights.path)->header_sha256;
+    if (wanted.empty()) continue;
+    const fs::path file = staged.path() / weights.path;
+    std::string head(weights.data_offset, '\0');
+    io::pread_exact(io::open_file(file, O_RDONLY).get(), head.data(), head.size(), 0, file);
+    if (io::to_hex(io::sha256(head)) == wanted) continue;
+    throw Error(Errc::corrupt,
+                fmt::format("{}: header_sha256 of {} is not that of its bytes", name_of(std::string(kManifestFile), {}),
+                            io::shown(weights.path)),
+                "the source's manifest is faulty; 'reef-model manifest' writes it anew there");
+  }
   staged.publish(manifest_, manifest_text_, signature_);
   return true;
 }

@@ -262,6 +262,7 @@ std::string find_licence(const fs::path& folder) {
 bool is_model_file(const std::string& path) {
   const std::size_t slash = path.find('/');
   const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
+  if (name.find('/') != std::string::npos) return false;  // modules are one level deep
   if (is_weight_file(name)) return true;
   if (slash != std::string::npos) return name == "config.json";
   static constexpr std::array<std::string_view, 16> kNames{"config.json",
