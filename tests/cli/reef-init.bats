@@ -335,7 +335,7 @@ in_mount_namespace() {
   run reef-init --mount-cache
   [ "$status" -eq 1 ]
   [[ "${lines[0]}" == *"root/cache/model_cache holds 1 file of 2 B, which a mount would hide" ]]
-  [[ "${lines[1]}" == *"hint: "*"find $PWD/root/cache/model_cache -mindepth 1 -delete"* ]]
+  [[ "${lines[1]}" == *"hint: "*"find $PWD/root/cache/model_cache -xdev -mindepth 1 -delete"* ]]
   rm root/cache/model_cache/file
   ln -s nowhere root/cache/model_cache/link
   reef-init --mount-cache --dry-run

@@ -39,7 +39,7 @@ class Trimmer {
   Trimmer(const fs::path& folder, model::CacheTrim& trim) : trim_(trim) {
     std::error_code error;
     for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
-      if (it->path().extension() == ".sqlite") files_.push_back(it->path());
+      if (it->path().extension() == ".sqlite" && !it->is_symlink()) files_.push_back(it->path());
     std::sort(files_.begin(), files_.end());
   }
 
@@ -74,8 +74,15 @@ class Trimmer {
       if (error.code() == Errc::interrupted) throw;
       if (error.code() == Errc::corrupt && !trim_.is_dry_run) {
         const std::uint64_t before = size_of(file);
-        io::empty_database(file);
-        note_freed(file, before, "was damaged");
+        try {
+          io::empty_database(file);
+          note_freed(file, before, "was damaged");
+        } catch (const Error& again) {
+          if (again.code() == Errc::interrupted) throw;
+          trim_.has_failed = true;
+          trim_.kept.push_back(
+              {"embedding_cache", file.filename().string(), before, std::string("cannot be emptied: ") + again.what()});
+        }
       } else {
         trim_.has_failed = trim_.has_failed || error.code() != Errc::corrupt;
         trim_.kept.push_back({"embedding_cache", file.filename().string(), size_of(file),

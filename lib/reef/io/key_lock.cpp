@@ -1,6 +1,7 @@
 #include "reef/io/key_lock.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <chrono>
@@ -26,18 +27,28 @@ struct flock byte_of(std::string_view key) {
 }  // namespace
 
 KeyLock::KeyLock(const std::filesystem::path& file, std::string_view key, const std::function<void()>& on_wait)
-    : fd_(open_file(file, O_RDWR | O_CREAT | O_CLOEXEC)) {
+    : file_(file) {
   // A signal must end the wait, and one that comes before fcntl(F_OFD_SETLKW) begins would not.
   constexpr auto kPeriod = std::chrono::milliseconds(5);
   struct flock lock = byte_of(key);
   bool waits = false;
-  while (::fcntl(fd_.get(), F_OFD_SETLK, &lock) != 0) {
-    if (errno != EAGAIN && errno != EACCES && errno != EINTR) throw_errno("lock", shown(file));
-    check_interrupt();
-    if (!waits && on_wait) on_wait();
-    waits = true;
-    std::this_thread::sleep_for(kPeriod);
-  }
+  do {
+    fd_ = open_file(file, O_RDWR | O_CREAT | O_CLOEXEC);
+    while (::fcntl(fd_.get(), F_OFD_SETLK, &lock) != 0) {
+      if (errno != EAGAIN && errno != EACCES && errno != EINTR) throw_errno("lock", shown(file));
+      check_interrupt();
+      if (!waits && on_wait) on_wait();
+      waits = true;
+      std::this_thread::sleep_for(kPeriod);
+    }
+  } while (!is_valid());
+}
+
+bool KeyLock::is_valid() const {
+  struct stat held {
+  }, named{};
+  return ::fstat(fd_.get(), &held) == 0 && ::stat(file_.c_str(), &named) == 0 && held.st_dev == named.st_dev &&
+         held.st_ino == named.st_ino;
 }
 
 bool KeyLock::is_held(const std::filesystem::path& file, std::string_view key) {

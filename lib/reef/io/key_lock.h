@@ -18,10 +18,14 @@ class KeyLock {
   /// signal.
   KeyLock(const std::filesystem::path& file, std::string_view key, const std::function<void()>& on_wait = {});
 
+  /// False when the file was removed or replaced since: the lock then keeps nobody out.
+  bool is_valid() const;
+
   /// Whether anybody has it now. Of a file that need not be there, nor be ours to write.
   static bool is_held(const std::filesystem::path& file, std::string_view key);
 
  private:
+  std::filesystem::path file_;
   UniqueFd fd_;
 };
 

@@ -46,6 +46,14 @@ CachedModelFile shown_entry(const ModelCache& cache, const ModelCache::Entry& en
 
 }  // namespace
 
+void internal::release_old(const tree::Tree& tree, ModelCache& cache) {
+  for (const ModelCache::Entry& entry : cache.entries(false)) {
+    if (entry.is_loading) continue;
+    for (const std::string& model : entry.models)
+      if (!still_has(tree, model, entry.file.digest)) cache.release(entry.file.digest, model);
+  }
+}
+
 CacheStatus cache_status(const tree::Tree& tree, const tree::Config& config, bool why) {
   ModelCache cache(tree, config, ModelCache::Access::look);
   CacheStatus status;
@@ -73,7 +81,8 @@ CacheStatus cache_status(const tree::Tree& tree, const tree::Config& config, boo
   for (const auto& [name, is_readable] :
        {std::pair("model_cache", internal::content_of(cache.folder()).is_readable),
         std::pair("embedding_cache", vectors.is_readable), std::pair("inference_cache", inference.is_readable)})
-    if (!is_readable) status.notes.push_back(fmt::format("{} holds more, which this user may not read", name));
+    if (!is_readable)
+      status.notes.push_back(fmt::format("{} holds more, which may not be read or is another filesystem", name));
   return status;
 }
 
@@ -87,9 +96,17 @@ CacheChange pin_model(const tree::Tree& tree, const tree::Config& config, const 
 }
 
 CacheChange unpin_model(const tree::Tree& tree, const tree::Config& config, const std::string& name) {
-  const std::string model = name_of(find_model(tree, name));
   ModelCache cache(tree, config);
   const std::vector<std::string> before = cache.pins();
+  std::string model;
+  try {
+    model = name_of(find_model(tree, name));
+  } catch (const Error& error) {  // one that is gone may still be pinned
+    const auto pin = std::find_if(before.begin(), before.end(),
+                                  [&](const std::string& pinned) { return internal::is_named(pinned, {name}); });
+    if (error.code() != Errc::not_found || pin == before.end()) throw;
+    model = *pin;
+  }
   cache.unpin(model);
   const std::vector<std::string> after = cache.pins();
   if (internal::is_named(model, after))
@@ -101,7 +118,10 @@ CacheChange unpin_model(const tree::Tree& tree, const tree::Config& config, cons
 CacheChange evict_model(const tree::Tree& tree, const tree::Config& config, const EvictOptions& options) {
   const Installed model = find_model(tree, options.name);
   ModelCache cache(tree, config, options.dry_run ? ModelCache::Access::look : ModelCache::Access::change);
-  if (!options.dry_run) cache.put_right();
+  if (!options.dry_run) {
+    cache.put_right();
+    internal::release_old(tree, cache);
+  }
   CacheChange change{"evict", name_of(model), false, options.dry_run};
   const bool is_pinned = internal::is_named(change.name, cache.pins());
   const std::vector<ModelCache::Entry> entries = cache.entries(options.dry_run);
@@ -126,7 +146,11 @@ CacheChange evict_model(const tree::Tree& tree, const tree::Config& config, cons
           {"model_cache", file.path, file.bytes, fmt::format("{} has it, too", fmt::join(others, ", "))});
       continue;
     }
-    if (options.dry_run ? entry->is_in_use : cache.evict(digest) == ModelCache::Eviction::in_use)
+    const auto eviction = !options.dry_run                           ? cache.evict(digest)
+                          : entry->is_in_use || !entry->is_use_known ? ModelCache::Eviction::in_use
+                                                                     : ModelCache::Eviction::done;
+    if (eviction == ModelCache::Eviction::absent) continue;
+    if (eviction == ModelCache::Eviction::in_use)
       throw Error(
           Errc::failed,
           fmt::format("{}: {} {}", change.name, io::shown(file.path), internal::in_use_text(cache.file(digest))),

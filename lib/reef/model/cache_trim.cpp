@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -54,6 +55,22 @@ Removal remove(const char* cache, const fs::path& folder, const FolderEntry& ent
   return Removal::stays;
 }
 
+/// Links, and the folders that are empty without them. False: it holds more, which stays.
+bool remove_links(const fs::path& path) {
+  std::error_code error;
+  if (fs::is_symlink(path)) return fs::remove(path, error);
+  std::vector<fs::path> links, folders{path};
+  for (fs::recursive_directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
+    if (it->is_symlink())
+      links.push_back(it->path());
+    else if (it->is_directory())
+      folders.push_back(it->path());
+  }
+  for (const fs::path& link : links) fs::remove(link, error);
+  for (auto it = folders.rbegin(); it != folders.rend(); ++it) ::rmdir(it->c_str());
+  return !fs::exists(fs::symlink_status(path));
+}
+
 /// model_cache/models/KIND/NAME of models that are no longer in the tree.
 void remove_old_links(const tree::Tree& tree, const ModelCache& cache, CacheTrim& trim) {
   std::vector<fs::path> old;
@@ -69,7 +86,11 @@ void remove_old_links(const tree::Tree& tree, const ModelCache& cache, CacheTrim
     const std::string name = path.lexically_relative(folder).string();
     if (!trim.is_dry_run) {
       const io::KeyLock lock = cache.lock(name);
-      fs::remove_all(path);
+      if (fs::exists(fs::symlink_status(tree.models() / name))) continue;  // it came meanwhile
+      if (!remove_links(path)) {
+        trim.kept.push_back({kModels, "models/" + name, 0, "holds files that are not reef's"});
+        continue;
+      }
     }
     trim.removed.push_back({kModels, "models/" + name, 0, "links of a model that is gone"});
   }
@@ -97,6 +118,7 @@ bool CacheTrim::is_over() const {
 void trim_model_cache(const tree::Tree& tree, const tree::Config& config, CacheTrim& trim) {
   ModelCache cache(tree, config, trim.is_dry_run ? ModelCache::Access::look : ModelCache::Access::change);
   std::uint64_t left = 0;
+  if (!trim.is_dry_run) internal::release_old(tree, cache);
   std::vector<ModelCache::Entry> stay;
   const std::vector<ModelCache::Entry> gone = cache.trim(trim.is_dry_run);
   for (const ModelCache::Entry& entry : gone) trim.removed.push_back({kModels, names_of(entry), entry.file.bytes, ""});
@@ -124,7 +146,7 @@ void trim_inference_cache(const tree::Tree& tree, const tree::Config& config, Ca
     const bool is_over = cap != 0 && bytes > cap;
     if (!entry.is_leftover() && (!is_over || entry.bytes == 0)) continue;
     const Removal removal = remove(kInference, folder, entry, trim, hot);
-    if (removal == Removal::failed) break;  // younger ones do not go in its place
+    if (removal == Removal::failed && !entry.is_leftover()) break;  // younger ones do not go in its place
     if (removal == Removal::done) bytes -= entry.bytes;
   }
 }

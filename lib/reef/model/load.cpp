@@ -170,13 +170,14 @@ class Loader {
       if (!was_there) {
         // Somebody who loads it now has it in a moment.
         const io::KeyLock lock = cache.lock(digest, [&] { say_waiting(cache, digest, weights.entry->path); });
-        was_there = cache.attach(digest, weights.entry->bytes, result_.name) || !load_new(cache, weights);
+        was_there = cache.attach(digest, weights.entry->bytes, result_.name) || !load_new(cache, weights, lock);
       }
       io::UniqueFd held(::open(cache.file(digest).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
       if (held) {
         held_.push_back(std::move(held));
         return was_there;
       }
+      if (errno != ENOENT && errno != EWOULDBLOCK && errno != EINTR) throw_errno("open", io::shown(cache.file(digest)));
       check_interrupt();  // it was evicted again, or somebody asks just now who has it
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
@@ -194,18 +195,19 @@ class Loader {
   }
 
   /// False when it is there after all.
-  bool load_new(internal::ModelCache& cache, const Weights& weights) {
+  bool load_new(internal::ModelCache& cache, const Weights& weights, const io::KeyLock& lock) {
     const std::string& digest = weights.entry->proven_digest();
     try {
+      internal::release_old(tree_, cache);
       auto reservation = cache.reserve(digest, weights.entry->bytes, result_.name);
       if (!reservation) return false;
       if (!copy_to(cache, weights, *reservation)) {
         reservation->start_afresh();
         copy_to(cache, weights, *reservation);
       }
-      cache.publish(digest);
+      cache.publish(digest, lock);
     } catch (...) {
-      cache.abandon(digest);
+      cache.abandon(digest, lock);
       throw;
     }
     return true;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/magic.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -50,19 +51,20 @@ io::UniqueFd open_folder(const Tree& tree) {
 }
 
 /// Links may be hidden: they are made anew.
-void require_no_files(const fs::path& folder) {
+void require_no_files(const fs::path& folder, const fs::path& looked_at) {
   std::uint64_t files = 0, bytes = 0;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+  for (const auto& entry : fs::recursive_directory_iterator(looked_at)) {
     if (entry.is_symlink() || !entry.is_regular_file()) continue;
     ++files;
     bytes += entry.file_size();
   }
   if (files == 0) return;
-  throw Error(Errc::failed,
-              fmt::format("{} holds {} {} of {}, which a mount would hide", io::shown(folder), files,
-                          files == 1 ? "file" : "files", format_size(bytes)),
-              fmt::format("it is a cache: empty it with 'find {} -mindepth 1 -delete', then run the command again",
-                          io::shown(folder)));
+  throw Error(
+      Errc::failed,
+      fmt::format("{} holds {} {} of {}, which a mount would hide", io::shown(folder), files,
+                  files == 1 ? "file" : "files", format_size(bytes)),
+      fmt::format("it is a cache: empty it with 'find {} -xdev -mindepth 1 -delete', then run the command again",
+                  io::shown(folder)));
 }
 
 /// Of a systemd unit: what is no letter, digit, colon, underscore or inner dot is escaped, slashes are hyphens.
@@ -128,13 +130,14 @@ Plan make_plan(const Tree& tree, const Config& config, int folder) {
   const bool in_memory = space.f_type == TMPFS_MAGIC;
   if (!is_mounted(folder)) {
     if (in_memory) return plan;  // the tree is, or a link leads there
-    require_no_files(plan.mount.path);
+    require_no_files(plan.mount.path, plan.mount.path);
     plan.mount.about = "new";
     return plan;
   }
   if (!in_memory)
     throw Error(Errc::failed, fmt::format("another filesystem is mounted at {}", io::shown(plan.mount.path)),
                 fmt::format("unmount it with 'umount {}', then run the command again", io::shown(plan.mount.path)));
+  if (fs::is_symlink(tree.model_cache())) return plan;  // not ours to resize
   const std::uint64_t size = std::uint64_t{space.f_blocks} * static_cast<std::uint64_t>(space.f_bsize);
   plan.resizes = size != plan.mount.size_bytes;
   if (plan.resizes) plan.mount.about = format_size(size) + " before";
@@ -162,6 +165,17 @@ void resize(const Tree& tree, const CacheMount& mount, const std::string& target
   fail_mount(tree, mount);
 }
 
+/// `target` is the folder below, also afterwards: it shows what a load put there just before.
+void mount_new(const Tree& tree, const CacheMount& mount, const std::string& target, const std::string& options) {
+  if (::mount("tmpfs", target.c_str(), "tmpfs", kFlags, options.c_str()) != 0) fail_mount(tree, mount);
+  try {
+    require_no_files(mount.path, target + "/");
+  } catch (const Error&) {
+    ::umount2(mount.path.c_str(), MNT_DETACH);
+    throw;
+  }
+}
+
 }  // namespace
 
 std::uint64_t memory_for_models(const Config& config) {
@@ -175,6 +189,13 @@ CacheMount plan_cache_mount(const Tree& tree, const Config& config) {
 }
 
 CacheMount apply_cache_mount(const Tree& tree, const Config& config) {
+  // One mount must not come over another. The root folder itself: root makes no file in somebody else's tree.
+  const io::UniqueFd lock = io::open_file(tree.root(), O_RDONLY | O_DIRECTORY);
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) throw_errno("lock", io::shown(tree.root()));
+    throw Error(Errc::locked, fmt::format("another run mounts at {}", io::shown(tree.model_cache())),
+                "wait for that run to end");
+  }
   const io::UniqueFd folder = open_folder(tree);
   Plan steps = make_plan(tree, config, folder.get());
   CacheMount& mount = steps.mount;
@@ -183,8 +204,8 @@ CacheMount apply_cache_mount(const Tree& tree, const Config& config) {
     const std::string options = own_options(mount, stat_of(tree.root()));
     if (steps.resizes)
       resize(tree, mount, target);
-    else if (::mount("tmpfs", target.c_str(), "tmpfs", kFlags, options.c_str()) != 0)
-      fail_mount(tree, mount);
+    else
+      mount_new(tree, mount, target, options);
     if (!has_huge_pages()) log_warn("the kernel has no huge pages for a tmpfs: loading and mapping models take longer");
   }
   mount.applied = true;
@@ -213,6 +234,9 @@ MountUnit write_mount_unit(const Tree& tree, const Config& config, const std::st
   } catch (const Error& error) {
     if (error.code() != Errc::not_found) throw;
   }
+  if (!present.empty() && present.find("written by 'reef-init --mount-unit'") == std::string::npos)
+    throw Error(Errc::failed, fmt::format("{} was not written by reef-init", io::shown(file)),
+                "remove it, then run the command again");
   unit.has_changed = present != unit.content;
   if (unit.has_changed && !dry_run) io::replace_file(file, unit.content, 0644);
   return unit;

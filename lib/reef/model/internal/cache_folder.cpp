@@ -1,5 +1,6 @@
 #include "reef/model/internal/cache_folder.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 
@@ -27,11 +28,19 @@ Time later_of(const struct stat& status) {
   return std::max(in_time(status.st_atim), in_time(status.st_mtim));
 }
 
-/// Calls `visit` for what is no folder; false: some of it may not be read.
+/// Another filesystem, or a part of one, shows itself there: what it holds is not the cache's. Also of the same device.
+bool is_mount(const fs::path& path) {
+  struct statx status {};
+  return ::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE, &status) == 0 &&
+         (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+/// Calls `visit` for what is no folder; false: some of it may not be read, or is a mount.
 template <class Visit>
 bool each_file(const fs::path& path, const Visit& visit) {
   struct stat status {};
   if (::lstat(path.c_str(), &status) != 0) return errno == ENOENT;
+  if (is_mount(path)) return false;
   if (!S_ISDIR(status.st_mode)) {
     visit(path, status);
     return true;
@@ -60,7 +69,7 @@ FolderContent content_of(const fs::path& folder) {
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
     FolderEntry& entry = content.entries.emplace_back(FolderEntry{it->path(), 0, {}});
     const bool all = each_file(entry.path, [&](const fs::path&, const struct stat& status) {
-      entry.bytes += static_cast<std::uint64_t>(status.st_blocks) * 512;
+      entry.bytes += static_cast<std::uint64_t>(status.st_blocks) * 512 / std::max<std::uint64_t>(1, status.st_nlink);
       entry.used = std::max(entry.used, later_of(status));
     });
     content.is_readable = content.is_readable && all;
@@ -84,7 +93,7 @@ std::string use_of(const fs::path& entry) {
     if (state == io::ExclusiveLease::State::unknown && fs::exists(fs::symlink_status(path)))
       use = "may be in use: it belongs to another user, or its filesystem cannot tell";
   });
-  return use.empty() && !all ? "has a folder that may not be read" : use;
+  return use.empty() && !all ? "has a folder that may not be read, or another filesystem in it" : use;
 }
 
 std::string remove_unused(const fs::path& entry) {

@@ -54,6 +54,26 @@ std::vector<std::string> holders_of(const fs::path& file) {
   return holders;
 }
 
+bool is_shown_elsewhere(const fs::path& file) {
+  struct stat status {};
+  if (::lstat(file.c_str(), &status) != 0 || status.st_nlink != 1) return true;
+  // "36 35 0:42 /.loading-… /model.safetensors rw": device and root of each mount, of all namespaces that /proc shows.
+  const std::string device = fmt::format(" {}:{} ", major(status.st_dev), minor(status.st_dev));
+  const std::string name = "/" + file.filename().string();
+  std::error_code error;
+  for (fs::directory_iterator it("/proc", error), end; !error && it != end; it.increment(error)) {
+    if (!is_number(it->path().filename())) continue;
+    std::ifstream mounts(it->path() / "mountinfo");
+    for (std::string line; std::getline(mounts, line);) {
+      const std::size_t at = line.find(device);
+      if (at == std::string::npos) continue;
+      const std::size_t begin = at + device.size();
+      if (line.substr(begin, line.find(' ', begin) - begin).ends_with(name)) return true;
+    }
+  }
+  return false;
+}
+
 std::string in_use_text(const fs::path& file) {
   const std::vector<std::string> holders = holders_of(file);
   return holders.empty() ? "is in use" : fmt::format("is in use by {}", fmt::join(holders, ", "));

@@ -37,7 +37,8 @@ std::vector<std::string> files_in(const fs::path& folder) {
   std::error_code error;
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
     std::string name = it->path().filename();
-    if (!name.starts_with('.') && fs::is_regular_file(it->symlink_status(error))) names.push_back(std::move(name));
+    const bool is_digest = name.size() == 64 && name.find_first_not_of("0123456789abcdef") == std::string::npos;
+    if (is_digest && fs::is_regular_file(it->symlink_status(error))) names.push_back(std::move(name));
   }
   return names;
 }
@@ -58,7 +59,8 @@ ModelCache::ModelCache(const tree::Tree& tree, const tree::Config& config, Acces
   struct statfs space {};
   in_memory_ = ::statfs(folder_.c_str(), &space) == 0 && space.f_type == TMPFS_MAGIC;
   cap_ = config.size_bytes("system", "cache.model.cap_bytes");
-  if (cap_ == 0 && in_memory_) cap_ = std::uint64_t{space.f_blocks} * static_cast<std::uint64_t>(space.f_bsize);
+  const std::uint64_t size = std::uint64_t{space.f_blocks} * static_cast<std::uint64_t>(space.f_bsize);
+  if (in_memory_ && size > 0) cap_ = cap_ == 0 ? size : std::min(cap_, size);
   if (cap_ == 0) cap_ = tree::memory_for_models(config);
   limits_.hot = std::chrono::seconds(config.count("models", "cache.hot_seconds"));
   limits_.warm = std::chrono::seconds(config.count("models", "cache.warm_seconds"));
@@ -134,7 +136,8 @@ bool ModelCache::attach(const std::string& digest, std::uint64_t bytes, const st
   return with_ledger([&] {
     io::Transaction transaction(ledger_);
     if (!is_whole(digest, bytes)) return false;  // it went before the transaction began
-    ledger_.prepare("INSERT INTO file VALUES (?1, ?2, ?3, 0) ON CONFLICT DO UPDATE SET used = ?3, loading = 0")
+    ledger_
+        .prepare("INSERT INTO file VALUES (?1, ?2, ?3, 0) ON CONFLICT DO UPDATE SET bytes = ?2, used = ?3, loading = 0")
         .bind(1, digest)
         .bind(2, static_cast<std::int64_t>(bytes))
         .bind(3, stamp(now()))

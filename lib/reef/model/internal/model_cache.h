@@ -67,9 +67,10 @@ class ModelCache {
   /// Error{failed} when there is no room: naming each model that stays and who holds it.
   std::optional<Reservation> reserve(const std::string& digest, std::uint64_t bytes, const std::string& model);
   /// What was reserved is whole: it appears under its digest.
-  void publish(const std::string& digest);
+  /// Throws Error{failed} when `lock` keeps nobody out any more, for somebody removed the cache's files.
+  void publish(const std::string& digest, const io::KeyLock& lock);
   /// It is not to be: the room is free again. Throws nothing.
-  void abandon(const std::string& digest) noexcept;
+  void abandon(const std::string& digest, const io::KeyLock& lock) noexcept;
 
   struct Entry {
     CachedFile file;
@@ -151,9 +152,14 @@ class ModelCache {
   std::vector<std::string> pinned_by_config_;
 };
 
+/// A model that was replaced, repacked or removed no longer has the files that it had: they go as others do.
+void release_old(const tree::Tree& tree, ModelCache& cache);
+
 /// Who has a file open or mapped, as far as /proc tells this user: "python3 (4127)".
 std::vector<std::string> holders_of(const std::filesystem::path& file);
 /// "is in use by python3 (4127)", without names where /proc tells none.
 std::string in_use_text(const std::filesystem::path& file);
+/// Whether a hard link or a mount of its own (containers) shows the file, too: no lease tells of those.
+bool is_shown_elsewhere(const std::filesystem::path& file);
 
 }  // namespace reef::model::internal

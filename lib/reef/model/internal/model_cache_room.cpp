@@ -221,6 +221,10 @@ std::optional<ModelCache::Reservation> ModelCache::reserve(const std::string& di
     remove_dropped();
     Attempt attempt = with_ledger([&] { return try_reserve(digest, bytes, model); });
     if (attempt.missing == 0) {
+      if (attempt.reservation && attempt.reservation->recycled && is_shown_elsewhere(attempt.reservation->target)) {
+        ::unlink(attempt.reservation->target.c_str());  // who was given the file keeps what it holds
+        attempt.reservation->recycled.reset();
+      }
       remove_dropped();
       return std::move(attempt.reservation);
     }
@@ -229,9 +233,12 @@ std::optional<ModelCache::Reservation> ModelCache::reserve(const std::string& di
   }
 }
 
-void ModelCache::publish(const std::string& digest) {
+void ModelCache::publish(const std::string& digest, const io::KeyLock& lock) {
   with_ledger([&] {
     io::Transaction transaction(ledger_);
+    if (!lock.is_valid())  // .loading-DIGEST may be somebody else's by now
+      throw Error(Errc::failed, fmt::format("{} was removed during the load", io::shown(lock_file_)),
+                  "run the command again");
     const fs::path written = folder_ / fmt::format("{}{}", kLoading, digest);
     if (::chmod(written.c_str(), kWritten) != 0 || ::rename(written.c_str(), file(digest).c_str()) != 0) {
       if (errno != ENOENT || !fs::exists(file(digest))) throw_errno("rename", io::shown(file(digest)));
@@ -244,8 +251,9 @@ void ModelCache::publish(const std::string& digest) {
   });
 }
 
-void ModelCache::abandon(const std::string& digest) noexcept {
+void ModelCache::abandon(const std::string& digest, const io::KeyLock& lock) noexcept {
   try {
+    if (!lock.is_valid()) return;
     std::error_code ignored;
     fs::remove(folder_ / fmt::format("{}{}", kLoading, digest), ignored);
     io::Transaction transaction(ledger_);
