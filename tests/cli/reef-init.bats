@@ -350,6 +350,24 @@ in_mount_namespace() {
   [[ "${lines[1]}" == *"hint: run 'sudo reef-init --root $PWD/root --mount-cache'"* ]]
 }
 
+@test "cache trim leaves alone what is mounted inside an entry of a cache" {
+  command -v unshare >/dev/null || skip 'needs unshare'
+  in_mount_namespace true 2>/dev/null || skip 'namespaces are not allowed here'
+  reef-init -q
+  printf 'cache:\n  inference:\n    cap_bytes: 1KiB\n' >root/config/system.yaml
+  mkdir -p elsewhere root/cache/inference_cache/runtime/models
+  head -c 60K /dev/zero >elsewhere/precious
+  head -c 60K /dev/zero >root/cache/inference_cache/runtime/snapshot
+  touch -d '2 hours ago' elsewhere/precious root/cache/inference_cache/runtime/snapshot
+  run in_mount_namespace bash -uc '
+    mount --bind elsewhere root/cache/inference_cache/runtime/models
+    reef-model cache trim
+    echo "status $?"'
+  [[ "$output" == *"runtime"*"another filesystem in it"*"status 3"* ]]
+  [ -s elsewhere/precious ]
+  [ -s root/cache/inference_cache/runtime/snapshot ]
+}
+
 @test "--mount-unit writes a unit for systemd once, or prints it" {
   reef-init -q
   mkdir units

@@ -234,6 +234,12 @@ is_published() {
   reef-model fetch large -q
   cmp large/model.safetensors "$REEF_ROOT/models/base/large/model.safetensors"
   [ "$(reef-model show large --json | field source)" = "$url/pkg-1-py3-none-any.whl" ]
+  # A query may hold a key: neither the manifest nor a message has it.
+  models "$url/pkg-1-py3-none-any.whl?token=sesame" "$(sha256sum <served/pkg-1-py3-none-any.whl | cut -d ' ' -f 1)"
+  run reef-model fetch large --force -vv
+  [ "$status" -eq 0 ]
+  [[ "$output" != *sesame* ]]
+  ! grep -r sesame "$REEF_ROOT/models"
   [ "$(ls -A "$REEF_ROOT/models/.fetch")" = .lock ]
 }
 
