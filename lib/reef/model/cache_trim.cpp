@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/core/units.h"
+#include "reef/io/file.h"
 #include "reef/model/internal/cache_folder.h"
 #include "reef/model/internal/model_cache.h"
 
@@ -55,20 +57,23 @@ Removal remove(const char* cache, const fs::path& folder, const FolderEntry& ent
   return Removal::stays;
 }
 
-/// Links, and the folders that are empty without them. False: it holds more, which stays.
+/// Links, and the folders that are empty without them. False: it holds more, which stays. Throws Error{failed}.
 bool remove_links(const fs::path& path) {
-  std::error_code error;
-  if (fs::is_symlink(path)) return fs::remove(path, error);
+  if (fs::is_symlink(path)) return fs::remove(path);
   std::vector<fs::path> links, folders{path};
-  for (fs::recursive_directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
-    if (it->is_symlink())
-      links.push_back(it->path());
-    else if (it->is_directory())
-      folders.push_back(it->path());
+  for (const auto& entry : fs::recursive_directory_iterator(path)) {
+    if (entry.is_symlink())
+      links.push_back(entry.path());
+    else if (entry.is_directory())
+      folders.push_back(entry.path());
   }
-  for (const fs::path& link : links) fs::remove(link, error);
-  for (auto it = folders.rbegin(); it != folders.rend(); ++it) ::rmdir(it->c_str());
-  return !fs::exists(fs::symlink_status(path));
+  for (const fs::path& link : links) fs::remove(link);
+  for (auto it = folders.rbegin(); it != folders.rend(); ++it) {
+    if (::rmdir(it->c_str()) == 0 || errno == ENOENT) continue;
+    if (errno == ENOTEMPTY || errno == EEXIST) return false;
+    throw_errno("remove", io::shown(*it));
+  }
+  return true;
 }
 
 /// model_cache/models/KIND/NAME of models that are no longer in the tree.
@@ -87,8 +92,17 @@ void remove_old_links(const tree::Tree& tree, const ModelCache& cache, CacheTrim
     if (!trim.is_dry_run) {
       const io::KeyLock lock = cache.lock(name);
       if (fs::exists(fs::symlink_status(tree.models() / name))) continue;  // it came meanwhile
-      if (!remove_links(path)) {
-        trim.kept.push_back({kModels, "models/" + name, 0, "holds files that are not reef's"});
+      std::string why;
+      try {
+        if (!remove_links(path)) why = "holds files that are not reef's";
+      } catch (const std::exception&) {
+        const Error failure = current_error();
+        if (failure.code() == Errc::interrupted) throw failure;
+        why = fmt::format("cannot be removed: {}", failure.what());
+        trim.has_failed = true;
+      }
+      if (!why.empty()) {
+        trim.kept.push_back({kModels, "models/" + name, 0, why});
         continue;
       }
     }
