@@ -4,6 +4,7 @@
 
 bats_require_minimum_version 1.5.0
 load prepared_tree
+load wait_until
 
 setup_file() {
   prepare_tree alice
@@ -169,10 +170,7 @@ field() { python3 -c 'import json, sys; o = json.load(sys.stdin); print(eval(sys
   reef-index ingest - <pipe &
   exec 9>pipe
   # The first run holds its lock while it waits for the pipe.
-  for _ in $(seq 100); do
-    [ -s root/vectors/shared/.lock ] && break
-    sleep .1
-  done
+  wait_until [ -s root/vectors/shared/.lock ]
   run reef-index ingest docs
   [ "$status" -eq 6 ]
   [[ "$output" == *"locked by process"* ]]

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # reef-init on the command line. REEF_BIN is the folder of the executables.
 
+load wait_until
+
 setup() {
   export LC_ALL=C
   PATH="${REEF_BIN:?set REEF_BIN to the folder of the executables}:$PATH"
@@ -73,10 +75,8 @@ setup() {
   [ "$status" -eq 0 ]
   reef-init --persona bob --wait 30s -q 8>&- 3>&- &
   # It waits as soon as it has the lock's file open.
-  for _ in $(seq 300); do
-    ls -l "/proc/$!/fd" 2>/dev/null | grep -q '/.reef-init.lock$' && break
-    sleep .1
-  done
+  waits() { ls -l "/proc/$1/fd" 2>/dev/null | grep -q '/.reef-init.lock$'; }
+  wait_until waits $!
   printf 'personas:\n  carol:\n    name: Carol\n' >root/config/personas.yaml
   flock -u 8
   wait $!
@@ -304,7 +304,7 @@ in_mount_namespace() {
   run reef-init --mount-cache --dry-run
   [ "$status" -eq 0 ]
   if [[ "$output" == 'already so; '*' is in memory' ]]; then skip 'the folder of the tests is in memory'; fi
-  [[ "$output" == "tmpfs at $PWD/root/cache/model_cache (new): size=67108864,"*"mode=2750,uid="*"1 change, none applied (dry run)" ]]
+  [[ "$output" == "tmpfs at $REEF_ROOT/cache/model_cache (new): size=67108864,"*"mode=2750,uid="*"1 change, none applied (dry run)" ]]
   run in_mount_namespace bash -euc '
     reef-init --mount-cache
     findmnt -no FSTYPE,OPTIONS root/cache/model_cache
@@ -318,10 +318,10 @@ in_mount_namespace() {
     reef-init --mount-cache --json'
   echo "$output"
   [ "$status" -eq 0 ]
-  [[ "$output" == *"a tmpfs of 64.0 MiB is mounted at $PWD/root/cache/model_cache until the machine is restarted"* ]]
+  [[ "$output" == *"a tmpfs of 64.0 MiB is mounted at $REEF_ROOT/cache/model_cache until the machine is restarted"* ]]
   [[ "$output" == *"tmpfs"*"size=65536k"* ]]
   [[ "$output" == *"mode 2750"* ]]
-  [[ "$output" == *"already so; $PWD/root/cache/model_cache is in memory"* ]]
+  [[ "$output" == *"already so; $REEF_ROOT/cache/model_cache is in memory"* ]]
   [[ "$output" == *'"in_memory":true'*'"sha256":'* ]]
   [[ "$output" == *"(64.0 MiB before): size=33554432,"* ]]
   [[ "$output" == *'"size_bytes":33554432'*'"changed":true'* ]]
@@ -335,7 +335,7 @@ in_mount_namespace() {
   run reef-init --mount-cache
   [ "$status" -eq 1 ]
   [[ "${lines[0]}" == *"root/cache/model_cache holds 1 file of 2 B, which a mount would hide" ]]
-  [[ "${lines[1]}" == *"hint: "*"find $PWD/root/cache/model_cache -xdev -mindepth 1 -delete"* ]]
+  [[ "${lines[1]}" == *"hint: "*"find $REEF_ROOT/cache/model_cache -xdev -mindepth 1 -delete"* ]]
   rm root/cache/model_cache/file
   ln -s nowhere root/cache/model_cache/link
   reef-init --mount-cache --dry-run
@@ -346,7 +346,7 @@ in_mount_namespace() {
   fi
   run "${without_right[@]}" reef-init --mount-cache
   [ "$status" -eq 1 ]
-  [[ "${lines[0]}" == *"mount a tmpfs at $PWD/root/cache/model_cache: only root may" ]]
+  [[ "${lines[0]}" == *"mount a tmpfs at $REEF_ROOT/cache/model_cache: only root may" ]]
   [[ "${lines[1]}" == *"hint: run 'sudo reef-init --root $PWD/root --mount-cache'"* ]]
 }
 

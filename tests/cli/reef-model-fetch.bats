@@ -4,6 +4,8 @@
 
 bats_require_minimum_version 1.5.0
 
+load wait_until
+
 setup() {
   export LC_ALL=C
   PATH="${REEF_BIN:?set REEF_BIN to the folder of the executables}:$PATH"
@@ -45,7 +47,7 @@ serve() {
   python3 "$BATS_TEST_DIRNAME/../support/model_server.py" "$PWD/port" "$PWD/log" "$PWD/served" "$PWD/faults" "$@" <stop 3>&- &
   server=$!
   exec 8>stop
-  until [ -e port ]; do sleep 0.01; done
+  wait_until [ -e port ]
   url=http://127.0.0.1:$(cat port)
 }
 
@@ -59,6 +61,8 @@ faults() {
 models() {
   printf 'models:\n  large:\n    source: "%s"\n    sha256: "%s"\n' "$1" "${2-}" >"$REEF_ROOT/config/models.yaml"
 }
+
+has_size() { [ "$(stat -c %s "$2" 2>/dev/null)" = "$1" ]; }
 
 # asked TEXT: how many requests for such a path the server had.
 asked() { grep -c "\"path\": \"[^\"]*$1" log || true; }
@@ -130,7 +134,7 @@ is_published() {
     rm -f log
     reef-model fetch large -q 3>&- 8>&- &
     fetching=$!
-    until [ "$(stat -c %s "$part" 2>/dev/null)" = 3000000 ]; do sleep 0.01; done
+    wait_until has_size 3000000 "$part"
     run reef-model fetch large
     [ "$status" -eq 6 ]
     kill -$signal "$fetching"

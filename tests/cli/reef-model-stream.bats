@@ -4,6 +4,8 @@
 
 bats_require_minimum_version 1.5.0
 
+load wait_until
+
 setup() {
   export LC_ALL=C
   PATH="${REEF_BIN:?set REEF_BIN to the folder of the executables}:$PATH"
@@ -125,8 +127,19 @@ assert result["stream_bytes"] == os.path.getsize("out"), result' <<<"$stderr"
   [[ "$stderr" == *"the reader of standard output closed it after "* ]]
 }
 
+# holds_much FD: a pipe has at least 64 KiB in it, as much as it holds by default.
+holds_much() {
+  python3 -c 'import fcntl, struct, sys, termios
+sys.exit(struct.unpack("i", fcntl.ioctl(int(sys.argv[1]), termios.FIONREAD, bytes(4)))[0] < 65536)' "$1"
+}
+
 @test "a slow reader holds the stream up and gets all of it" {
-  reef-model stream m -q | (sleep 1 && cat >out)
+  mkfifo pipe
+  reef-model stream m -q >pipe &
+  exec 9<pipe
+  wait_until holds_much 9
+  cat <&9 >out
+  wait $!
   same_tensors <out
 }
 
@@ -151,7 +164,7 @@ with open("got", "wb") as file:
         file.write(data)
         if sys.argv[1] == "closing": break
 PY
-  while [ ! -e address ]; do sleep 0.05; done
+  wait_until [ -e address ]
 }
 
 @test "unix and tcp sockets are connected to" {

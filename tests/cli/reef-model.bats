@@ -4,6 +4,8 @@
 
 bats_require_minimum_version 1.5.0
 
+load wait_until
+
 setup() {
   export LC_ALL=C
   PATH="${REEF_BIN:?set REEF_BIN to the folder of the executables}:$PATH"
@@ -658,9 +660,10 @@ assert trim["folders"][2] == {"name": "inference_cache", "bytes": 120 << 10, "ca
   make_large_model large
   reef-model import large -q
   reef-model cache pin large -q
+  mkfifo enough
   # Somebody who has the locks on all names, and a reservation in the ledger.
   python3 - "$REEF_ROOT" <<'PY' &
-import fcntl, json, os, pathlib, sqlite3, struct, sys, time
+import fcntl, json, pathlib, sqlite3, struct, sys
 root = pathlib.Path(sys.argv[1])
 files = json.load(open(root / "models/base/large/manifest.json"))["files"]
 digest = next(f.get("chunks_sha256") or f["sha256"] for f in files if f["path"].endswith(".safetensors"))
@@ -671,16 +674,13 @@ lock = open(root / "cache/model_cache.lock", "a+")
 F_OFD_SETLK = 37
 fcntl.fcntl(lock, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
 pathlib.Path("locked").touch()
-while not os.path.exists("enough"): time.sleep(.01)
+open("enough").read()
 PY
-  until [ -e locked ]; do sleep .01; done
+  wait_until [ -e locked ]
   reef-model load large -v >out 2>err &
   loader=$!
-  until grep -q 'waiting for' err; do
-    kill -0 $loader || { cat err; return 1; }
-    sleep .01
-  done
-  touch enough
+  wait_until grep -q 'waiting for' err
+  echo >enough
   wait $loader
   [ "$(grep -c 'base/large: waiting for process 4127, which loads model.safetensors, too' err)" -eq 1 ]
   [[ "$(cat out)" == "loaded base/large: "* ]]

@@ -10,12 +10,13 @@ wrong. A vector of DIM numbers depends on its text alone.
 import base64
 import http.server
 import json
-import os
 import struct
 import sys
-import threading
 import time
 import zlib
+
+sys.dont_write_bytecode = True
+from local_server import serve
 
 DIM = 8
 KEY = "secret-for-tests"
@@ -98,25 +99,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 
-    def log_message(self, *_):
-        pass
-
-
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_):
-        """Clients that hang up are part of the tests."""
-
-
-def main():
-    server = Server(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with open(sys.argv[1] + ".new", "w") as file:
-        file.write(str(server.server_address[1]))
-    os.rename(sys.argv[1] + ".new", sys.argv[1])
-    sys.stdin.buffer.read()
-
 
 if __name__ == "__main__":
-    main()
+    serve(Handler, sys.argv[1])

@@ -34,6 +34,9 @@ import sys
 import threading
 import urllib.parse
 
+sys.dont_write_bytecode = True
+from local_server import serve
+
 PORT_FILE, LOG_FILE, FOLDER, FAULTS_FILE = sys.argv[1:5]
 KEY_ID, SECRET = sys.argv[5].split(":") if len(sys.argv) > 5 else (None, None)
 REGION = sys.argv[6] if len(sys.argv) > 6 else None
@@ -147,26 +150,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             stopping.wait()
         self.close_connection = True
 
-    def log_message(self, *_):
-        pass
-
-
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_):
-        """Clients that hang up are part of the tests."""
-
-
-def main():
-    server = Server(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with open(PORT_FILE + ".new", "w") as file:
-        file.write(str(server.server_address[1]))
-    os.rename(PORT_FILE + ".new", PORT_FILE)
-    sys.stdin.buffer.read()
-    stopping.set()
-
 
 if __name__ == "__main__":
-    main()
+    serve(Handler, PORT_FILE)
+    stopping.set()
