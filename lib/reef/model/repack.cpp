@@ -1,21 +1,17 @@
 #include "reef/model/repack.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <bit>
 #include <optional>
 
-#include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/core/log.h"
 #include "reef/io/file.h"
 #include "reef/model/embedding.h"
 #include "reef/model/internal/aligned_copy.h"
-#include "reef/model/internal/digest_files.h"
 #include "reef/model/internal/json_scanner.h"
-#include "reef/model/internal/staged_folder.h"
 #include "reef/model/internal/staging.h"
 #include "reef/model/library.h"
 #include "reef/model/safetensors.h"
@@ -126,40 +122,26 @@ class Repacker {
 
   void write() {
     internal::require_space(model_.folder.parent_path(), model_.manifest.total_bytes());
-    internal::StagedFolder staged(io::temporary_name(model_.folder));
+    internal::Staging staged(model_.folder, progress_);
     const std::vector<ChunkDigests> chunks = read_chunk_table(model_.folder, model_.manifest);
     progress_.begin("repacking", model_.manifest.total_bytes(), ProgressUnit::bytes);
     for (std::size_t i = 0; i < chunks.size(); ++i) {
       const ManifestFile& file = model_.manifest.files[i];
-      const fs::path target = staged.path() / file.path;
-      make_folders(staged.path(), fs::path(file.path).parent_path());
       const auto job = std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& j) { return j.entry == &file; });
       if (job != jobs_.end()) {
-        rewrite(*job, chunks[i], target);
+        rewrite(*job, chunks[i], staged.place_of(file.path));
       } else {
-        copy(file, target);
+        staged.bring({model_.folder / file.path, file.path, file.bytes}, internal::Staging::How::copy);
       }
     }
     progress_.end();
     Manifest manifest = model_.manifest;
-    const std::vector<WeightFile> weights = read_weights(staged.path(), paths());
-    const std::vector<ChunkDigests> now =
-        internal::digest_files(staged.path(), manifest, weights, true, options_.threads, progress_);
+    staged.digest(manifest, staged.weights(manifest), options_.threads, true);
     compare(manifest);
-    io::replace_file(staged.path() / kChunksFile, chunk_table(now));
-    io::replace_file(staged.path() / kManifestFile, manifest_text(manifest));
-    check_interrupt();
-    staged.publish(model_.folder);
+    staged.publish(manifest, manifest_text(manifest));
     if (result_.removes_signature)
       log_warn("{} is removed, for it signed another manifest; sign again with 'reef-model manifest sign'",
                io::shown(model_.folder / kSignatureFile));
-  }
-
-  /// "a/b" below a folder, with its mode.
-  static void make_folders(const fs::path& folder, const fs::path& below) {
-    if (below.empty()) return;
-    make_folders(folder, below.parent_path());
-    fs::create_directory(folder / below, folder);
   }
 
   void rewrite(Job& job, const ChunkDigests& chunks, const fs::path& target) {
@@ -171,17 +153,6 @@ class Repacker {
                                          [this](std::uint64_t bytes) { progress_.advance(bytes); });
     // Names, types and shapes were taken from it before it was verified.
     if (job.digests.head != job.head_sha256) fail(job.entry->path, "its header changed while it was read");
-  }
-
-  void copy(const ManifestFile& file, const fs::path& target) {
-    const fs::path from = model_.folder / file.path;
-    io::copy_contents(
-        io::open_file(from, O_RDONLY).get(), io::open_file(target, O_WRONLY | O_CREAT | O_EXCL).get(), from, target,
-        [](void* self, std::uint64_t bytes) {
-          static_cast<Repacker*>(self)->progress_.advance(bytes);
-          check_interrupt();
-        },
-        this);
   }
 
   /// What was written, read again: the tensors of before, and the other files as the manifest has them. Digests of

@@ -101,15 +101,21 @@ void Staging::bring(const std::vector<SourceFile>& files, How how) {
   std::uint64_t total = 0;
   for (const SourceFile& file : files) total += file.bytes;
   progress_.begin("copying", total, ProgressUnit::bytes);
-  for (const SourceFile& file : files) {
-    const fs::path to = path() / file.path;
-    fs::create_directory(to.parent_path(), path());  // "1_Pooling", with the same mode
-    bring(file, to, how);
-  }
+  for (const SourceFile& file : files) bring(file, how);
   progress_.end();
 }
 
-void Staging::bring(const SourceFile& file, const fs::path& to, How how) {
+fs::path Staging::place_of(const std::string& file) const {
+  fs::path folder = path();
+  for (const fs::path& part : fs::path(file).parent_path()) {
+    folder /= part;
+    fs::create_directory(folder, path());  // with its mode
+  }
+  return path() / file;
+}
+
+void Staging::bring(const SourceFile& file, How how) {
+  const fs::path to = place_of(file.path);
   if (how == How::move) fs::rename(file.from, to);
   if (how == How::move || (how == How::link && ::link(file.from.c_str(), to.c_str()) == 0)) {
     io::sync_file(io::open_file(to, O_RDONLY).get(), to);
@@ -133,8 +139,8 @@ std::vector<WeightFile> Staging::weights(const Manifest& manifest) const {
   return read_weights(path(), paths);
 }
 
-void Staging::digest(Manifest& manifest, const std::vector<WeightFile>& weights, unsigned threads) {
-  chunks_ = digest_files(path(), manifest, weights, false, threads, progress_);
+void Staging::digest(Manifest& manifest, const std::vector<WeightFile>& weights, unsigned threads, bool with_tensors) {
+  chunks_ = digest_files(path(), manifest, weights, with_tensors, threads, progress_);
 }
 
 void Staging::publish(const Manifest& manifest, std::string_view text, std::string_view signature) {

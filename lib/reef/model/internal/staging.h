@@ -56,10 +56,15 @@ class Staging {
 
   const std::filesystem::path& path() const { return folder_.path(); }
   void bring(const std::vector<SourceFile>& files, How how);
+  /// One file; its bytes are told to the progress that has begun.
+  void bring(const SourceFile& file, How how);
+  /// Where the file of that path goes; the folders above it are made.
+  std::filesystem::path place_of(const std::string& path) const;
   /// Headers of the weights that were brought, by the rules of their formats. Throws Error{corrupt}.
   std::vector<WeightFile> weights(const Manifest& manifest) const;
   /// Reads what was brought, and fills sizes and digests into the manifest. `weights` are for the digests of headers.
-  void digest(Manifest& manifest, const std::vector<WeightFile>& weights, unsigned threads);
+  /// `with_tensors`: also of each tensor.
+  void digest(Manifest& manifest, const std::vector<WeightFile>& weights, unsigned threads, bool with_tensors = false);
   /// Of digest(): those of each file's chunks.
   const std::vector<ChunkDigests>& chunks() const { return chunks_; }
   /// Writes manifest and chunk digests (and a signature, if there is one), then publishes. `text` is the manifest as it
@@ -67,8 +72,6 @@ class Staging {
   void publish(const Manifest& manifest, std::string_view text, std::string_view signature = {});
 
  private:
-  void bring(const SourceFile& file, const std::filesystem::path& to, How how);
-
   std::filesystem::path target_;
   Progress& progress_;
   StagedFolder folder_;
