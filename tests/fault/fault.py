@@ -4,10 +4,10 @@
 usage: fault.py BIN_DIR [--workload NAME]... [--exhaustive] [--jobs N] [--keep]
 
 For each workload the command runs once under strace, which records every system call that changes something below the
-tree, with its caller's stack. Calls that come from the same place about the same kind of file form a group; of each
-group the first and the last one are taken (--exhaustive: all of them, and of workloads that make few calls of their
-own). Each of them is then, in a fresh copy of the tree, (1) the last thing that the process does, (2) answered with
-ENOSPC, (3) answered with EIO. Afterwards:
+tree, with its caller's stack. In a fresh copy of the tree a call is then (1) the last thing that the process does,
+(2) answered with ENOSPC, (3) answered with EIO. Calls that come from the same place about the same kind of file form a
+group; the first of each group is killed and meets ENOSPC, the last is killed and meets EIO (--exhaustive: every call
+meets all three, and of workloads that make few calls of their own). Afterwards:
 
   - the checks of the workload pass, or name faults that the next run mends, and nothing else;
   - a run that failed said so: status 0 is believed only if the work is done;
@@ -767,16 +767,18 @@ def kind_of_file(text):
     return tuple(re.sub(r"[0-9a-f]{16,}|\.[A-Za-z0-9]{6}\.tmp|\d+", "#", path) for path in paths)
 
 
-def chosen(calls, exhaustive):
+def cases_of(calls, exhaustive):
+    """Pairs of a call and what happens to it."""
     if exhaustive:
-        return calls
+        return [(call, mode) for call in calls for mode in ("KILL", "ENOSPC", "EIO")]
     groups = {}
     for call in calls:
         groups.setdefault((call.name, kind_of_file(call.text), tuple(call.stack[:6])), []).append(call)
-    picked = []
+    cases = {}  # keyed, for the only call of a group is its first and its last
     for group in groups.values():
-        picked += {id(c): c for c in (group[0], group[-1])}.values()
-    return sorted(picked, key=calls.index)
+        for call, modes in ((group[0], ("KILL", "ENOSPC")), (group[-1], ("KILL", "EIO"))):
+            cases |= {(call.name, call.ordinal, mode): (call, mode) for mode in modes}
+    return list(cases.values())
 
 
 # ---- one case --------------------------------------------------------------------------------------------------------
@@ -840,9 +842,8 @@ def run_workload(workload, arguments, work, fails, totals):
     workload.final(reef)
     workload.tidy(reef)
     forget_shm(reef)
-    picked = chosen(calls, arguments.exhaustive)
-    cases = [(call, mode) for call in picked for mode in ("KILL", "ENOSPC", "EIO")]
-    print(f"{workload.name}: {len(calls)} changing calls, {len(picked)} taken, {len(cases)} cases", flush=True)
+    cases = cases_of(calls, arguments.exhaustive)
+    print(f"{workload.name}: {len(calls)} changing calls, {len(cases)} cases", flush=True)
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         runs = [pool.submit(run_case, arguments.bin_dir, prepared, workload, call, mode, work, arguments.keep) for call, mode in cases]
         for run in concurrent.futures.as_completed(runs):
