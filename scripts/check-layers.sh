@@ -19,11 +19,11 @@ cd "$top"
 # What each module may use; a new module is added here first.
 declare -A allowed=(
   [core]='' [io]='core' [tree]='io' [model]='tree' [text]='tree' [embed]='model text' [vector]='io'
-  [document]='text embed vector' [retrieve]='document' [cli]='core'
+  [document]='text embed vector' [session]='text embed vector' [retrieve]='document' [cli]='core'
 )
 # Which modules and tools may include a vendor's header. "tools" is tools/reef-*, "libexec" the helpers.
 declare -A vendors=(
-  ['sqlite3\.h']='io document' ['yaml-cpp/']='tree' ['CLI/']='cli tools' ['curl/']='libexec'
+  ['sqlite3\.h']='io text' ['yaml-cpp/']='tree' ['CLI/']='cli tools' ['curl/']='libexec'
   ['libxml/']='libexec' ['archive(_entry)?\.h']='libexec' ['utf8proc\.h']='core text embed'
   ['faiss/']='libexec' ['omp\.h']='libexec'
 )

@@ -45,7 +45,7 @@ Snapshot::Snapshot(const std::filesystem::path& folder, tree::Scope scope)
       database_(folder / "metadata.sqlite", io::OpenMode::read),
       transaction_((io::require_version(database_, Store::kVersion), database_), io::Transaction::Kind::read),
       vectors_(open_vectors(folder, database_, transaction_)),
-      finder_(database_),
+      finder_(database_, "chunks_fts"),
       chunk_(database_,
              "SELECT c.id, c.document, d.name, d.source, d.title, c.text, c.heading_path, c.page, c.start_byte, "
              "c.end_byte, c.vector_row, d.created FROM chunks c JOIN documents d ON d.id = c.document "

@@ -11,10 +11,11 @@
 #include <unordered_set>
 #include <vector>
 
-#include "reef/document/lexicon.h"
+#include "reef/document/chunk_map.h"
 #include "reef/io/file.h"
 #include "reef/io/sqlite.h"
 #include "reef/text/chunk.h"
+#include "reef/text/full_text.h"
 #include "reef/tree/tree.h"
 #include "reef/vector/store.h"
 
@@ -182,7 +183,7 @@ class Snapshot {
   const vector::StoreReader& vectors() const { return vectors_; }
   const ChunkMap& map() const { return map_; }
 
-  std::vector<Postings> postings(std::span<const std::string> terms) { return finder_.find(terms); }
+  std::vector<text::Postings> postings(std::span<const std::string> terms) { return finder_.find(terms); }
   /// nullopt when there is no such chunk, or its document is not finished.
   std::optional<ChunkRow> chunk(std::int64_t id);
   /// Chunks of documents with one of the tags, created in [since, until), and named.
@@ -209,7 +210,7 @@ class Snapshot {
   io::Transaction transaction_;
   vector::StoreReader vectors_;
   ChunkMap map_;
-  PostingsFinder finder_;
+  text::PostingsFinder finder_;
   io::Statement chunk_;
 };
 

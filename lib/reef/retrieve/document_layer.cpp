@@ -35,11 +35,11 @@ class DocumentLayer : public Layer {
   TermCounts term_counts() const override {
     TermCounts counts;
     counts.rows = static_cast<double>(map().rows(text_only_));
-    for (const document::Postings& term : part_.postings()) {
-      double rows = static_cast<double>(term.chunks.size());
+    for (const text::Postings& term : part_.postings()) {
+      double rows = static_cast<double>(term.rows.size());
       if (map().rows(!text_only_) > 0)
         rows = static_cast<double>(
-            std::count_if(term.chunks.begin(), term.chunks.end(), [&](auto chunk) { return is_mine(chunk); }));
+            std::count_if(term.rows.begin(), term.rows.end(), [&](auto chunk) { return is_mine(chunk); }));
       counts.rows_with_term.push_back(rows);
     }
     return counts;
@@ -48,18 +48,18 @@ class DocumentLayer : public Layer {
   std::vector<Candidate> best_by_words(std::span<const double> idf, std::size_t count) override {
     // One slot for each chunk id that any term occurs in; ids of a scope lie close together.
     std::int64_t low = INT64_MAX, high = -1;
-    for (const document::Postings& term : part_.postings()) {
-      if (term.chunks.empty()) continue;
-      low = std::min(low, term.chunks.front());
-      high = std::max(high, term.chunks.back());
+    for (const text::Postings& term : part_.postings()) {
+      if (term.rows.empty()) continue;
+      low = std::min(low, term.rows.front());
+      high = std::max(high, term.rows.back());
     }
     if (high < low) return {};
     std::vector<float> scores(static_cast<std::size_t>(high - low + 1));
     for (std::size_t t = 0; t < idf.size(); ++t) {
-      const document::Postings& term = part_.postings()[t];
-      for (std::size_t i = 0; i < term.chunks.size(); ++i)
-        scores[static_cast<std::size_t>(term.chunks[i] - low)] +=
-            static_cast<float>(weight(term.chunks[i], term.counts[i], idf[t]));
+      const text::Postings& term = part_.postings()[t];
+      for (std::size_t i = 0; i < term.rows.size(); ++i)
+        scores[static_cast<std::size_t>(term.rows[i] - low)] +=
+            static_cast<float>(weight(term.rows[i], term.counts[i], idf[t]));
     }
     return best_of(scores, low, count);
   }
@@ -83,11 +83,11 @@ class DocumentLayer : public Layer {
     for (Candidate& candidate : candidates) {
       candidate.bm25 = 0;
       for (std::size_t t = 0; t < idf.size(); ++t) {
-        const document::Postings& term = part_.postings()[t];
-        const auto found = std::lower_bound(term.chunks.begin(), term.chunks.end(), candidate.id);
-        if (found == term.chunks.end() || *found != candidate.id) continue;
+        const text::Postings& term = part_.postings()[t];
+        const auto found = std::lower_bound(term.rows.begin(), term.rows.end(), candidate.id);
+        if (found == term.rows.end() || *found != candidate.id) continue;
         candidate.bm25 +=
-            weight(candidate.id, term.counts[static_cast<std::size_t>(found - term.chunks.begin())], idf[t]);
+            weight(candidate.id, term.counts[static_cast<std::size_t>(found - term.rows.begin())], idf[t]);
       }
       if (text_only_ || scope_->vector().empty() || candidate.cosine) continue;
       const auto row = map().row(candidate.id);

@@ -13,8 +13,7 @@ constexpr double kRowsForOwnIdf = 200;
 
 std::vector<double> idf_of(const TermCounts& counts) {
   std::vector<double> idf;
-  for (const double rows : counts.rows_with_term)
-    idf.push_back(document::inverse_document_frequency(counts.rows, rows));
+  for (const double rows : counts.rows_with_term) idf.push_back(text::inverse_document_frequency(counts.rows, rows));
   return idf;
 }
 

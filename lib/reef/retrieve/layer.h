@@ -17,7 +17,7 @@ namespace reef::retrieve {
 struct Question {
   Question();                      ///< takes the next number
   std::uint64_t number;            ///< tells one question from the next
-  std::vector<std::string> terms;  ///< document::query_terms() of its text; empty: no BM25
+  std::vector<std::string> terms;  ///< text::query_terms() of its text; empty: no BM25
   document::Snapshot::Filter filter;
 };
 
@@ -80,12 +80,12 @@ class PartSearch {
   document::Snapshot& snapshot() { return snapshot_; }
   const document::Snapshot& snapshot() const { return snapshot_; }
   void ask(const Question& question);
-  const std::vector<document::Postings>& postings() const { return postings_; }
+  const std::vector<text::Postings>& postings() const { return postings_; }
   const std::optional<document::Snapshot::Allowed>& allowed() const { return allowed_; }
 
  private:
   document::Snapshot snapshot_;
-  std::vector<document::Postings> postings_;
+  std::vector<text::Postings> postings_;
   std::optional<document::Snapshot::Allowed> allowed_;  ///< absent without a filter
 };
 

@@ -213,7 +213,7 @@ Answer Searcher::query(const std::string& text, const QueryOptions& options) {
     throw Error(Errc::usage, "the question is empty", "ask in words: reef-index query 'TEXT'");
   Question question;
   question.filter = options.filter;
-  if (options.mode != Mode::dense) question.terms = document::query_terms(question_text);
+  if (options.mode != Mode::dense) question.terms = text::query_terms(question_text);
   Answer result;
   if (options.mode == Mode::bm25) {
     auto layers = layers_of(options);

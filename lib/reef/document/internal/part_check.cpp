@@ -7,9 +7,9 @@
 
 #include "reef/core/error.h"
 #include "reef/core/log.h"
+#include "reef/document/chunk_map.h"
 #include "reef/document/internal/id_mapping.h"
 #include "reef/document/internal/sources.h"
-#include "reef/document/lexicon.h"
 #include "reef/document/store.h"
 
 namespace reef::document::internal {

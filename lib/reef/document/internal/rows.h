@@ -4,7 +4,7 @@
 #include <optional>
 #include <string_view>
 
-#include "reef/document/lexicon.h"
+#include "reef/document/chunk_map.h"
 #include "reef/document/store.h"
 #include "reef/io/sqlite.h"
 

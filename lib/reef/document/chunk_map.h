@@ -1,27 +1,13 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
-#include <string>
-#include <string_view>
 #include <vector>
 
 #include "reef/io/sqlite.h"
 
 namespace reef::document {
-
-/// The words of a question that BM25 looks for: parted and folded (lower case, no accents) as FTS5
-/// does it with texts, each once, without stop words (all of them when nothing else is left). FTS5
-/// stems them itself.
-std::vector<std::string> query_terms(std::string_view text);
-
-/// Where one term occurs: chunks ascending, and how often in each.
-struct Postings {
-  std::vector<std::int64_t> chunks;
-  std::vector<std::uint32_t> counts;
-};
 
 /// What a query asks of every chunk, 6 bytes each: how many words it has, whether it has a vector,
 /// and in which row. Kept beside the tables in pages of kPage chunks, since a lookup in the b-tree
@@ -75,20 +61,5 @@ class ChunkMap {
   std::int64_t rows_[2] = {0, 0};
   std::int64_t words_[2] = {0, 0};
 };
-
-/// Postings of all terms in one pass through FTS5's own cursors, df and tf together: its bm25()
-/// walks them twice, row by row through the OR of all terms. One object for each connection.
-class PostingsFinder {
- public:
-  explicit PostingsFinder(io::Database& database);
-  std::vector<Postings> find(std::span<const std::string> terms);
-
- private:
-  io::Statement statement_;
-  std::unique_ptr<std::vector<Postings>> found_;  ///< its address is what the SQL function knows
-};
-
-/// BM25's inverse document frequency as FTS5 defines it (never under 1e-6).
-double inverse_document_frequency(double rows, double rows_with_term);
 
 }  // namespace reef::document

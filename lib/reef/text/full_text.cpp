@@ -1,4 +1,4 @@
-#include "reef/document/lexicon.h"
+#include "reef/text/full_text.h"
 
 #include <fmt/format.h>
 #include <sqlite3.h>
@@ -7,13 +7,12 @@
 #include <array>
 #include <climits>
 #include <cmath>
-#include <cstring>
 #include <unordered_set>
 #include <utility>
 
 #include "reef/core/error.h"
 
-namespace reef::document {
+namespace reef::text {
 namespace {
 
 /// English function words: in a question they match nearly every row and mean nothing.
@@ -42,18 +41,22 @@ struct Collector {
   int phrase = 0;
 };
 
-int take_row(const Fts5ExtensionApi* api, Fts5Context* context, void* user) {
-  auto& collector = *static_cast<Collector*>(user);
-  Postings& postings = (*collector.postings)[static_cast<std::size_t>(collector.phrase)];
+/// Adds the row where `context` stands, which holds the query's first phrase.
+int take_row_into(Postings& postings, const Fts5ExtensionApi* api, Fts5Context* context) {
   Fts5PhraseIter iterator;
   int column = 0, offset = 0;
   std::uint32_t count = 0;
   int code = api->xPhraseFirst(context, 0, &iterator, &column, &offset);
   if (code != SQLITE_OK) return code;
   for (; column >= 0; api->xPhraseNext(context, &iterator, &column, &offset)) ++count;
-  postings.chunks.push_back(api->xRowid(context));
+  postings.rows.push_back(api->xRowid(context));
   postings.counts.push_back(count);
   return SQLITE_OK;
+}
+
+int take_row(const Fts5ExtensionApi* api, Fts5Context* context, void* user) {
+  auto& collector = *static_cast<Collector*>(user);
+  return take_row_into((*collector.postings)[static_cast<std::size_t>(collector.phrase)], api, context);
 }
 
 /// SQL function reef_postings(table): called once, for the first matching row, it asks for every
@@ -71,6 +74,16 @@ void collect_postings(const Fts5ExtensionApi* api, Fts5Context* context, sqlite3
     }
   }
   sqlite3_result_int(result, phrases);
+}
+
+/// SQL function reef_posting(table): adds the present row to the postings of the last term.
+void collect_posting(const Fts5ExtensionApi* api, Fts5Context* context, sqlite3_context* result, int, sqlite3_value**) {
+  auto* postings = static_cast<std::vector<Postings>*>(api->xUserData(context));
+  const int code = take_row_into(postings->back(), api, context);
+  if (code != SQLITE_OK)
+    sqlite3_result_error_code(result, code);
+  else
+    sqlite3_result_int(result, 1);
 }
 
 fts5_api* fts5_of(sqlite3* database) {
@@ -156,11 +169,13 @@ double inverse_document_frequency(double rows, double rows_with_term) {
   return std::max(1e-6, std::log((rows - rows_with_term + .5) / (rows_with_term + .5)));
 }
 
-PostingsFinder::PostingsFinder(io::Database& database) : found_(std::make_unique<std::vector<Postings>>()) {
+PostingsFinder::PostingsFinder(io::Database& database, const std::string& table)
+    : database_(&database), table_(table), found_(std::make_unique<std::vector<Postings>>()) {
   fts5_api* api = fts5_of(database.handle());
-  if (api->xCreateFunction(api, "reef_postings", found_.get(), &collect_postings, nullptr) != SQLITE_OK)
+  if (api->xCreateFunction(api, "reef_postings", found_.get(), &collect_postings, nullptr) != SQLITE_OK ||
+      api->xCreateFunction(api, "reef_posting", found_.get(), &collect_posting, nullptr) != SQLITE_OK)
     throw Error(Errc::failed, "FTS5 refused a function");
-  statement_ = database.prepare("SELECT reef_postings(chunks_fts) FROM chunks_fts WHERE chunks_fts MATCH ? LIMIT 1");
+  whole_ = database.prepare(fmt::format("SELECT reef_postings({0}) FROM {0} WHERE {0} MATCH ? LIMIT 1", table));
 }
 
 std::vector<Postings> PostingsFinder::find(std::span<const std::string> terms) {
@@ -168,113 +183,24 @@ std::vector<Postings> PostingsFinder::find(std::span<const std::string> terms) {
   if (terms.empty()) return {};
   std::string query;
   for (const std::string& term : terms) query += fmt::format("{}\"{}\"", query.empty() ? "" : " OR ", term);
-  statement_.bind(1, query).step();
-  statement_.reset();
+  whole_.bind(1, query).step();
+  whole_.reset();
   return std::move(*found_);
 }
 
-void ChunkMap::load(io::Database& database) {
-  *this = {};
-  static_assert(sizeof(Entry) == 6, "the entries of table chunk_map");
-  // No chunk has a higher id than the last one given: a damaged number must not ask for terabytes.
-  auto statement = database.prepare(
-      "SELECT page, entries, (SELECT seq FROM sqlite_sequence WHERE name = 'chunks') FROM chunk_map ORDER BY page "
-      "DESC");
-  while (statement.step()) {
-    const std::int64_t page = statement.integer(0);
-    const auto blob = statement.blob(1);
-    if (page < 0 || page > statement.integer(2) / kPage || blob.size() > kPage * sizeof(Entry) ||
-        blob.size() % sizeof(Entry) != 0)
-      throw Error(Errc::corrupt, fmt::format("{}: table chunk_map, page {} is damaged", database.path(), page),
-                  "restore the file from a backup, or remove the scope's documents and ingest them again");
-    const auto begin = static_cast<std::size_t>(page * kPage);
-    // The last page comes first: one allocation holds all.
-    entries_.resize(std::max(entries_.size(), begin + blob.size() / sizeof(Entry)));
-    std::memcpy(entries_.data() + begin, blob.data(), blob.size());
+std::vector<Postings> PostingsFinder::find(std::span<const std::string> terms, std::int64_t first, std::int64_t last) {
+  if (range_.handle() == nullptr)
+    range_ = database_->prepare(
+        fmt::format("SELECT reef_posting({0}) FROM {0} WHERE {0} MATCH ? AND rowid BETWEEN ? AND ?", table_));
+  found_->clear();
+  for (const std::string& term : terms) {
+    found_->emplace_back();
+    range_.bind(1, fmt::format("\"{}\"", term)).bind(2, first).bind(3, last);
+    while (range_.step()) {
+    }
+    range_.reset();
   }
-  for (const Entry& entry : entries_) count(entry, 1);
+  return std::move(*found_);
 }
 
-void ChunkMap::count(const Entry& entry, std::int64_t sign) {
-  if (entry.words == 0) return;
-  const int kind = (entry.words & kTextOnly) != 0 ? 1 : 0;
-  rows_[kind] += sign;
-  words_[kind] += sign * (entry.words & kWords);
-}
-
-void ChunkMap::touch(std::int64_t chunk) {
-  if (changed_.empty() || changed_.back() != chunk / kPage) changed_.push_back(chunk / kPage);
-}
-
-std::optional<std::uint64_t> ChunkMap::row(std::int64_t chunk) const {
-  const Entry entry = at(chunk);
-  if (entry.words == 0 || (entry.words & kTextOnly) != 0) return std::nullopt;
-  return entry.row();
-}
-
-std::optional<std::int64_t> ChunkMap::chunk_of_row(std::uint64_t row) const {
-  const auto found = std::lower_bound(entries_.begin(), entries_.end(), row,
-                                      [](const Entry& entry, std::uint64_t wanted) { return entry.row() < wanted; });
-  // Row 0 is also what the entries before the first vector repeat.
-  for (auto entry = found; entry != entries_.end() && entry->row() == row; ++entry)
-    if (entry->words != 0 && (entry->words & kTextOnly) == 0) return entry - entries_.begin();
-  return std::nullopt;
-}
-
-void ChunkMap::set(std::int64_t chunk, std::uint32_t words, std::optional<std::uint64_t> row) {
-  if (row && *row > UINT32_MAX)
-    throw Error(Errc::failed, "a store holds at most 4,294,967,296 vectors", "spread the documents over personas");
-  const auto index = static_cast<std::size_t>(chunk);
-  const std::uint32_t before = entries_.empty() ? 0 : entries_.back().row();
-  while (entries_.size() <= index) {
-    Entry gap;
-    gap.row_low = static_cast<std::uint16_t>(before);
-    gap.row_high = static_cast<std::uint16_t>(before >> 16);
-    touch(static_cast<std::int64_t>(entries_.size()));
-    entries_.push_back(gap);
-  }
-  Entry& entry = entries_[index];
-  count(entry, -1);
-  // At least one word, so that a chunk without any still counts as a row.
-  entry.words = static_cast<std::uint16_t>(std::clamp<std::uint32_t>(words, 1, kWords) | (row ? 0u : kTextOnly));
-  if (row) {
-    entry.row_low = static_cast<std::uint16_t>(*row);
-    entry.row_high = static_cast<std::uint16_t>(*row >> 16);
-  }
-  count(entry, 1);
-  touch(chunk);
-}
-
-void ChunkMap::clear(std::int64_t chunk) {
-  if (chunk < 0 || static_cast<std::size_t>(chunk) >= entries_.size()) return;
-  Entry& entry = entries_[static_cast<std::size_t>(chunk)];
-  count(entry, -1);
-  entry.words = 0;
-  touch(chunk);
-}
-
-void ChunkMap::renumber(std::span<const std::uint64_t> kept) {
-  // Entries are sorted by row, those without one included; a removed row becomes the next that was kept.
-  std::uint32_t next = 0;
-  for (std::size_t i = 0; i < entries_.size(); ++i) {
-    while (next < kept.size() && kept[next] < entries_[i].row()) ++next;
-    entries_[i].row_low = static_cast<std::uint16_t>(next);
-    entries_[i].row_high = static_cast<std::uint16_t>(next >> 16);
-    if (i % kPage == 0) touch(static_cast<std::int64_t>(i));
-  }
-}
-
-void ChunkMap::save(io::Database& database) {
-  std::sort(changed_.begin(), changed_.end());
-  changed_.erase(std::unique(changed_.begin(), changed_.end()), changed_.end());
-  auto statement = database.prepare("INSERT OR REPLACE INTO chunk_map (page, entries) VALUES (?, ?)");
-  for (const std::int64_t page : changed_) {
-    const auto begin = static_cast<std::size_t>(page * kPage);
-    const std::size_t size = std::min(entries_.size() - begin, static_cast<std::size_t>(kPage));
-    const auto* bytes = reinterpret_cast<const std::uint8_t*>(entries_.data() + begin);
-    statement.bind(1, page).bind_blob(2, {bytes, sizeof(Entry) * size}).run();
-  }
-  changed_.clear();
-}
-
-}  // namespace reef::document
+}  // namespace reef::text

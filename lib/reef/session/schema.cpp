@@ -1,0 +1,128 @@
+#include "reef/session/schema.h"
+
+#include "reef/core/error.h"
+#include "reef/io/file.h"
+
+namespace reef::session {
+namespace {
+
+constexpr const char* kMigrations[] = {
+    // The document's own.
+    R"sql(
+CREATE TABLE sessions (
+  id TEXT PRIMARY KEY,
+  persona_id TEXT NOT NULL,
+  created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
+  updated_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
+  title TEXT,
+  summary TEXT
+);
+CREATE TABLE messages (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  session_id TEXT REFERENCES sessions(id),
+  role TEXT NOT NULL,
+  content TEXT NOT NULL,
+  created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
+  tokens INTEGER,
+  metadata JSON
+);
+CREATE INDEX idx_messages_session ON messages(session_id);
+)sql",
+    // persona_numbers: small numbers for personas, never given again. pending_messages and removed_messages: what
+    // vectors/conversations/<persona> does not know yet.
+    R"sql(
+ALTER TABLE sessions ADD COLUMN archive_file TEXT;
+ALTER TABLE messages ADD COLUMN external_id TEXT;
+ALTER TABLE messages ADD COLUMN speaker TEXT;
+ALTER TABLE messages ADD COLUMN archive_offset INTEGER;
+CREATE UNIQUE INDEX messages_external ON messages(session_id, external_id);
+DROP INDEX idx_messages_session;
+CREATE INDEX idx_messages_session ON messages(session_id, created_at, id);
+CREATE INDEX sessions_persona ON sessions(persona_id);
+
+CREATE TABLE persona_numbers (number INTEGER PRIMARY KEY AUTOINCREMENT, persona_id TEXT NOT NULL UNIQUE);
+CREATE TABLE pending_messages (
+  persona INTEGER NOT NULL,
+  message INTEGER NOT NULL,
+  PRIMARY KEY (persona, message)
+) WITHOUT ROWID;
+CREATE TABLE removed_messages (
+  persona INTEGER NOT NULL,
+  message INTEGER NOT NULL,
+  PRIMARY KEY (persona, message)
+) WITHOUT ROWID;
+CREATE VIEW session_numbers AS
+  SELECT s.id AS session_id, n.number AS number FROM sessions s JOIN persona_numbers n ON n.persona_id = s.persona_id;
+CREATE VIEW message_texts AS
+  SELECT (n.number << 40) | m.id AS id, m.content AS content
+  FROM messages m JOIN session_numbers n ON n.session_id = m.session_id;
+CREATE VIRTUAL TABLE messages_fts USING fts5(
+  content, content = 'message_texts', content_rowid = 'id', tokenize = 'porter unicode61');
+
+INSERT OR IGNORE INTO persona_numbers(persona_id) SELECT DISTINCT persona_id FROM sessions;
+INSERT INTO messages_fts(rowid, content) SELECT id, content FROM message_texts;
+INSERT INTO pending_messages
+  SELECT n.number, m.id FROM messages m JOIN session_numbers n ON n.session_id = m.session_id;
+
+CREATE TRIGGER sessions_insert AFTER INSERT ON sessions BEGIN
+  INSERT OR IGNORE INTO persona_numbers(persona_id) VALUES (new.persona_id);
+END;
+CREATE TRIGGER messages_insert AFTER INSERT ON messages BEGIN
+  INSERT INTO messages_fts(rowid, content)
+    SELECT (number << 40) | new.id, new.content FROM session_numbers WHERE session_id = new.session_id;
+  INSERT INTO pending_messages SELECT number, new.id FROM session_numbers WHERE session_id = new.session_id;
+END;
+-- Of an archived message the text leaves the table and stays in the full text: archive_offset comes with it.
+CREATE TRIGGER messages_update AFTER UPDATE OF content ON messages
+WHEN new.content <> old.content AND new.archive_offset IS NULL AND old.archive_offset IS NULL BEGIN
+  INSERT INTO messages_fts(messages_fts, rowid, content)
+    SELECT 'delete', (number << 40) | old.id, old.content FROM session_numbers WHERE session_id = old.session_id;
+  INSERT INTO messages_fts(rowid, content)
+    SELECT (number << 40) | new.id, new.content FROM session_numbers WHERE session_id = new.session_id;
+  INSERT OR IGNORE INTO pending_messages
+    SELECT number, new.id FROM session_numbers WHERE session_id = new.session_id;
+END;
+CREATE TRIGGER messages_delete AFTER DELETE ON messages WHEN old.archive_offset IS NULL BEGIN
+  INSERT INTO messages_fts(messages_fts, rowid, content)
+    SELECT 'delete', (number << 40) | old.id, old.content FROM session_numbers WHERE session_id = old.session_id;
+END;
+CREATE TRIGGER messages_gone AFTER DELETE ON messages BEGIN
+  DELETE FROM pending_messages WHERE message = old.id
+    AND persona = (SELECT number FROM session_numbers WHERE session_id = old.session_id);
+  INSERT OR IGNORE INTO removed_messages
+    SELECT number, old.id FROM session_numbers WHERE session_id = old.session_id;
+END;
+)sql"};
+
+}  // namespace
+
+std::filesystem::path conversations_file(const tree::Tree& tree) {
+  return tree.conversations() / "conversations.sqlite";
+}
+
+io::Database open_conversations(const tree::Tree& tree) {
+  const auto file = conversations_file(tree);
+  auto database = io::open_or_make(file, kMigrations, io::temporary_name(file));
+  // FTS5 of this SQLite does not say that triggers may use it.
+  database.execute("PRAGMA trusted_schema = ON");
+  return database;
+}
+
+io::Database read_conversations(const tree::Tree& tree) {
+  try {
+    io::Database database(conversations_file(tree), io::OpenMode::read);
+    io::require_version(database, kConversationsVersion);
+    return database;
+  } catch (const Error& error) {
+    if (error.code() != Errc::not_found) throw;
+    throw Error(Errc::not_found, "there are no conversations in this tree", "run 'reef-session import' first");
+  }
+}
+
+std::int64_t persona_number(io::Database& conversations, std::string_view persona) {
+  auto find = conversations.prepare("SELECT number FROM persona_numbers WHERE persona_id = ?");
+  find.bind(1, persona);
+  return find.step() ? find.integer(0) : 0;
+}
+
+}  // namespace reef::session
