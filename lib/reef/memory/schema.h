@@ -1,0 +1,24 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "reef/io/sqlite.h"
+#include "reef/tree/tree.h"
+
+namespace reef::memory {
+
+/// data/memories/<persona>/memories.sqlite: all that a persona remembers, and why.
+///
+/// The first migration is the documented table; what reef needs beside it came with the second. Texts stand in
+/// memories.content alone: decisions refer to messages by number, and words that were counted are kept as hashes, so
+/// that what is forgotten is in no corner of the file.
+inline constexpr int kMemoriesVersion = 2;
+
+std::filesystem::path memories_file(const tree::Tree& tree, const std::string& persona);
+/// For writing; made when absent, with its folder. Throws as io::open_or_make() does.
+io::Database open_memories(const tree::Tree& tree, const std::string& persona);
+/// For reading. Error{not_found} with the way to consolidate when there is none.
+io::Database read_memories(const tree::Tree& tree, const std::string& persona);
+
+}  // namespace reef::memory
