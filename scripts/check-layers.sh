@@ -19,7 +19,7 @@ cd "$top"
 # What each module may use; a new module is added here first.
 declare -A allowed=(
   [core]='' [io]='core' [tree]='io' [model]='tree' [text]='tree' [embed]='model text' [vector]='io'
-  [document]='text embed vector' [session]='text embed vector' [retrieve]='document' [cli]='core'
+  [document]='text embed vector' [session]='text embed vector' [retrieve]='document session' [cli]='core'
 )
 # Which modules and tools may include a vendor's header. "tools" is tools/reef-*, "libexec" the helpers.
 declare -A vendors=(
