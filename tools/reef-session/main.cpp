@@ -21,6 +21,12 @@ int main(int argc, char** argv) {
   using namespace reef;
   return cli::run("reef-session", "Keep conversations", argc, argv, [](CLI::App& app, cli::Session& session) {
     tool::add_import(app, session);
+    tool::add_append(app, session);
     tool::add_list(app, session);
+    tool::add_show(app, session);
+    tool::add_export(app, session);
+    tool::add_archive(app, session);
+    tool::add_delete(app, session);
+    tool::add_verify(app, session);
   });
 }

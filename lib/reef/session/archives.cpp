@@ -34,18 +34,26 @@ std::string file_name_of(std::string_view session) {
   return name;
 }
 
-std::string Archives::line(const std::filesystem::path& file, std::int64_t offset) {
-  if (!fd_ || open_ != file) {
-    try {
-      fd_ = io::open_file(file, O_RDONLY);
-    } catch (const Error& error) {
-      if (error.code() != Errc::not_found) throw;
-      throw Error(Errc::not_found, fmt::format("{}, where the messages were archived, is not there", io::shown(file)),
-                  "mount the drive of the archive");
-    }
-    open_ = file;
+void Archives::require(const std::filesystem::path& file) {
+  if (fd_ && open_ == file) return;
+  try {
+    fd_ = io::open_file(file, O_RDONLY);
+  } catch (const Error& error) {
+    if (error.code() != Errc::not_found) throw;
+    throw Error(Errc::not_found, fmt::format("{}, where messages were archived, is not there", io::shown(file)),
+                "mount the drive of the archive");
   }
-  const auto size = static_cast<std::int64_t>(io::file_size(fd_.get(), file));
+  open_ = file;
+}
+
+std::string Archives::line(const std::filesystem::path& file, std::int64_t offset) {
+  require(file);
+  auto size = static_cast<std::int64_t>(io::file_size(fd_.get(), file));
+  if (offset >= size) {  // another process has put a longer one in its place
+    fd_.reset();
+    require(file);
+    size = static_cast<std::int64_t>(io::file_size(fd_.get(), file));
+  }
   std::string line;
   bool begins = offset == 0;
   if (offset > 0 && offset < size) {

@@ -18,8 +18,10 @@ std::string file_name_of(std::string_view session);
 /// The texts of archived messages, read where `sessions.archive_file` and `messages.archive_offset` say.
 class Archives {
  public:
-  /// The line of the export file that begins at `offset`, without its end. Throws Error{not_found} when the file is not
-  /// there (its drive is not mounted), Error{corrupt} when no line begins there.
+  /// Throws Error{not_found} when the file is not there (its drive is not mounted).
+  void require(const std::filesystem::path& file);
+  /// The line of the export file that begins at `offset`, without its end. Throws as require() does, and
+  /// Error{corrupt} when no line begins there.
   std::string line(const std::filesystem::path& file, std::int64_t offset);
   /// The content of that line's message.
   std::string text(const std::filesystem::path& file, std::int64_t offset);

@@ -93,7 +93,7 @@ SessionRow require_session(io::Database& conversations, const std::string& id) {
 }
 
 void read_messages(io::Database& conversations, Archives& archives, const std::string& session,
-                   const std::function<void(const Message&)>& on_message) {
+                   const std::function<void(Message&)>& on_message) {
   auto rows = conversations.prepare(fmt::format("{} WHERE m.session_id = ? ORDER BY m.created_at, m.id", kMessage));
   rows.bind(1, session);
   Message message;

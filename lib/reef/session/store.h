@@ -51,7 +51,7 @@ SessionRow require_session(io::Database& conversations, const std::string& id);
 /// The messages of a session in their order: time, then id. Texts that were archived are read from there: Error as
 /// Archives::text() throws it.
 void read_messages(io::Database& conversations, Archives& archives, const std::string& session,
-                   const std::function<void(const Message&)>& on_message);
+                   const std::function<void(Message&)>& on_message);
 /// One message with its text; nullopt when there is none of that id.
 std::optional<Message> read_message(io::Database& conversations, Archives& archives, std::int64_t id);
 

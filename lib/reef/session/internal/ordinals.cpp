@@ -15,11 +15,12 @@ std::uint64_t mark_of(const std::string& digest) {
 
 }  // namespace
 
-std::string Ordinals::digest_of(const NewMessage& message) {
-  std::string digest = message_digest(message.session, message.role, message.created, message.content, 0);
+std::string Ordinals::digest_of(std::string_view session, std::string_view role, std::string_view created,
+                                std::string_view content) {
+  std::string digest = message_digest(session, role, created, content, 0);
   const std::uint64_t mark = mark_of(digest);
   if (insert(mark)) return digest;
-  return message_digest(message.session, message.role, message.created, message.content, ++again_[mark]);
+  return message_digest(session, role, created, content, ++again_[mark]);
 }
 
 bool Ordinals::insert(std::uint64_t mark) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -13,7 +14,12 @@ namespace reef::session::internal {
 /// of each digest, in a table that is half full.
 class Ordinals {
  public:
-  std::string digest_of(const NewMessage& message);
+  template <typename Any>  // NewMessage or Message
+  std::string digest_of(const Any& message) {
+    return digest_of(message.session, message.role, message.created, message.content);
+  }
+  std::string digest_of(std::string_view session, std::string_view role, std::string_view created,
+                        std::string_view content);
 
  private:
   /// False when it was there.
