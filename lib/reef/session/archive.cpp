@@ -66,7 +66,7 @@ class Archiver {
     out.has_changed = out.messages > 0 || has_attachments;
     if (options_.dry_run || !out.has_changed) return;
     tree::make_folders(out.file.parent_path());
-    io::remove_stale(out.file.parent_path());
+    const auto lock = internal::lock_archive(out.file, options_.wait);
     const auto placed = internal::write_archive_file(store_.database(), row, out.file);
     if (has_attachments) internal::copy_files(attachments, fs::path(out.file).replace_extension());
     record(row, out.file, placed);

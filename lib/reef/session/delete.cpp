@@ -25,13 +25,17 @@ DeletedSession plan(const tree::Tree& tree, const SessionRow& row) {
   return out;
 }
 
-void remove(const tree::Tree& tree, Store& store, const SessionRow& row, DeletedSession& out) {
+void remove(const tree::Tree& tree, Store& store, const SessionRow& row, std::chrono::milliseconds wait,
+            DeletedSession& out) {
   try {
     if (row.archived > 0) store.archives().require(row.archive_file);
+    std::optional<io::LockFile> lock;
+    const bool has_archive = !row.archive_file.empty() && fs::exists(fs::path(row.archive_file).parent_path());
+    if (has_archive) lock.emplace(internal::lock_archive(row.archive_file, wait));
     // The session goes last: while it is there, the next run finds what this one leaves.
     store.remove_session(row.id, [&] {
       internal::remove_folder(internal::attachments_folder(tree, row.id));
-      if (row.archive_file.empty() || !fs::exists(fs::path(row.archive_file).parent_path())) return;
+      if (!has_archive) return;
       internal::remove_folder(archived_attachments(row));
       internal::remove_file(row.archive_file);
     });
@@ -73,7 +77,7 @@ DeleteReport delete_sessions(const tree::Tree& tree, const DeleteOptions& option
   progress.begin("deleting", rows.size(), ProgressUnit::items);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     check_interrupt();
-    remove(tree, store, rows[i], report.sessions[i]);
+    remove(tree, store, rows[i], options.wait, report.sessions[i]);
     progress.advance(1);
   }
   progress.end();

@@ -159,8 +159,12 @@ class Importer {
 ImportReport import_conversations(const tree::Tree& tree, const ImportOptions& options, Progress& progress) {
   const auto begin = std::chrono::steady_clock::now();
   // Before anything is written: a name that is misspelt must not leave half of an import behind.
-  for (const std::string& file : options.files)
-    if (file != "-" && ::access(file.c_str(), R_OK) != 0) throw_errno("open", io::shown(file));
+  for (const std::string& file : options.files) {
+    if (file == "-") continue;
+    if (::access(file.c_str(), R_OK) != 0) throw_errno("open", io::shown(file));
+    if (fs::is_directory(file))
+      throw Error(Errc::usage, fmt::format("{} is a folder", io::shown(file)), "name the files in it");
+  }
   Store store(tree);
   Importer importer(store, options, progress);
   for (const std::string& file : options.files) importer.run(file);

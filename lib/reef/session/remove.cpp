@@ -103,7 +103,7 @@ void Store::merge_words() {
 
 bool Store::purge_words() {
   merge_words();
-  database_.execute("VACUUM");
+  database_.execute("PRAGMA temp_store = DEFAULT; VACUUM; PRAGMA temp_store = MEMORY");  // the whole file is too much
   return database_.checkpoint();
 }
 

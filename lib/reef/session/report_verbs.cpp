@@ -182,10 +182,7 @@ std::string to_text(const VerifyReport& report) {
 std::string to_json(const VerifyReport& report) {
   Json faults = Json::array();
   for (const VerifyFault& fault : report.faults)
-    faults.push_back({{"place", fault.place},
-                      {"fault", fault.what},
-                      {"next_step", fault.next_step},
-                      {"mends_itself", fault.mends_itself}});
+    faults.push_back({{"place", fault.place}, {"fault", fault.what}, {"next_step", fault.next_step}});
   return dump({{"schema", "reef.session.verify/1"},
                {"ok", report.faults.empty()},
                {"sessions", report.sessions},

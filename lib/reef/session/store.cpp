@@ -17,9 +17,17 @@ using Clock = std::chrono::steady_clock;
 /// Work of one transaction; its commit, which writes the full text's share, takes about as long again.
 constexpr auto kWorkPerTransaction = std::chrono::milliseconds(15);
 
-constexpr const char* kInsert =
-    "INSERT INTO messages(session_id, external_id, role, speaker, content, created_at, tokens, metadata)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(session_id, external_id) DO NOTHING";
+/// Rows of one statement. Before a statement that has triggers changes a page, SQLite copies it: once for all of them.
+constexpr std::size_t kRows = 64;
+constexpr int kColumns = 8;
+
+std::string insert_rows(std::size_t rows) {
+  std::string sql =
+      "INSERT INTO messages(session_id, external_id, role, speaker, content, created_at, tokens, metadata) VALUES ";
+  for (std::size_t i = 0; i < rows; ++i) sql += i == 0 ? "(?, ?, ?, ?, ?, ?, ?, ?)" : ", (?, ?, ?, ?, ?, ?, ?, ?)";
+  return sql;
+}
+
 constexpr const char* kFind =
     "SELECT id, role, speaker, content, created_at, tokens, metadata, archive_offset FROM messages"
     " WHERE session_id = ? AND external_id = ?";
@@ -48,7 +56,8 @@ class Store::Writer {
   explicit Writer(Store& store)
       : store_(store),
         database_(store.database_),
-        insert_(database_.prepare(kInsert)),
+        insert_(database_.prepare(insert_rows(1))),
+        insert_many_(database_.prepare(insert_rows(kRows))),
         find_(database_.prepare(kFind)),
         update_(database_.prepare(kUpdate)),
         find_session_(database_.prepare("SELECT persona_id, created_at, updated_at, title, summary, archive_file"
@@ -64,6 +73,7 @@ class Store::Writer {
     while (next < messages.size()) {
       check_interrupt();
       sessions_.clear();
+      new_.clear();  // of a call that failed
       PutCounts now;
       std::vector<Refusal> refused;
       io::Transaction transaction(database_);
@@ -71,6 +81,7 @@ class Store::Writer {
       do {
         put_one(persona, messages[next], next, now, refused);
       } while (++next < messages.size() && Clock::now() < end);
+      insert_new();
       write_sessions();
       transaction.commit();
       counts.sessions += now.sessions;
@@ -126,19 +137,40 @@ class Store::Writer {
                          "--prefix gives the sessions of this import other names"});
       return;
     }
-    insert_.bind(1, message.session).bind(2, message.external_id).bind(3, message.role);
-    bind_text_or_null(insert_, 4, message.speaker);
-    insert_.bind(5, message.content).bind(6, message.created);
-    bind_count(insert_, 7, message.tokens);
-    bind_text_or_null(insert_, 8, message.metadata);
-    insert_.run();
-    if (database_.changes() > 0) {
+    for (const NewMessage* other : new_)
+      if (other->external_id == message.external_id && other->session == message.session) {
+        insert_new();
+        break;
+      }
+    find_.reset().bind(1, message.session).bind(2, message.external_id);
+    if (find_.step()) {
+      compare(session, message, index, counts, refused);
+    } else {
+      new_.push_back(&message);
+      if (new_.size() == kRows) insert_new();
       ++counts.added;
       note_time(session, message.created);
-    } else {
-      compare(session, message, index, counts, refused);
     }
     note_title(session, message, counts);
+  }
+
+  void insert_new() {
+    const bool is_full = new_.size() == kRows;
+    io::Statement& statement = is_full ? insert_many_ : insert_;
+    int at = 0;
+    for (const NewMessage* message : new_) {
+      statement.bind(at + 1, message->session).bind(at + 2, message->external_id).bind(at + 3, message->role);
+      bind_text_or_null(statement, at + 4, message->speaker);
+      statement.bind(at + 5, message->content).bind(at + 6, message->created);
+      bind_count(statement, at + 7, message->tokens);
+      bind_text_or_null(statement, at + 8, message->metadata);
+      if (is_full)
+        at += kColumns;
+      else
+        statement.run();
+    }
+    if (is_full) statement.run();
+    new_.clear();
   }
 
   static void note_time(Session& session, const std::string& created) {
@@ -156,11 +188,9 @@ class Store::Writer {
     ++counts.titled;
   }
 
-  /// A message of that id is there.
+  /// A message of that id is there: find_ stands on it.
   void compare(Session& session, const NewMessage& message, std::size_t index, PutCounts& counts,
                std::vector<Refusal>& refused) {
-    find_.reset().bind(1, message.session).bind(2, message.external_id);
-    if (!find_.step()) return;
     const std::int64_t id = find_.integer(0);
     const bool is_archived = !find_.is_null(7);
     std::string content(find_.text(3));
@@ -220,11 +250,17 @@ class Store::Writer {
 
   Store& store_;
   io::Database& database_;
-  io::Statement insert_, find_, update_, find_session_, add_session_, update_session_;
+  io::Statement insert_, insert_many_, find_, update_, find_session_, add_session_, update_session_;
   std::unordered_map<std::string, Session> sessions_;
+  std::vector<const NewMessage*> new_;  ///< found to be so, and not inserted yet
 };
 
-Store::Store(const tree::Tree& tree) : database_(open_conversations(tree)), writer_(std::make_unique<Writer>(*this)) {}
+Store::Store(const tree::Tree& tree) : database_(open_conversations(tree)) {
+  // Every statement that has triggers keeps the pages which it changes, to take them back if it fails: in a file, and
+  // with fourteen writes for each message, unless memory is said. The cache holds all pages of one transaction.
+  database_.execute("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 4000");
+  writer_ = std::make_unique<Writer>(*this);
+}
 Store::~Store() = default;
 
 std::vector<Refusal> Store::put(const std::string& persona, std::span<const NewMessage> messages, PutCounts& counts) {

@@ -66,8 +66,8 @@ class Check {
   }
 
  private:
-  void add(std::string place, std::string what, std::string next_step, bool mends_itself = false) {
-    report_.faults.push_back({std::move(place), std::move(what), std::move(next_step), mends_itself});
+  void add(std::string place, std::string what, std::string next_step) {
+    report_.faults.push_back({std::move(place), std::move(what), std::move(next_step)});
   }
 
   void check_references() {
@@ -158,12 +158,7 @@ class Check {
     for (const auto& entry : fs::directory_iterator(tree_.conversations())) {
       const std::string name = entry.path().filename().string();
       if (name.starts_with("conversations.sqlite") || name == ".lock" || ids_.contains(name)) continue;
-      if (io::is_temporary_name(name)) {
-        // The copy that this run looks at is one of them.
-        if (!name.starts_with(".conversations.sqlite."))
-          add(io::shown(name), "left by a run that was ended", "run 'reef-session archive'", true);
-        continue;
-      }
+      if (io::is_temporary_name(name)) continue;  // the copy that this run looks at
       // One that was made since the sessions were listed.
       if (is_folder_of_session(name)) continue;
       add(io::shown(name), "belongs to no session", "remove it, or move it elsewhere");
@@ -193,7 +188,7 @@ VerifyReport verify(const tree::Tree& tree, const std::optional<std::string>& pe
                     Progress& progress) {
   VerifyReport report;
   read_conversations(tree);
-  const auto lock = io::LockFile::for_reading(tree.conversations() / ".lock", wait);
+  const auto lock = internal::lock_conversations(tree, wait);
   Check(tree, persona, progress, report).run();
   return report;
 }

@@ -15,7 +15,6 @@ struct VerifyFault {
   std::string place;  ///< a file or folder, or "session ID"
   std::string what;
   std::string next_step;
-  bool mends_itself = false;  ///< by the next run of `archive` or `delete`
 };
 
 struct VerifyReport {
@@ -24,8 +23,8 @@ struct VerifyReport {
 };
 
 /// Compares conversations.sqlite with itself, its full text with the messages (archived ones as their archive has
-/// them), and folders and archive files with the sessions. Changes nothing; the full text is compared in a copy of the
-/// database, which is removed again, for that takes a write lock as long as it lasts.
+/// them), and folders and archive files with the sessions. Changes nothing but for what killed runs left; the full text
+/// is compared in a copy of the database, which is removed again, for that takes a write lock as long as it lasts.
 /// `persona`: only its sessions, archives and messages; the database is checked as a whole.
 /// Throws Error{not_found} when there are no conversations, Error{locked} after `wait`.
 VerifyReport verify(const tree::Tree& tree, const std::optional<std::string>& persona, std::chrono::milliseconds wait,

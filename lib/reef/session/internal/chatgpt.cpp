@@ -133,44 +133,51 @@ class Tree {
       at = node.parent;
     }
     std::string before = at.empty() ? time_of(value_at(conversation_, "create_time")) : nodes_.at(at).time;
-    bool is_first = true;
     for (auto node = path.rbegin(); node != path.rend(); ++node) {
       // Kept in the order of the path whatever their clocks said.
       (*node)->time = std::max((*node)->time, before);
       before = (*node)->time;
-      if ((*node)->message == nullptr) continue;
-      json metadata = metadata_of(*(*node)->message);
-      if (is_first && session != out_.family) {
-        metadata["branch_of"] = out_.family;
-        if (!at.empty()) metadata["after"] = id_of(nodes_.at(at));
-      }
-      if (store(**node, session, metadata)) is_first = false;
+      if ((*node)->message != nullptr) store(**node, session);
     }
   }
+
+  /// The nearest message above, whatever session it is in.
+  std::string parent_of(const Node& node) const {
+    std::string at = node.parent;
+    for (std::size_t steps = 0; !at.empty() && steps < nodes_.size(); ++steps) {
+      const Node& above = nodes_.at(at);
+      if (above.message != nullptr && !text_of(above).empty()) return id_of(above);
+      at = above.parent;
+    }
+    return {};
+  }
+
+  static std::string text_of(const Node& node) { return text_of_content(value_at(*node.message, "content")); }
 
   static std::string id_of(const Node& node) {
     const std::string id = node.message == nullptr ? "" : text_at(*node.message, "id");
     return id.empty() ? node.id : id;
   }
 
-  bool store(const Node& node, const std::string& session, const json& metadata) {
+  void store(const Node& node, const std::string& session) {
     const json& from = *node.message;
     NewMessage message;
-    message.content = text_of_content(value_at(from, "content"));
-    if (message.content.empty()) return false;  // roots, and steps that the service shows nothing of
+    message.content = text_of(node);
+    if (message.content.empty()) return;  // roots, and steps that the service shows nothing of
     message.role = text_at(value_at(from, "author"), "role");
     if (message.role.empty()) {
       out_.faults.push_back(fmt::format("mapping.{}: author.role is missing", node.id));
-      return false;
+      return;
     }
     message.session = session;
     message.external_id = id_of(node);
     message.speaker = text_at(value_at(from, "author"), "name");
     message.created = node.time;
+    json metadata = metadata_of(from);
+    if (const std::string parent = parent_of(node); !parent.empty()) metadata["parent"] = parent;
     message.metadata = metadata_text(metadata);
     if (const std::string title = text_at(conversation_, "title"); !title.empty()) message.title = title;
     out_.messages.push_back(std::move(message));
-    return true;
   }
 
   const json& conversation_;

@@ -218,7 +218,9 @@ std::optional<Input::Piece> Input::next_value() {
   if (scanned == 0 && !too_long && !have().empty()) scanned = 1;
   const std::string_view bytes = have().substr(0, scanned);
   take(scanned);
-  return Piece{too_long ? std::string_view{} : bytes, line, too_long, !value.has_ended() && value.is_open()};
+  const bool is_cut = !value.has_ended() && value.is_open();
+  if (is_cut) is_in_array_ = false;  // told once, not for the array around it again
+  return Piece{too_long ? std::string_view{} : bytes, line, too_long, is_cut};
 }
 
 }  // namespace reef::session::internal

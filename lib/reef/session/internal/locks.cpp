@@ -8,4 +8,11 @@ io::LockFile lock_conversations(const tree::Tree& tree, std::chrono::millisecond
   return lock;
 }
 
+io::LockFile lock_archive(const std::filesystem::path& file, std::chrono::milliseconds wait) {
+  const auto folder = file.parent_path();  // ARCHIVE/conversations/PERSONA
+  io::LockFile lock(folder.parent_path() / ".lock", wait);
+  io::remove_stale(folder);
+  return lock;
+}
+
 }  // namespace reef::session::internal
