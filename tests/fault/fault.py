@@ -775,7 +775,7 @@ def workloads(bin_dir, model, other_model, unaligned, adapter, inputs):
         Workload("build-vectors", with_vectors, ("reef-index", "build", *given("new"), "--threads", 1), whole_check, replaced_final),
         Workload("session-import", laid_out, ("reef-session", "import", talk, "--persona", "alice"), session_check, imported_final, tidy=tree_tidy),
         Workload("session-archive", with_conversations, ("reef-session", "archive", "s0", "s1"), readable_check, archived_sessions_final, tidy=tree_tidy),
-        Workload("session-delete", with_archived_session, ("reef-session", "delete", "s0", "s1", "--yes"), session_check, deleted_final, relocate_sessions, done=(0, 5), tidy=tree_tidy),
+        Workload("session-delete", with_archived_session, ("reef-session", "delete", "s0", "s1", "--yes"), session_check, deleted_final, relocate_sessions, done=(0, 3, 5), tidy=tree_tidy),
         Workload("build-embedding", with_two_models, ("reef-index", "build", "--embedding", "other", "--threads", 1), embedded_check, embedded_final),
     ]
 

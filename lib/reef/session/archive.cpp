@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using internal::Placed;
 using Clock = std::chrono::steady_clock;
-constexpr auto kWorkPerTransaction = std::chrono::milliseconds(15);
+constexpr auto kWorkPerTransaction = std::chrono::milliseconds(10);
 
 /// storage.archive. A drive that is not mounted leaves an empty folder in its place.
 fs::path require_archive(const tree::Tree& tree, const tree::Config& config, io::Database& conversations) {

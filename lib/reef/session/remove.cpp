@@ -10,7 +10,7 @@ namespace reef::session {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr auto kWorkPerTransaction = std::chrono::milliseconds(15);
+constexpr auto kWorkPerTransaction = std::chrono::milliseconds(10);
 /// Pages of the full text that one transaction writes anew.
 constexpr int kPagesPerMerge = 64;
 

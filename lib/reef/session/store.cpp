@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <thread>
 #include <unordered_map>
 
 #include "reef/core/cancel.h"
@@ -15,7 +16,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 /// Work of one transaction; its commit, which writes the full text's share, takes about as long again.
-constexpr auto kWorkPerTransaction = std::chrono::milliseconds(15);
+constexpr auto kWorkPerTransaction = std::chrono::milliseconds(10);
+/// Between two of them: SQLite has no queue, so that who waits has to find the database free when it looks.
+constexpr auto kTurnOfOthers = std::chrono::milliseconds(1);
 
 /// Rows of one statement. Before a statement that has triggers changes a page, SQLite copies it: once for all of them.
 constexpr std::size_t kRows = 64;
@@ -72,6 +75,7 @@ class Store::Writer {
     std::size_t next = 0;
     while (next < messages.size()) {
       check_interrupt();
+      if (next > 0) std::this_thread::sleep_for(kTurnOfOthers);
       sessions_.clear();
       new_.clear();  // of a call that failed
       PutCounts now;

@@ -89,7 +89,7 @@ struct Refusal {
   std::string reason, hint;
 };
 
-/// Writes conversations. Every transaction is ended after some 20 ms of work, so that other writers hardly wait.
+/// Writes conversations. Every transaction is ended after some 10 ms of work, so that other writers hardly wait.
 /// One object in a thread; what other processes do between two calls is seen by the next one.
 class Store {
  public:

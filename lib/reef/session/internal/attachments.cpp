@@ -29,6 +29,7 @@ io::Sha256Digest digest_of_copy(const fs::path& file) {
 
 void copy_one(const fs::path& from, const fs::path& to) {
   const auto digest = io::sha256_file(from, look_again);
+  io::remove_stale_of(to);
   if (fs::exists(fs::symlink_status(to))) {
     if (fs::is_regular_file(to) && io::sha256_file(to, look_again) == digest) {
       io::sync_file(io::open_file(to, O_RDONLY).get(), to);  // of a killed run, perhaps
