@@ -100,6 +100,31 @@ archive_on() {
   [ "$(reef-session import plain.jsonl --persona alice --json | field '(o["added"], o["unchanged"])')" = '(1, 4)' ]
 }
 
+@test "other programs' exports, from files and from a pipe, told apart by what they hold" {
+  cat >conversations.json <<'END'
+[{"title": "Sails", "create_time": 1700000000.5, "current_node": "c", "id": "cg", "mapping": {
+  "r": {"id": "r", "message": null, "parent": null, "children": ["a"]},
+  "a": {"id": "a", "message": {"id": "ma", "author": {"role": "user"}, "create_time": 1700000001, "content": {"content_type": "text", "parts": ["Which canvas?"]}}, "parent": "r", "children": ["b", "c"]},
+  "b": {"id": "b", "message": {"id": "mb", "author": {"role": "assistant"}, "create_time": 1700000002, "content": {"content_type": "text", "parts": ["Number four."]}}, "parent": "a", "children": []},
+  "c": {"id": "c", "message": {"id": "mc", "author": {"role": "assistant"}, "create_time": 1700000003, "content": {"content_type": "text", "parts": ["Number six."]}}, "parent": "a", "children": []}}}]
+END
+  printf '{"user_name":"You","character_name":"Sera"}\n{"name":"Sera","is_user":false,"send_date":"June 19, 2023 2:20pm","mes":"*waves*"}\n' >'Sera - one.jsonl'
+  printf '{"id":"oa","messages":[{"role":"user","content":"hello"},{"role":"assistant","content":[{"type":"text","text":"hi"},{"type":"image_url"}]}]}\n' >chat.jsonl
+  [ "$(reef-session import conversations.json 'Sera - one.jsonl' --persona alice --json | field '(o["added"], o["sessions_added"])')" = '(4, 3)' ]
+  [ "$(reef-session import - --persona alice --json < <(cat chat.jsonl) | field 'o["added"]')" = 2 ]
+  [ "$(reef-session list | tail -n +2 | cut -c 1-12 | xargs -d '\n')" = 'Sera - one   cg           cg-branch-1  oa          ' ]
+  [ "$(reef-session show cg --json | tail -1 | field '(o["content"], o["metadata"]["parent"])')" = "('Number six.', 'ma')" ]
+  [[ "$(reef-session show oa)" == *$'hi\n[image]'* ]]
+  [ "$(reef-session import conversations.json 'Sera - one.jsonl' chat.jsonl --persona alice --json | field '(o["changed"], o["unchanged"])')" = '(False, 6)' ]
+  head -c 600 conversations.json >cut.json
+  run reef-session import cut.json --persona bob
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"cut.json:1: cut off"* ]]
+  run reef-session import chat.jsonl --persona alice --format jsonl
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"--format auto"* ]]
+}
+
 @test "append adds one message and prints its id" {
   run reef-session append s7 --role user hello
   [ "$status" -eq 5 ]

@@ -29,7 +29,7 @@ Json failure_json(const std::optional<Error>& failure) {
 }  // namespace
 
 std::string heading(const SessionRow& session) {
-  std::string text = fmt::format("session {} of {}: {}", printable(session.id), session.persona,
+  std::string text = fmt::format("session {} of {}: {}", printable(session.id), printable(session.persona),
                                  counted(session.messages, "message", "messages"));
   if (session.archived > 0)
     text += fmt::format(", {} of them archived in {}", format_count(session.archived), printable(session.archive_file));
@@ -40,10 +40,10 @@ std::string heading(const SessionRow& session) {
 }
 
 std::string to_text(const Message& message) {
-  std::string text = fmt::format("\n{}  {}", rfc3339_of(message.created), printable(message.role));
+  std::string text = fmt::format("\n{}  {}", printable(rfc3339_of(message.created)), printable(message.role));
   if (!message.speaker.empty()) text += fmt::format(" ({})", printable(message.speaker));
   if (!message.external_id.empty()) text += fmt::format("  [{}]", printable(message.external_id));
-  return printable(text, true) + "\n" + printable(message.content, true) + "\n";
+  return text + "\n" + printable(message.content, true) + "\n";
 }
 
 std::string to_json(const Message& message, const SessionRow& session) {

@@ -9,6 +9,7 @@
 
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
+#include "reef/core/text.h"
 #include "reef/io/checksum.h"
 #include "reef/io/file.h"
 #include "reef/session/internal/input.h"
@@ -106,7 +107,8 @@ std::vector<Placed> write_archive_file(io::Database& conversations, const Sessio
   while (rows.step()) {
     check_interrupt();
     auto message = read_message(conversations, none, rows.integer(0));
-    if (!message || message->archive_offset) continue;
+    // Of a text that is no UTF-8 (another program's), the archive would have other words than the full text.
+    if (!message || message->archive_offset || !is_valid_utf8(message->content)) continue;
     line.clear();
     write_own(line, *message, place);
     place.is_first = false;
