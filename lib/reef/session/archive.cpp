@@ -10,6 +10,7 @@
 #include "reef/session/internal/archive_file.h"
 #include "reef/session/internal/attachments.h"
 #include "reef/session/internal/locks.h"
+#include "reef/session/internal/turns.h"
 #include "reef/tree/archive_folder.h"
 #include "reef/tree/folders.h"
 
@@ -18,8 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using internal::Placed;
-using Clock = std::chrono::steady_clock;
-constexpr auto kWorkPerTransaction = std::chrono::milliseconds(10);
 
 /// storage.archive. A drive that is not mounted leaves an empty folder in its place.
 fs::path require_archive(const tree::Tree& tree, const tree::Config& config, io::Database& conversations) {
@@ -81,16 +80,17 @@ class Archiver {
     auto name = database.prepare("UPDATE sessions SET archive_file = ? WHERE id = ?");
     for (std::size_t next = 0; next < placed.size();) {
       check_interrupt();
+      if (next > 0) internal::Turn::of_others();
       io::Transaction transaction(database);
       if (next == 0) name.bind(1, file.native()).bind(2, row.id).run();
-      const auto end = Clock::now() + kWorkPerTransaction;
+      const internal::Turn turn;
       do {
         const Placed& message = placed[next];
         content.reset().bind(1, message.id);
         const bool is_same = content.step() && internal::content_mark(content.text(0)) == message.content_mark;
         content.reset();
         if (is_same) empty.bind(1, message.offset).bind(2, message.id).run();
-      } while (++next < placed.size() && Clock::now() < end);
+      } while (++next < placed.size() && !turn.is_over());
       transaction.commit();
     }
   }
@@ -144,7 +144,7 @@ ArchiveReport archive_sessions(const tree::Tree& tree, const tree::Config& confi
   }
   progress.end();
   if (report.sessions.size() == 1 && report.sessions.front().failure) throw Error(*report.sessions.front().failure);
-  store.database().checkpoint();  // the texts leave the log, too
+  store.empty_log();  // the texts leave the log, too
   return report;
 }
 

@@ -82,7 +82,7 @@ DeleteReport delete_sessions(const tree::Tree& tree, const DeleteOptions& option
   }
   progress.end();
   store.merge_words();
-  store.database().checkpoint();
+  store.empty_log();
   if (rows.size() == 1 && report.sessions.front().failure) throw Error(*report.sessions.front().failure);
   return report;
 }

@@ -1,16 +1,13 @@
 #include <fmt/format.h>
 
-#include <chrono>
-
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
+#include "reef/session/internal/turns.h"
 #include "reef/session/store.h"
 
 namespace reef::session {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-constexpr auto kWorkPerTransaction = std::chrono::milliseconds(10);
 /// Pages of the full text that one transaction writes anew.
 constexpr int kPagesPerMerge = 64;
 
@@ -51,12 +48,13 @@ std::uint64_t Store::remove_messages(std::span<const std::int64_t> ids) {
   std::uint64_t removed = 0;
   for (std::size_t next = 0; next < ids.size();) {
     check_interrupt();
+    if (next > 0) internal::Turn::of_others();
     io::Transaction transaction(database_);
-    const auto end = Clock::now() + kWorkPerTransaction;
+    const internal::Turn turn;
     std::uint64_t now = 0;
     do {
       now += remover.remove(ids[next]) ? 1 : 0;
-    } while (++next < ids.size() && Clock::now() < end);
+    } while (++next < ids.size() && !turn.is_over());
     transaction.commit();
     removed += now;
   }
@@ -98,12 +96,19 @@ void Store::merge_words() {
     const std::int64_t before = total_changes();
     merge.bind(1, kPagesPerMerge).run();
     if (total_changes() - before < 2) return;
+    internal::Turn::of_others();
   }
 }
 
 bool Store::purge_words() {
   merge_words();
   database_.execute("PRAGMA temp_store = DEFAULT; VACUUM; PRAGMA temp_store = MEMORY");  // the whole file is too much
+  return empty_log();
+}
+
+bool Store::empty_log() {
+  // What the first one writes into the database, it writes while others go on; the second one keeps them out.
+  database_.execute("PRAGMA wal_checkpoint(PASSIVE)");
   return database_.checkpoint();
 }
 

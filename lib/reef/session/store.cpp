@@ -2,23 +2,16 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
-#include <thread>
 #include <unordered_map>
 
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/core/table.h"
 #include "reef/io/checksum.h"
+#include "reef/session/internal/turns.h"
 
 namespace reef::session {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-/// Work of one transaction; its commit, which writes the full text's share, takes about as long again.
-constexpr auto kWorkPerTransaction = std::chrono::milliseconds(10);
-/// Between two of them: SQLite has no queue, so that who waits has to find the database free when it looks.
-constexpr auto kTurnOfOthers = std::chrono::milliseconds(1);
 
 /// Rows of one statement. Before a statement that has triggers changes a page, SQLite copies it: once for all of them.
 constexpr std::size_t kRows = 64;
@@ -75,16 +68,16 @@ class Store::Writer {
     std::size_t next = 0;
     while (next < messages.size()) {
       check_interrupt();
-      if (next > 0) std::this_thread::sleep_for(kTurnOfOthers);
+      if (next > 0) internal::Turn::of_others();
       sessions_.clear();
       new_.clear();  // of a call that failed
       PutCounts now;
       std::vector<Refusal> refused;
       io::Transaction transaction(database_);
-      const auto end = Clock::now() + kWorkPerTransaction;
+      const internal::Turn turn;
       do {
         put_one(persona, messages[next], next, now, refused);
-      } while (++next < messages.size() && Clock::now() < end);
+      } while (++next < messages.size() && !turn.is_over());
       insert_new();
       write_sessions();
       transaction.commit();

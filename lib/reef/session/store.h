@@ -118,6 +118,8 @@ class Store {
   /// merge_words(), then VACUUM (one transaction that takes as long as copying the file: other writers wait) and the
   /// write-ahead log emptied: of what was removed, no byte is left in the files. False when a reader kept the log.
   bool purge_words();
+  /// Brings the write-ahead log into the database and empties it; false when a reader kept it.
+  bool empty_log();
 
  private:
   class Writer;
