@@ -60,6 +60,18 @@ archive_on() {
   [ "$(reef-session import bad.jsonl --persona alice --json | field '(o["skipped"], o["faults"][0]["line"], len(o["faults"]))')" = '(7, 1, 7)' ]
 }
 
+@test "lines and values beyond all measure are passed over, the rest comes in" {
+  long() { head -c 70000000 /dev/zero | tr '\0' x; }
+  { printf '{"session":"s","role":"user","content":"' && long && printf '"}\n{"session":"s","role":"user","content":"kept","id":"k"}\n'; } >long.jsonl
+  run reef-session import long.jsonl --persona alice
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"long.jsonl:1: longer than 64 MiB"*"1 message added"* ]]
+  { printf '[{"messages":[{"role":"u","content":"' && long && printf '"}]},\n{"messages":[{"role":"u","content":"kept, too"}]}]'; } >long.json
+  run reef-session import - --persona alice <long.json
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"stdin:1: longer than 64 MiB"*"1 message added"* ]]
+}
+
 @test "who is unknown or not there is said before anything is written" {
   run reef-session import talk.jsonl --persona alcie
   [ "$status" -eq 5 ]

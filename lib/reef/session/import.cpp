@@ -56,7 +56,6 @@ class Importer {
     }
     flush();
     progress_.end();
-    for (const std::string& fault : reader.finish()) add_fault(0, fault);
   }
 
   ImportReport take_report() {
@@ -120,7 +119,8 @@ class Importer {
     for (const Refusal& refusal : store_.put(options_.persona, batch_, report_.counts)) {
       ++report_.skipped;
       // A session of somebody else is named once, not with each of its messages.
-      if (refused_.insert(refusal.reason).second) name_fault(lines_[refusal.index], refusal.reason, refusal.hint);
+      if (refused_.size() < kFaultsNamed && refused_.insert(refusal.reason).second)
+        name_fault(lines_[refusal.index], refusal.reason, refusal.hint);
     }
     batch_.clear();
     lines_.clear();

@@ -21,8 +21,6 @@ class Reader {
   Reader(Format format, std::string file_stem) : format_(format), tavern_(std::move(file_stem)) {}
   /// `text`: one object in UTF-8.
   Conversation read(std::string_view text);
-  /// What is wrong with the input as a whole.
-  std::vector<std::string> finish() const { return {}; }
 
  private:
   Conversation read_as(Shape shape, std::string_view text);
