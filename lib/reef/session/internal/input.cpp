@@ -160,6 +160,7 @@ std::optional<Input::Piece> Input::next_line() {
     const std::size_t at = have().find('\n', scanned);
     if (at != std::string_view::npos) {
       const std::string_view bytes = have().substr(0, at);
+      too_long |= at > kLongest;
       begin_ += at + 1;
       ++line_;
       return Piece{too_long ? std::string_view{} : bytes, line, too_long, false};
@@ -174,6 +175,7 @@ std::optional<Input::Piece> Input::next_line() {
   }
   if (have().empty() && !too_long) return std::nullopt;
   const std::string_view bytes = have();
+  too_long |= bytes.size() > kLongest;
   begin_ = end_;
   return Piece{too_long ? std::string_view{} : bytes, line, too_long, false};
 }
@@ -217,6 +219,7 @@ std::optional<Input::Piece> Input::next_value() {
   // A bracket that nothing opened: it is a value of its own, which cannot be read.
   if (scanned == 0 && !too_long && !have().empty()) scanned = 1;
   const std::string_view bytes = have().substr(0, scanned);
+  too_long |= scanned > kLongest;
   take(scanned);
   const bool is_cut = !value.has_ended() && value.is_open();
   if (is_cut) is_in_array_ = false;  // told once, not for the array around it again
