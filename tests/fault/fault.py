@@ -671,6 +671,68 @@ def workloads(bin_dir, model, other_model, unaligned, adapter, inputs):
             raise Failure(f"not embedded again: {stat}")
         leftovers(reef.root)
 
+    # Conversations: three sessions, attachments, and an archive in the tree's folder.
+    def with_conversations(reef):
+        laid_out(reef)
+        (reef.root / ".archive").mkdir()
+        (reef.root / "config/system.yaml").write_text("storage:\n  archive: .archive\n")
+        reef.run("reef-session", "import", talk, "--persona", "alice", "-q")
+        for session in ("s0", "s1"):
+            (reef.root / "data/conversations" / session / "deep").mkdir(parents=True)
+            (reef.root / "data/conversations" / session / "deep/picture").write_bytes(session.encode() * 1000)
+
+    def with_archived_session(reef):
+        with_conversations(reef)
+        reef.run("reef-session", "archive", "s0", "-q")
+
+    def database(reef):
+        return sqlite3.connect(reef.root / "data/conversations/conversations.sqlite", isolation_level=None)
+
+    def relocate_sessions(reef):
+        conversations = database(reef)
+        conversations.execute("UPDATE sessions SET archive_file = ? || '/.archive/conversations/alice/' || id || '.jsonl' WHERE archive_file IS NOT NULL", (str(reef.root),))
+        conversations.close()
+
+    def session_check(reef):
+        reef.run("reef-session", "verify", expect=(0, 5))
+
+    def imported_final(reef):
+        reef.run("reef-session", "verify")
+        if reef.run("reef-session", "export", "-o", "-").stdout != talk.read_text():
+            raise Failure("the sessions are not those of the file")
+
+    def readable_check(reef):
+        imported_final(reef)
+
+    def archived_sessions_final(reef):
+        imported_final(reef)
+        lines = [json.loads(line) for line in reef.run("reef-session", "list", "--json").stdout.splitlines()]
+        if [line["archived_messages"] for line in lines] != [12, 12, 0]:
+            raise Failure(f"not archived: {lines}")
+        for session in ("s0", "s1"):
+            if (reef.root / "data/conversations" / session).exists():
+                raise Failure("attachments are in the tree")
+            if (reef.root / ".archive/conversations/alice" / session / "deep/picture").read_bytes() != session.encode() * 1000:
+                raise Failure("attachments are not in the archive")
+
+    def deleted_final(reef):
+        reef.run("reef-session", "verify")
+        rest = "".join(line + "\n" for line in talk.read_text().splitlines() if '"s2"' in line)
+        if reef.run("reef-session", "export", "-o", "-").stdout != rest:
+            raise Failure("the wrong sessions are there")
+        conversations = database(reef)
+        found = conversations.execute("SELECT count(*) FROM messages_fts WHERE messages_fts MATCH 'word_s0 OR word_s1'").fetchone()[0]
+        conversations.close()
+        files = [p for folder in (".archive", "data/conversations") for p in (reef.root / folder).rglob("*") if p.is_file()]
+        left = [p.name for p in files if p.name != ".lock" and not p.name.startswith("conversations.sqlite")]
+        if found or left:
+            raise Failure(f"{found} words and {left} are left")
+
+    talk = inputs.parent / "talk.jsonl"
+    talk.write_text("".join(
+        json.dumps({"session": f"s{i // 12}", "role": "user", "content": f"word_s{i // 12} number{i}", "created_at": f"2026-01-01T00:00:{i:02}.000Z", "id": f"m{i}"}, separators=(",", ":")) + "\n"
+        for i in range(36)))
+
     def given(name):
         return "--vectors", inputs.parent / f"{name}.npy", "--metadata", inputs.parent / f"{name}.jsonl"
 
@@ -711,6 +773,9 @@ def workloads(bin_dir, model, other_model, unaligned, adapter, inputs):
         Workload("remove-one", with_documents, ("reef-index", "remove", "line-1"), tolerant_verify, one_removed_final, done=(0, 5)),
         Workload("add", with_vectors, ("reef-index", "add", *given("new"), "--threads", 1), whole_check, added_final),
         Workload("build-vectors", with_vectors, ("reef-index", "build", *given("new"), "--threads", 1), whole_check, replaced_final),
+        Workload("session-import", laid_out, ("reef-session", "import", talk, "--persona", "alice"), session_check, imported_final, tidy=tree_tidy),
+        Workload("session-archive", with_conversations, ("reef-session", "archive", "s0", "s1"), readable_check, archived_sessions_final, tidy=tree_tidy),
+        Workload("session-delete", with_archived_session, ("reef-session", "delete", "s0", "s1", "--yes"), session_check, deleted_final, relocate_sessions, done=(0, 3, 5), tidy=tree_tidy),
         Workload("build-embedding", with_two_models, ("reef-index", "build", "--embedding", "other", "--threads", 1), embedded_check, embedded_final),
     ]
 

@@ -1,7 +1,12 @@
 #include "reef/session/schema.h"
 
+#include <algorithm>
+#include <chrono>
+#include <optional>
+
 #include "reef/core/error.h"
 #include "reef/io/file.h"
+#include "reef/session/internal/locks.h"
 
 namespace reef::session {
 namespace {
@@ -94,6 +99,15 @@ CREATE TRIGGER messages_gone AFTER DELETE ON messages BEGIN
 END;
 )sql"};
 
+constexpr std::chrono::seconds kWhileAnotherMakesIt{10};
+
+/// What a killed run left is removed by the next one that writes, whatever it does.
+bool has_leftovers(const tree::Tree& tree) {
+  const std::filesystem::directory_iterator entries(tree.conversations());
+  return std::any_of(begin(entries), end(entries),
+                     [](const auto& entry) { return io::is_temporary_name(entry.path().filename().string()); });
+}
+
 }  // namespace
 
 std::filesystem::path conversations_file(const tree::Tree& tree) {
@@ -102,6 +116,17 @@ std::filesystem::path conversations_file(const tree::Tree& tree) {
 
 io::Database open_conversations(const tree::Tree& tree) {
   const auto file = conversations_file(tree);
+  std::optional<io::LockFile> lock;
+  std::error_code error;
+  if (!std::filesystem::exists(file, error)) {
+    lock.emplace(internal::lock_conversations(tree, kWhileAnotherMakesIt));
+  } else if (has_leftovers(tree)) {
+    try {
+      lock.emplace(internal::lock_conversations(tree, {}));
+    } catch (const Error& held) {  // they are of a run that is at it
+      if (held.code() != Errc::locked) throw;
+    }
+  }
   auto database = io::open_or_make(file, kMigrations, io::temporary_name(file));
   // FTS5 of this SQLite does not say that triggers may use it.
   database.execute("PRAGMA trusted_schema = ON");

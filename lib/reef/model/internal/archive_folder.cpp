@@ -1,7 +1,6 @@
 #include "reef/model/internal/archive_folder.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -9,6 +8,7 @@
 #include "reef/core/error.h"
 #include "reef/io/file.h"
 #include "reef/model/archived.h"
+#include "reef/tree/archive_folder.h"
 
 namespace reef::model::internal {
 namespace {
@@ -22,14 +22,7 @@ bool is_inside(const fs::path& path, const fs::path& folder) {
 }  // namespace
 
 fs::path archive_folder(const tree::Tree& tree, const tree::Config& config) {
-  const std::string text = config.text("system", "storage.archive");
-  if (text.empty())
-    throw Error(Errc::usage, "storage.archive in system.yaml names no folder", "name one on another drive");
-  fs::path folder = (tree.root() / text).lexically_normal();
-  if (!fs::is_directory(folder))
-    throw Error(Errc::not_found, fmt::format("the archive {} is not there", io::shown(folder)),
-                "mount its drive, or make the folder; storage.archive in system.yaml names it");
-  if (::access(folder.c_str(), W_OK | X_OK) != 0) throw_errno("write to the archive", io::shown(folder));
+  const fs::path folder = tree::archive_folder(tree, config);
   if (is_inside(fs::weakly_canonical(folder / "models"), fs::weakly_canonical(tree.models())))
     throw Error(Errc::usage, fmt::format("the archive {} would be inside the tree's models", io::shown(folder)),
                 "name a folder on another drive in storage.archive of system.yaml");
