@@ -21,16 +21,16 @@ _reef_index() {
     remove:--persona) ;;
     remove:--wait) ;;
     remove:--threads) ;;
-    query:--persona) ;;
-    query:--layers) ;;
     query:-k) ;;
     query:--mode) words='hybrid dense bm25' ;;
+    query:--batch) kind=-f ;;
+    query:--persona) ;;
+    query:--layers) ;;
     query:--since) ;;
     query:--until) ;;
     query:--tag) ;;
     query:--document) kind=-f ;;
     query:--budget) ;;
-    query:--batch) kind=-f ;;
     query:--vector) kind=-f ;;
     embed:--batch) kind=-f ;;
     embed:--output|embed:-o) kind=-f ;;
@@ -61,7 +61,7 @@ _reef_index() {
       ingest:-*) words='--persona --shared --text-only --tag --prune --force -f --dry-run -n --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       add:-*) words='--vectors --metadata --embedding --persona --shared --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       remove:-*) words='--persona --shared --dry-run -n --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
-      query:-*) words='--persona --layers -k --mode --since --until --tag --document --chunks --context --budget --batch --vector --no-touch --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      query:-*) words='-k --mode --batch --no-touch --persona --layers --since --until --tag --document --chunks --context --budget --vector --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       show:-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       embed:-*) words='--batch --output -o --as-query --force -f --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       build:-*) words='--persona --shared --all --factory --recall --vectors --metadata --embedding --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;

@@ -5,7 +5,7 @@ _reef_session() {
   # bash splits "--mode=dense" into three words.
   if [[ $cur == '=' ]]; then cur=''; elif [[ $prev == '=' ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; fi
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in import|append|list|show|export|archive|delete|verify) verb=$word; break ;; esac
+    case $word in import|append|index|search|list|show|export|archive|delete|verify) verb=$word; break ;; esac
   done
   case $verb:$prev in
     import:--persona) ;;
@@ -16,6 +16,13 @@ _reef_session() {
     append:--speaker) ;;
     append:--id) ;;
     append:--time) ;;
+    index:--persona) ;;
+    index:--threads) ;;
+    index:--wait) ;;
+    search:-k) ;;
+    search:--mode) words='hybrid dense bm25' ;;
+    search:--batch) kind=-f ;;
+    search:--persona) ;;
     list:--persona) ;;
     export:--persona) ;;
     export:--output|export:-o) kind=-f ;;
@@ -29,6 +36,8 @@ _reef_session() {
     *) case $verb:$cur in
       import:-*) words='--persona --format --prefix --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       append:-*) words='--role --persona --speaker --id --time --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      index:-*) words='--persona --all --again --threads --wait --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      search:-*) words='-k --mode --batch --no-touch --persona --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       list:-*) words='--persona --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       show:-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       export:-*) words='--persona --output -o --force -f --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
@@ -37,7 +46,7 @@ _reef_session() {
       verify:-*) words='--persona --wait --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       :-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       import:*) kind=-f ;;
-      :*) words='import append list show export archive delete verify' ;;
+      :*) words='import append index search list show export archive delete verify' ;;
     esac ;;
   esac
   if [[ $kind ]]; then

@@ -30,7 +30,7 @@ declare -A vendors=(
 # cli/app.h is what the tools bind their options to.
 readonly vendor_in_header='lib/reef/cli/app.h'
 # Files whose whole job is to read or write JSON.
-readonly json_files='(/report(_[a-z]+)?|/internal/[^/]+)\.cpp$|^lib/reef/(core/json\.h|(cli/(run|completion)|io/http|text/(json|jsonl)|document/(originals|id_mapping))\.cpp)$|^tools/(reef-index/batch_lines|libexec/[^/]+)\.cpp$'
+readonly json_files='(/report(_[a-z]+)?|/internal/[^/]+)\.cpp$|^lib/reef/(core/json\.h|(cli/(run|completion)|io/http|text/(json|jsonl)|document/(originals|id_mapping))\.cpp)$|^tools/(common/batch_lines|libexec/[^/]+)\.cpp$'
 
 faults=0
 fault() {

@@ -17,6 +17,7 @@ Needs strace built with stack traces (Debian's is) and the right to ptrace; ends
 """
 import argparse
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import os
@@ -671,6 +672,69 @@ def workloads(bin_dir, model, other_model, unaligned, adapter, inputs):
             raise Failure(f"not embedded again: {stat}")
         leftovers(reef.root)
 
+    # Memories: what is remembered twice is merged, so that another run of `remember` adds nothing.
+    def remember(reef, text):
+        reef.run("reef-memory", "remember", text, "--persona", "alice", "-q", "--threads", 1)
+
+    def with_memories(reef):
+        with_model(reef)
+        for text in ("My phone number is 555-0100", "Anna lives in Lisbon", "The gate is red"):
+            remember(reef, text)
+
+    def with_memories_of_another_model(reef):
+        with_memories(reef)
+        reef.run("reef-model", "import", other_model, "--name", "other")
+        (reef.root / "config/models.yaml").write_text("default_embedding: other\n")
+
+    def with_marked_words(reef):
+        with_memories(reef)
+        remember(reef, "The quixotic key hangs behind the clock")
+        lines = [{"session": f"s{i // 2}", "role": "user", "content": f"number {i} is {'quixotic' if i < 3 else 'plain'}", "id": f"m{i}"} for i in range(6)]
+        path = reef.root / "talk.jsonl"
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        reef.run("reef-session", "import", path, "--persona", "alice", "-q")
+        path.unlink()
+
+    def memories(reef, *options):
+        return {line["id"]: line for line in map(json.loads, reef.run("reef-memory", "list", "--persona", "alice", "--json", *options).stdout.splitlines())}
+
+    def memory_check(reef):
+        for fault in json.loads(reef.run("reef-memory", "verify", "--json", expect=(0, 4)).stdout)["faults"]:
+            if not fault["mends_itself"]:
+                raise Failure(f"verify: {fault['file']}: {fault['fault']}")
+
+    def remembered_check(reef):
+        memory_check(reef)
+        valid = [line["content"] for line in memories(reef).values() if "phone" in line["content"]]
+        if len(valid) != 1:
+            raise Failure(f"of one attribute is valid: {valid}")
+
+    def remembered_final(reef):
+        reef.run("reef-memory", "verify")
+        if memories(reef, "--all")["M1"]["superseded_by"] != "M4" or len(memories(reef)) != 3:
+            raise Failure(f"the memories are {memories(reef, '--all')}")
+
+    def export_final(reef):
+        reef.run("reef-memory", "verify")
+        if b"(3, 96)" not in (reef.root / "data/memories/alice/embeddings.npy").read_bytes()[:128].replace(b" ", b"").replace(b",", b", "):
+            raise Failure("embeddings.npy is not of the other model")
+
+    def forgotten_check(reef):
+        memory_check(reef)
+        reef.run("reef-session", "verify", expect=(0, 5))
+
+    def forgotten_final(reef):
+        reef.run("reef-memory", "verify")
+        reef.run("reef-session", "verify")
+        for path in reef.root.rglob("*"):
+            if path.is_file() and b"quixotic" in path.read_bytes().lower():
+                raise Failure(f"the word is still in {path}")
+        if list(memories(reef)) != ["M1", "M2", "M3"]:
+            raise Failure(f"the memories are {list(memories(reef))}")
+        left = [json.loads(line) for line in reef.run("reef-session", "list", "--json").stdout.splitlines()]
+        if [(one["session"], one["messages"]) for one in left] != [("s1", 1), ("s2", 2)]:
+            raise Failure(f"the sessions are {left}")
+
     # Conversations: three sessions, attachments, and an archive in the tree's folder.
     def with_conversations(reef):
         laid_out(reef)
@@ -715,6 +779,33 @@ def workloads(bin_dir, model, other_model, unaligned, adapter, inputs):
             if (reef.root / ".archive/conversations/alice" / session / "deep/picture").read_bytes() != session.encode() * 1000:
                 raise Failure("attachments are not in the archive")
 
+    def with_turns(reef):
+        """Some messages have vectors; one was removed since, others came."""
+        with_model(reef)
+        reef.run("reef-session", "import", talk, "--persona", "alice", "-q")
+        reef.run("reef-session", "index", "--persona", "alice", "-q", "--threads", 1)
+        with contextlib.closing(database(reef)) as db:
+            db.execute("PRAGMA foreign_keys = ON")
+            db.execute("DELETE FROM messages WHERE id = (SELECT min(id) + 3 FROM messages WHERE session_id = 's1')")
+        for text in ("A turn more.", "And one that follows it."):
+            reef.run("reef-session", "append", "s1", "--role", "user", text)
+
+    def turns_check(reef):
+        reef.run("reef-session", "verify", expect=(0, 4))  # what an ended run left of files, the next one mends
+        answer = json.loads(reef.run("reef-session", "search", "turn", "--persona", "alice", "--mode", "bm25", "--json").stdout)
+        if not answer["results"]:
+            raise Failure("nothing is found any more")
+
+    def turns_final(reef):
+        reef.run("reef-session", "verify")
+        said = json.loads(reef.run("reef-session", "index", "--persona", "alice", "--json").stdout)
+        with contextlib.closing(database(reef)) as db:
+            messages = db.execute("SELECT count(*) FROM messages").fetchone()[0]
+            lists = db.execute("SELECT (SELECT count(*) FROM pending_messages), (SELECT count(*) FROM removed_messages)").fetchone()
+        mapping = json.loads((reef.root / "vectors/conversations/alice/id_mapping.json").read_text())
+        if said["changed"] or lists != (0, 0) or len(mapping["messages"]) != messages:
+            raise Failure(f"{said}, {lists} waiting, {len(mapping['messages'])} of {messages} messages have vectors")
+
     def deleted_final(reef):
         reef.run("reef-session", "verify")
         rest = "".join(line + "\n" for line in talk.read_text().splitlines() if '"s2"' in line)
@@ -732,6 +823,45 @@ def workloads(bin_dir, model, other_model, unaligned, adapter, inputs):
     talk.write_text("".join(
         json.dumps({"session": f"s{i // 12}", "role": "user", "content": f"word_s{i // 12} number{i}", "created_at": f"2026-01-01T00:00:{i:02}.000Z", "id": f"m{i}"}, separators=(",", ":")) + "\n"
         for i in range(36)))
+
+    # Consolidation: three days of talk, of which some is remembered, some merged, and some waits for a day.
+    chat = inputs.parent / "chat.jsonl"
+    chat.write_text("".join(
+        json.dumps({"session": f"c{i // 10}", "role": "user" if i % 2 else "assistant", "id": f"m{i}", "created_at": f"2026-01-0{1 + i // 10}T10:{i % 10:02}:00Z",
+                    "content": ("Please remember that the boat leaks" if i % 8 == 3 else f"I saw the lighthouse near pier {i % 3} yesterday with Anna" if i % 2 else "Did you see it?")}) + "\n"
+        for i in range(30)))
+    expected_decisions = []
+
+    def decisions(reef):
+        database = sqlite3.connect(reef.root / "data/memories/alice/memories.sqlite")
+        rows = database.execute("SELECT message, state, score, shift, nearest, mentions, second_score, memory FROM decisions ORDER BY rank").fetchall()
+        rows += database.execute("SELECT hash, messages FROM term_counts ORDER BY hash").fetchall()
+        rows += database.execute("SELECT id, content, importance FROM memories ORDER BY id").fetchall()
+        database.close()
+        return rows
+
+    def with_chat(reef):
+        with_model(reef)
+        reef.run("reef-session", "import", chat, "--persona", "alice", "-q")
+        other = Reef(bin_dir, inputs.parent / "undisturbed")
+        shutil.copytree(reef.root, other.root)
+        other.run(*consolidate)
+        expected_decisions[:] = decisions(other)
+        shutil.rmtree(other.root)
+
+    def memories_check(reef):
+        done = reef.run("reef-memory", "verify", "--persona", "alice", "--json", expect=(0, 4, 5))
+        if done.returncode == 4 and not all(fault.get("mends_itself") for fault in json.loads(done.stdout)["faults"]):
+            raise Failure(f"verify: {done.stdout.strip()}")
+
+    def consolidated_final(reef):
+        reef.run("reef-memory", "verify", "--persona", "alice")
+        found = decisions(reef)
+        if found != expected_decisions:
+            raise Failure(f"decided otherwise: {[row for row in found if row not in expected_decisions][:3]}")
+        leftovers(reef.root)
+
+    consolidate = ("reef-memory", "consolidate", "--persona", "alice", "--now", "2026-02-01", "--threads", 1)
 
     def given(name):
         return "--vectors", inputs.parent / f"{name}.npy", "--metadata", inputs.parent / f"{name}.jsonl"
@@ -773,9 +903,14 @@ def workloads(bin_dir, model, other_model, unaligned, adapter, inputs):
         Workload("remove-one", with_documents, ("reef-index", "remove", "line-1"), tolerant_verify, one_removed_final, done=(0, 5)),
         Workload("add", with_vectors, ("reef-index", "add", *given("new"), "--threads", 1), whole_check, added_final),
         Workload("build-vectors", with_vectors, ("reef-index", "build", *given("new"), "--threads", 1), whole_check, replaced_final),
+        Workload("memory-remember", with_memories, ("reef-memory", "remember", "My phone number is now 555-0199", "--persona", "alice", "--threads", 1), remembered_check, remembered_final, tidy=tree_tidy),
+        Workload("memory-export", with_memories_of_another_model, ("reef-memory", "export", "--persona", "alice", "--threads", 1), memory_check, export_final, tidy=tree_tidy),
+        Workload("memory-forget", with_marked_words, ("reef-memory", "forget", "--matching", "quixotic", "--with-source", "--persona", "alice", "--yes"), forgotten_check, forgotten_final, tidy=tree_tidy),
         Workload("session-import", laid_out, ("reef-session", "import", talk, "--persona", "alice"), session_check, imported_final, tidy=tree_tidy),
+        Workload("session-index", with_turns, ("reef-session", "index", "--persona", "alice", "--threads", 1), turns_check, turns_final),
         Workload("session-archive", with_conversations, ("reef-session", "archive", "s0", "s1"), readable_check, archived_sessions_final, tidy=tree_tidy),
         Workload("session-delete", with_archived_session, ("reef-session", "delete", "s0", "s1", "--yes"), session_check, deleted_final, relocate_sessions, done=(0, 3, 5), tidy=tree_tidy),
+        Workload("consolidate", with_chat, consolidate, memories_check, consolidated_final),
         Workload("build-embedding", with_two_models, ("reef-index", "build", "--embedding", "other", "--threads", 1), embedded_check, embedded_final),
     ]
 

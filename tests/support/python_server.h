@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "reef/io/unique_handle.h"
+#include "support/support_folder.h"
 #include "support/temp_dir.h"
 #include "support/wait_until.h"
 
@@ -28,8 +29,7 @@ class PythonServer {
     const io::UniqueFd read_end(ends[0]);
     stop_ = io::UniqueFd(ends[1]);
     const std::string port_file = dir_ / "port";
-    std::vector<std::string> words = {"python3", std::filesystem::path(__FILE__).parent_path() / script, port_file,
-                                      dir_ / "log"};
+    std::vector<std::string> words = {"python3", support_folder() / script, port_file, dir_ / "log"};
     words.insert(words.end(), more.begin(), more.end());
     std::vector<char*> arguments;
     for (std::string& word : words) arguments.push_back(word.data());

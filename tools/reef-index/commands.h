@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "common/tree.h"
 #include "reef/cli/app.h"
 #include "reef/document/given_vectors.h"
 #include "reef/document/reembed.h"
@@ -26,9 +27,6 @@ void add_export(CLI::App& app, cli::Session& session);
 void add_verify(CLI::App& app, cli::Session& session);
 void add_stat(CLI::App& app, cli::Session& session);
 void add_shard(CLI::App& app, cli::Session& session);
-
-/// The tree of this run, as its owner when the command writes.
-tree::Tree open_tree(const cli::Session& session, bool writes);
 
 /// Names a store on a shard that is not mounted, and what to do.
 void warn_missing(const tree::MissingStore& missing);

@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 
-#include "batch_lines.h"
 #include "commands.h"
+#include "common/batch_lines.h"
 #include "reef/core/log.h"
 #include "reef/embed/default_embedder.h"
 #include "reef/vector/npy.h"

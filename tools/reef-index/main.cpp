@@ -8,12 +8,6 @@
 
 namespace reef::tool {
 
-tree::Tree open_tree(const cli::Session& session, bool writes) {
-  tree::Tree tree = tree::Tree::open(tree::Tree::find_root(session.root()));
-  if (writes) tree::act_as_owner(tree);
-  return tree;
-}
-
 void warn_missing(const tree::MissingStore& missing) { log_warn("{} ({})", missing.what, missing.hint); }
 
 void add_scope(CLI::App& app, const std::shared_ptr<ScopeChoice>& choice) {

@@ -1,20 +1,16 @@
 #include <fmt/format.h>
 
-#include <malloc.h>
-
-#include <cerrno>
-#include <iostream>
-#include <iterator>
 #include <set>
 
-#include "batch_lines.h"
 #include "commands.h"
+#include "common/batch_lines.h"
+#include "common/search.h"
 #include "reef/core/cancel.h"
 #include "reef/core/log.h"
 #include "reef/core/time.h"
 #include "reef/document/stores.h"
 #include "reef/embed/default_embedder.h"
-#include "reef/io/minute_histogram.h"
+#include "reef/memory/store.h"
 #include "reef/retrieve/query.h"
 #include "reef/tree/persona.h"
 #include "reef/vector/foreign_npy.h"
@@ -22,30 +18,12 @@
 namespace reef::tool {
 namespace {
 
-struct QueryArguments {
+struct QueryArguments : SearchChoice {
   retrieve::QueryOptions options;
-  std::optional<std::string> text;
-  std::optional<std::string> batch;
   std::optional<std::string> vector_file;
-  std::uint64_t count = 10;
   std::uint64_t budget = 2000;
   bool context = false;
-  bool no_touch = false;
 };
-
-retrieve::Mode parse_mode(const std::string& text) {
-  if (text == "dense") return retrieve::Mode::dense;
-  if (text == "bm25") return retrieve::Mode::bm25;
-  return retrieve::Mode::hybrid;
-}
-
-std::string question_text(const std::string& operand) {
-  if (operand != "-") return operand;
-  errno = 0;
-  std::string text(std::istreambuf_iterator<char>(std::cin), {});
-  require_end(std::cin, operand);
-  return text;
-}
 
 void print_answer(cli::Session& session, const QueryArguments& arguments, retrieve::Searcher& searcher,
                   const retrieve::Answer& answer) {
@@ -56,20 +34,12 @@ void print_answer(cli::Session& session, const QueryArguments& arguments, retrie
     session.show(answer);
 }
 
-/// After the answer is out: how long it took, for reef-status. Never fails a query.
-class LatencyRecord {
- public:
-  LatencyRecord(const tree::Tree& tree, bool wanted) : histogram_(tree.query_latency()), wanted_(wanted) {}
-  void add(const retrieve::Answer& answer) {
-    if (!wanted_) return;
-    cli::Session::flush();
-    histogram_.record(now(), std::chrono::microseconds(static_cast<std::int64_t>(answer.elapsed_ms * 1000)));
-  }
-
- private:
-  io::MinuteHistogram histogram_;
-  bool wanted_;
-};
+/// After an answer is out: the memories in it were asked for.
+void touch_memories(const tree::Tree& tree, const QueryArguments& arguments, const retrieve::Answer& answer,
+                    const std::optional<std::string>& persona) {
+  const auto ids = retrieve::memories_in(answer);
+  if (!arguments.no_touch && persona && !ids.empty()) memory::touch(tree, *persona, ids);
+}
 
 int run_batch(const tree::Tree& tree, const QueryArguments& arguments, retrieve::Searcher& searcher,
               LatencyRecord& latency) {
@@ -117,7 +87,8 @@ int run_batch(const tree::Tree& tree, const QueryArguments& arguments, retrieve:
       if (warned.insert(missing.scope).second) warn_missing(missing);
     answer.id = lines.id();
     cli::Session::print(to_json(answer) + "\n");
-    latency.add(answer);
+    latency.add(answer.elapsed_ms);
+    touch_memories(tree, arguments, answer, options.persona);
   }
   return status;
 }
@@ -132,18 +103,10 @@ std::vector<float> read_vector(const std::string& file) {
   return vector;
 }
 
-/// One heap that grows in large steps: a second thread's own heap and many small steps cost a
-/// question from a cold process half a millisecond of system calls.
-void prepare_heap() {
-  ::mallopt(M_ARENA_MAX, 1);
-  ::mallopt(M_TOP_PAD, 4 << 20);
-  ::mallopt(M_MMAP_THRESHOLD, 64 << 20);
-  ::mallopt(M_TRIM_THRESHOLD, 256 << 20);
-}
-
 int query(cli::Session& session, QueryArguments& arguments) {
   prepare_heap();
   arguments.options.count = arguments.count;
+  arguments.options.mode = arguments.mode;
   const int given = arguments.text.has_value() + arguments.batch.has_value() + arguments.vector_file.has_value();
   if (given != 1) throw Error(Errc::usage, "name one question, --batch or --vector", "try 'reef-index query --help'");
   if (arguments.context && (session.json() || arguments.batch))
@@ -162,7 +125,8 @@ int query(cli::Session& session, QueryArguments& arguments) {
                           ? searcher.query_vector(read_vector(*arguments.vector_file), arguments.options)
                           : searcher.query(question_text(*arguments.text), arguments.options);
   print_answer(session, arguments, searcher, answer);
-  latency.add(answer);
+  latency.add(answer.elapsed_ms);
+  touch_memories(tree, arguments, answer, arguments.options.persona);
   for (const auto& missing : answer.missing) warn_missing(missing);
   return answer.missing.empty() ? 0 : kStatusPartial;
 }
@@ -179,18 +143,12 @@ void add_query(CLI::App& app, cli::Session& session) {
   retrieve::QueryOptions& options = arguments->options;
   CLI::App* verb = cli::add_verb(app, "query", "Answer a question with cited passages",
                                  "reef-index query --persona alice 'when does the lease end?'");
-  verb->add_option("text", arguments->text, "The question, or - for stdin")->type_name("TEXT");
+  add_search(*verb, arguments, "Leave no trace: record neither the time taken nor an access");
   verb->add_option("--persona", options.persona, "Search this persona's knowledge too")->type_name("ID");
-  verb->add_option("--layers", options.layers, "Layers to search: persona,shared,documents")
+  verb->add_option("--layers", options.layers, "Layers to search: memories,persona,shared,documents")
       ->delimiter(',')
       ->type_name("LIST")
       ->allow_extra_args(false);
-  cli::add_count(*verb, "-k", arguments->count, "Results (default: 10)");
-  verb->add_option_function<std::string>(
-          "--mode", [arguments](const std::string& text) { arguments->options.mode = parse_mode(text); },
-          "Search by vectors and words, or by one of them")
-      ->check(CLI::IsMember({"hybrid", "dense", "bm25"}))
-      ->type_name("MODE");
   const auto date = [&](const char* name, std::string document::Snapshot::Filter::*field, const char* about) {
     verb->add_option_function<std::string>(
             name,
@@ -212,11 +170,7 @@ void add_query(CLI::App& app, cli::Session& session) {
   verb->add_flag("--chunks", options.chunks, "Several passages of one document");
   verb->add_flag("--context", arguments->context, "Text for a language model, every passage under its citation");
   cli::add_count(*verb, "--budget", arguments->budget, "Tokens that --context may use (default: 2000)");
-  verb->add_option("--batch", arguments->batch,
-                   "Questions from a file of {id,text[,persona]} lines; answers as JSON lines")
-      ->type_name("FILE");
   verb->add_option("--vector", arguments->vector_file, "Search by a vector from a .npy file")->type_name("FILE");
-  verb->add_flag("--no-touch", arguments->no_touch, "Leave no trace: record neither the time taken nor an access");
   verb->callback([=, &session] { session.choose([=, &session] { return query(session, *arguments); }); });
 }
 

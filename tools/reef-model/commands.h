@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "common/tree.h"
 #include "reef/cli/app.h"
 #include "reef/tree/config.h"
 #include "reef/tree/tree.h"
@@ -22,9 +23,6 @@ void add_extract(CLI::App& app, cli::Session& session);
 void add_diff(CLI::App& app, cli::Session& session);
 void add_duplicates(CLI::App& app, cli::Session& session);
 void add_stream(CLI::App& app, cli::Session& session);
-
-/// The tree of this run, as its owner when the command writes.
-tree::Tree open_tree(const cli::Session& session, bool writes);
 
 /// Makes the first question as fast as the second, if the model in `folder` embeds texts. Whatever fails here fails
 /// again, with the same words, where the model is used, so what was brought stands.

@@ -8,12 +8,6 @@
 
 namespace reef::tool {
 
-tree::Tree open_tree(const cli::Session& session, bool writes) {
-  tree::Tree tree = tree::Tree::open(tree::Tree::find_root(session.root()));
-  if (writes) tree::act_as_owner(tree);
-  return tree;
-}
-
 void add_list(CLI::App& app, cli::Session& session) {
   CLI::App* verb = cli::add_verb(app, "list", "List the models", "reef-model list --json");
   verb->callback([&session] {

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "common/tree.h"
 #include "reef/cli/app.h"
 #include "reef/tree/config.h"
 #include "reef/tree/tree.h"
@@ -11,6 +12,8 @@ namespace reef::tool {
 
 void add_import(CLI::App& app, cli::Session& session);
 void add_append(CLI::App& app, cli::Session& session);
+void add_index(CLI::App& app, cli::Session& session);
+void add_search(CLI::App& app, cli::Session& session);
 void add_list(CLI::App& app, cli::Session& session);
 void add_show(CLI::App& app, cli::Session& session);
 void add_export(CLI::App& app, cli::Session& session);
@@ -18,8 +21,6 @@ void add_archive(CLI::App& app, cli::Session& session);
 void add_delete(CLI::App& app, cli::Session& session);
 void add_verify(CLI::App& app, cli::Session& session);
 
-/// The tree of this run, as its owner when the command writes.
-tree::Tree open_tree(const cli::Session& session, bool writes);
 /// --persona, if it was given: Error{not_found} when personas.yaml has no such one.
 void require_known(const tree::Tree& tree, const std::optional<std::string>& persona);
 

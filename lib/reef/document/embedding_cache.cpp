@@ -132,4 +132,24 @@ void EmbeddingCache::trim(std::uint64_t cap_bytes) {
   });
 }
 
+void forget_passages(const std::filesystem::path& folder, std::span<const std::string> texts) {
+  if (texts.empty()) return;
+  std::error_code unreadable;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, unreadable)) {
+    if (entry.path().extension() != ".sqlite") continue;
+    try {
+      io::Database database(entry.path(), io::OpenMode::write);
+      io::require_version(database, static_cast<int>(std::size(kMigrations)));
+      io::Transaction transaction(database);
+      auto remove = database.prepare("DELETE FROM vectors WHERE passage = ?");
+      for (const std::string& text : texts) remove.bind_blob(1, passage_hash(text)).run();
+      transaction.commit();
+      database.checkpoint();
+    } catch (const Error& error) {
+      if (error.code() == Errc::interrupted) throw;
+      log_detail("embedding cache: cannot forget in {}: {}", entry.path().string(), error.what());
+    }
+  }
+}
+
 }  // namespace reef::document

@@ -40,4 +40,8 @@ class EmbeddingCache {
   bool made_again_ = false;
 };
 
+/// Removes the vectors of texts that are to be forgotten from the caches of all models in `folder`. A cache that cannot
+/// be written is passed over, as everywhere.
+void forget_passages(const std::filesystem::path& folder, std::span<const std::string> texts);
+
 }  // namespace reef::document

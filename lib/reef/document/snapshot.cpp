@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "reef/core/error.h"
-#include "reef/core/log.h"
 #include "reef/document/store.h"
 
 namespace reef::document {
@@ -13,38 +12,12 @@ bool Snapshot::exists(const std::filesystem::path& folder) {
   return std::filesystem::exists(folder / "metadata.sqlite", ignored);
 }
 
-namespace {
-
-/// A rebuild may take the files of this snapshot away between the look at their names and their opening: the next
-/// snapshot then names others.
-vector::StoreReader open_vectors(const std::filesystem::path& folder, io::Database& database,
-                                 io::Transaction& transaction) {
-  std::int64_t tried = -1;
-  for (;;) {
-    const auto generation = vector::read_state(database).generation;
-    const bool again = generation == tried;
-    tried = generation;
-    try {
-      vector::StoreReader reader(folder, database);
-      if (reader.missing().empty() || again) {
-        for (const std::string& what : reader.missing()) log_warn("{}", what);
-        return reader;
-      }
-    } catch (const Error& error) {
-      if (error.code() != Errc::corrupt || again) throw;
-    }
-    transaction.restart();
-  }
-}
-
-}  // namespace
-
 Snapshot::Snapshot(const std::filesystem::path& folder, tree::Scope scope)
     : folder_(folder),
       scope_(std::move(scope)),
       database_(folder / "metadata.sqlite", io::OpenMode::read),
       transaction_((io::require_version(database_, Store::kVersion), database_), io::Transaction::Kind::read),
-      vectors_(open_vectors(folder, database_, transaction_)),
+      vectors_(vector::open_reader(folder, database_, transaction_)),
       finder_(database_, "chunks_fts"),
       chunk_(database_,
              "SELECT c.id, c.document, d.name, d.source, d.title, c.text, c.heading_path, c.page, c.start_byte, "

@@ -122,6 +122,31 @@ END;
 CREATE TRIGGER memories_delete AFTER DELETE ON memories BEGIN
   INSERT INTO memories_fts(memories_fts, rowid, content) VALUES ('delete', old.id, old.content);
 END;
+)sql",
+    // slot and slot_value: hashes of what a memory says of its speaker ("my X is Y"). vector_state: rows counts the
+    // numbers that vector_row was given; serial grows when they are given anew or vectors change, and embeddings.npy is
+    // the file of that serial, with file_rows rows, once `written` says so. manual: a link that somebody made.
+    R"sql(
+ALTER TABLE memories ADD COLUMN slot INTEGER;
+ALTER TABLE memories ADD COLUMN slot_value INTEGER;
+ALTER TABLE memories ADD COLUMN valence REAL;
+ALTER TABLE memories ADD COLUMN arousal REAL;
+CREATE INDEX memories_slot ON memories(slot) WHERE slot IS NOT NULL;
+CREATE INDEX memories_superseded ON memories(superseded_by) WHERE superseded_by IS NOT NULL;
+ALTER TABLE links ADD COLUMN manual INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE vector_state (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  model TEXT NOT NULL DEFAULT '',
+  model_digest TEXT NOT NULL DEFAULT '',
+  dim INTEGER NOT NULL DEFAULT 0,
+  rows INTEGER NOT NULL DEFAULT 0,
+  serial INTEGER NOT NULL DEFAULT 0,
+  written INTEGER NOT NULL DEFAULT 0,
+  file_rows INTEGER NOT NULL DEFAULT 0,
+  threshold REAL,
+  calibrated INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO vector_state(id) VALUES (1);
 )sql"};
 
 }  // namespace

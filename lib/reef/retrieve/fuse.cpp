@@ -69,7 +69,7 @@ std::pair<double, double> cosine_range(const std::vector<Scored>& all, std::size
 
 }  // namespace
 
-Fusion::Fusion(const std::vector<std::unique_ptr<Layer>>& layers, const std::vector<double>& priors,
+Fusion::Fusion(const std::vector<std::shared_ptr<Layer>>& layers, const std::vector<double>& priors,
                const Question& question, const FuseOptions& options)
     : layers_(layers), priors_(priors), question_(question), options_(options) {
   std::vector<TermCounts> counts;
@@ -139,6 +139,7 @@ std::vector<Scored> Fusion::search(std::size_t count) {
   for (Scored& scored : all) {
     if (largest_bm25_ > 0) scored.bm25 /= largest_bm25_;
     scored.score = score_of(scored) * priors_[scored.layer];
+    if (options_.mode != Mode::dense) scored.score += layers_[scored.layer]->bonus(scored.id);
   }
   std::sort(all.begin(), all.end(), [](const Scored& a, const Scored& b) {
     if (a.score != b.score) return a.score > b.score;

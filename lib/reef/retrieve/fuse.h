@@ -36,7 +36,7 @@ struct Scored {
 ///    are cut to the best by cosine and the best by BM25; below low counts 0. Cosines of two models
 ///    say nothing of each other: layers of each have a low and high of their own, and where there is
 ///    more than one, dense search is ranked by the scaled cosine, too.
-/// 4. score = (1 - w) bm25 + w cosine, times the layer's prior.
+/// 4. score = (1 - w) bm25 + w cosine, times the layer's prior, plus its bonus, but in dense search.
 ///
 /// Normalising each layer by itself would make the best of three unrelated memories as good as the
 /// answer: that cost .021 nDCG@10 on SciFact.
@@ -49,7 +49,7 @@ struct Scored {
 class Fusion {
  public:
   /// Layers, priors and question are kept by reference.
-  Fusion(const std::vector<std::unique_ptr<Layer>>& layers, const std::vector<double>& priors, const Question& question,
+  Fusion(const std::vector<std::shared_ptr<Layer>>& layers, const std::vector<double>& priors, const Question& question,
          const FuseOptions& options);
 
   /// The candidates that the layers give, at most `count` of each search in each layer, best first.
@@ -69,7 +69,7 @@ class Fusion {
   void fix_scale(const std::vector<Scored>& all);
   double score_of(const Scored& scored) const;
 
-  const std::vector<std::unique_ptr<Layer>>& layers_;
+  const std::vector<std::shared_ptr<Layer>>& layers_;
   const std::vector<double>& priors_;
   const Question& question_;
   FuseOptions options_;

@@ -15,8 +15,9 @@ namespace reef::retrieve {
 
 /// What a query asks of every layer.
 struct Question {
-  Question();                      ///< takes the next number
-  std::uint64_t number;            ///< tells one question from the next
+  Question();            ///< takes the next number
+  std::uint64_t number;  ///< tells one question from the next
+  std::string text;
   std::vector<std::string> terms;  ///< text::query_terms() of its text; empty: no BM25
   document::Snapshot::Filter filter;
 };
@@ -26,6 +27,17 @@ struct Candidate {
   std::int64_t id = 0;           ///< within its layer
   double bm25 = 0;               ///< under the layer's own idf, 0 where no term occurs
   std::optional<double> cosine;  ///< absent in a layer without vectors
+};
+
+/// What a memory has beside its text.
+struct MemoryFacts {
+  std::int64_t id = 0;
+  double importance = 0;
+  std::string speaker;
+  std::string source_session;
+  std::vector<std::string> external_ids;  ///< of the messages that said it, the first one first
+  std::string valid_to;                   ///< RFC 3339; empty: it is valid
+  std::int64_t superseded_by = 0;
 };
 
 /// What a citation needs of one text.
@@ -41,6 +53,7 @@ struct Passage {
   std::uint64_t start = 0;
   std::uint64_t end = 0;
   std::string created;
+  std::optional<MemoryFacts> memory;
 };
 
 /// How often the terms of a question occur in a layer: what its idf is made of.
@@ -59,6 +72,9 @@ class Layer {
   virtual const std::string& name() const = 0;
   /// Layers of one name hold vectors of one model, whose cosines can be compared; "" where there are none.
   virtual std::string vector_space() const { return ""; }
+  /// What is embedded of a question for this layer, and the vector of it; of layers that share a scope's, nothing.
+  virtual std::string dense_text(const std::string& question) { return question; }
+  virtual void use_vector(std::span<const float>) {}
   virtual void ask(const Question& question) = 0;
   virtual TermCounts term_counts() const = 0;
   /// The best `count` rows by BM25 with these idf values, best first.
@@ -67,6 +83,8 @@ class Layer {
   virtual std::vector<Candidate> best_by_vector(std::size_t count) = 0;
   /// Fills bm25 (by these idf values) and cosine of rows that the other search found.
   virtual void complete(std::span<Candidate> candidates, std::span<const double> idf) = 0;
+  /// Added to the score of a row, in [0, 1] before, for what neither words nor vectors tell.
+  virtual double bonus(std::int64_t) const { return 0; }
   /// Until the next ask(), searches give neither these rows nor, with `whole_documents`, any other
   /// row of their documents.
   virtual void leave_out(std::span<const std::int64_t> ids, bool whole_documents) = 0;

@@ -66,9 +66,10 @@ bool is_blank(std::string_view question) {
 
 /// The layers of one query with their priors, and the scopes that they stand on.
 struct Searcher::Layers {
-  std::vector<std::unique_ptr<Layer>> layers;
+  std::vector<std::shared_ptr<Layer>> layers;
   std::vector<double> priors;
   std::vector<std::shared_ptr<ScopeSearch>> scopes;
+  std::shared_ptr<MemoryStore> memories;
   std::vector<tree::MissingStore> missing;
 };
 
@@ -85,6 +86,14 @@ embed::Embedder& Searcher::embedder(const std::string& name, const std::string& 
 
 std::size_t Searcher::count_tokens(std::string_view text) {
   return embedders_.empty() ? text::estimated_tokens(text) : embedders_.begin()->second->count_tokens(text);
+}
+
+std::shared_ptr<MemoryStore> Searcher::memories(const std::string& persona) {
+  const auto known = memories_.find(persona);
+  if (known != memories_.end()) return known->second;
+  auto& slot = memories_[persona];
+  if (MemoryStore::exists(tree_, persona)) slot = std::make_shared<MemoryStore>(tree_, config_, persona);
+  return slot;
 }
 
 Searcher::Layers Searcher::layers_of(const QueryOptions& options) {
@@ -107,6 +116,13 @@ Searcher::Layers Searcher::layers_of(const QueryOptions& options) {
     result.layers.push_back(make_document_layer(scope, name, text_only));
     result.priors.push_back(config_.number("system", fmt::format("retrieve.priors.{}", name)));
   };
+  if (options.persona && wants("memories") && options.filter.empty()) {
+    result.memories = memories(*options.persona);
+    if (result.memories && !result.memories->empty()) {
+      result.layers.push_back(result.memories->layer());
+      result.priors.push_back(config_.number("system", "retrieve.priors.memories"));
+    }
+  }
   std::vector<tree::Scope> scopes;
   if (options.persona && (wants("persona") || wants("documents")))
     scopes.push_back(tree::Scope::persona(*options.persona));
@@ -127,6 +143,10 @@ Searcher::Layers Searcher::layers_of(const QueryOptions& options) {
   if (result.layers.empty() && !result.missing.empty())
     throw Error(Errc::not_found, result.missing.front().what, result.missing.front().hint);
   if (result.missing.empty()) require_documents(result.scopes, options.filter.documents);
+  if (result.layers.empty() && options.persona && names == std::vector<std::string>{"memories"})
+    throw Error(
+        Errc::not_found, fmt::format("persona '{}' has no memories yet", *options.persona),
+        fmt::format("run 'reef-memory consolidate --persona {}' after a conversation was imported", *options.persona));
   if (result.layers.empty())
     throw Error(Errc::not_found,
                 fmt::format("nothing to search: no documents were ingested for {}",
@@ -144,61 +164,89 @@ void Searcher::embed_ahead(const std::string& text, const QueryOptions& options,
     std::string name;
     for (const tree::Part& part : tree::parts_of(tree_, scope))
       if (name.empty()) name = vector::hinted_model(part.folder);
-    if (name.empty() || vectors.contains(name)) continue;
+    const std::string key = name + "\n" + text;
+    if (name.empty() || vectors.contains(key)) continue;
     try {
       embed::Embedder& model = embedder(name, "");
       std::vector<float> vector(model.identity().dim);
       model.embed_query(text, vector);
-      vectors.emplace(name, std::move(vector));
+      vectors.emplace(key, std::move(vector));
     } catch (const Error& error) {
       if (error.code() != Errc::not_found) throw;
     }
   }
 }
 
+/// The embedder of a store's vectors. Throws Error{not_found} when it is not installed, Error{usage} when what has that
+/// name makes others.
+embed::Embedder& Searcher::matching_embedder(const std::string& name, const std::string& digest, std::size_t dim,
+                                             const std::string& store) {
+  if (const auto made = embedders_.find(name);
+      made != embedders_.end() && !embed::makes_vectors_of(made->second->identity(), digest, dim))
+    embedders_.erase(made);  // of that name, and maybe the default one makes these vectors
+  embed::Embedder& model = embedder(name, digest);
+  const auto identity = model.identity();
+  if (embed::makes_vectors_of(identity, digest, dim)) return model;
+  throw Error(
+      Errc::usage,
+      fmt::format("the vectors of {} come from {} ({} dimensions), the question's would come from {} ({}), which "
+                  "makes others",
+                  store, name, dim, identity.name, identity.dim),
+      fmt::format("bring the model of the vectors back, embed them again with 'reef-index build --embedding {}', "
+                  "or pass --mode bm25",
+                  identity.name));
+}
+
+/// A layer and the model of its vectors.
+struct Searcher::Embeddable {
+  std::string store;
+  std::string model, digest;
+  std::size_t dim;
+  std::string text;  ///< what is embedded for it
+  std::function<void(const std::vector<float>&)> use;
+};
+
+std::vector<Searcher::Embeddable> Searcher::embeddable(Layers& layers, const std::string& text) {
+  std::vector<Embeddable> all;
+  for (const auto& scope : layers.scopes) {
+    const auto& state = scope->state();
+    if (state.rows_total > 0)
+      all.push_back({scope->scope().name(), state.model, state.model_digest, state.dim, text,
+                     [scope](const std::vector<float>& vector) { scope->use_vector(vector); }});
+  }
+  if (const auto& memories = layers.memories; memories && memories->vectors().dim > 0 && !memories->empty()) {
+    const auto& state = memories->vectors();
+    all.push_back({"the memories of " + memories->persona(), state.model, state.model_digest, state.dim,
+                   memories->layer()->dense_text(text),
+                   [memories](const std::vector<float>& vector) { memories->layer()->use_vector(vector); }});
+  }
+  return all;
+}
+
 void Searcher::embed_for(Layers& layers, const std::string& text, Mode mode, Vectors& vectors) {
   std::optional<Error> missing;
   std::vector<std::string> without;
   bool any = false;
-  for (const auto& scope : layers.scopes) {
-    const auto& state = scope->state();
-    const std::string name = scope->scope().name();
-    if (state.rows_total == 0) continue;
+  for (const Embeddable& store : embeddable(layers, text)) {
     try {
-      if (const auto made = embedders_.find(state.model);
-          made != embedders_.end() &&
-          !embed::makes_vectors_of(made->second->identity(), state.model_digest, state.dim)) {
-        embedders_.erase(made);  // of that name, and maybe the default one makes these vectors
-        vectors.erase(state.model);
+      embed::Embedder& model = matching_embedder(store.model, store.digest, store.dim, store.store);
+      auto& vector = vectors[store.model + "\n" + store.text];
+      if (vector.size() != store.dim) {
+        vector.resize(store.dim);
+        model.embed_query(store.text, vector);
       }
-      embed::Embedder& model = embedder(state.model, state.model_digest);
-      const auto identity = model.identity();
-      if (!embed::makes_vectors_of(identity, state.model_digest, state.dim))
-        throw Error(
-            Errc::usage,
-            fmt::format("the vectors of {} come from {} ({} dimensions), the question's would come from {} ({}), which "
-                        "makes others",
-                        name, state.model, state.dim, identity.name, identity.dim),
-            fmt::format("bring the model of the vectors back, embed them again with 'reef-index build --embedding {}', "
-                        "or pass --mode bm25",
-                        identity.name));
-      auto& vector = vectors[state.model];
-      if (vector.empty()) {
-        vector.resize(identity.dim);
-        model.embed_query(text, vector);
-      }
-      scope->use_vector(vector);
+      store.use(vector);
       any = true;
     } catch (const Error& error) {
       if (error.code() != Errc::not_found) throw;
-      without.push_back(name);
+      without.push_back(store.store);
       if (!missing)
         missing.emplace(Errc::not_found,
-                        fmt::format("the vectors of {} come from {}, which cannot embed the question: {}", name,
-                                    state.model, error.what()),
+                        fmt::format("the vectors of {} come from {}, which cannot embed the question: {}", store.store,
+                                    store.model, error.what()),
                         fmt::format("bring {0} with 'reef-model import', pass --mode bm25 or --vector, or embed the "
                                     "scope again with 'reef-index build --embedding NAME'",
-                                    state.model));
+                                    store.model));
     }
   }
   if (missing && (!any || mode == Mode::dense)) throw Error(*missing);
@@ -212,6 +260,7 @@ Answer Searcher::query(const std::string& text, const QueryOptions& options) {
   if (is_blank(question_text))
     throw Error(Errc::usage, "the question is empty", "ask in words: reef-index query 'TEXT'");
   Question question;
+  question.text = question_text;
   question.filter = options.filter;
   if (options.mode != Mode::dense) question.terms = text::query_terms(question_text);
   Answer result;
@@ -223,6 +272,7 @@ Answer Searcher::query(const std::string& text, const QueryOptions& options) {
     auto opened = std::async(std::launch::async, [&] {
       auto layers = layers_of(options);
       for (const auto& scope : layers.scopes) scope->ask(question);
+      if (layers.memories) layers.memories->layer()->ask(question);
       return layers;
     });
     std::exception_ptr failed;
@@ -247,7 +297,8 @@ void Searcher::require_vectors(const Layers& layers) {
   const auto& scopes = layers.scopes;
   if (std::any_of(scopes.begin(), scopes.end(), [](const auto& scope) { return scope->state().rows_total > 0; }))
     return;
-  throw Error(Errc::not_found, "no document that could be searched has vectors",
+  if (layers.memories && layers.memories->vectors().dim > 0) return;
+  throw Error(Errc::not_found, "nothing that could be searched has vectors",
               "ask in words with --mode bm25, or ingest the documents without --text-only");
 }
 
@@ -255,20 +306,19 @@ Answer Searcher::query_vector(const std::vector<float>& vector, const QueryOptio
   const auto begin = std::chrono::steady_clock::now();
   auto layers = layers_of(options);
   require_vectors(layers);
-  for (const auto& scope : layers.scopes) {
-    const auto& state = scope->state();
-    if (state.rows_total > 0 && state.dim != vector.size())
-      throw Error(Errc::usage,
-                  fmt::format("the vector has {} dimensions, those of {} have {}", vector.size(), scope->scope().name(),
-                              state.dim),
-                  fmt::format("make it with {}, or choose --layers that it fits", state.model));
-  }
+  for (const Embeddable& store : embeddable(layers, ""))
+    if (store.dim != vector.size())
+      throw Error(
+          Errc::usage,
+          fmt::format("the vector has {} dimensions, those of {} have {}", vector.size(), store.store, store.dim),
+          fmt::format("make it with {}, or choose --layers that it fits", store.model));
   Question question;
   question.filter = options.filter;
   for (const auto& scope : layers.scopes) {
     scope->ask(question);
     scope->use_vector(vector);
   }
+  if (layers.memories) layers.memories->layer()->use_vector(vector);
   QueryOptions dense = options;
   dense.mode = Mode::dense;
   Answer result = answer(question, layers, dense);
@@ -305,6 +355,13 @@ Answer Searcher::answer(const Question& question, Layers& layers, const QueryOpt
   answer.results = std::move(results).ranked();
   answer.missing = layers.missing;
   return answer;
+}
+
+std::vector<std::int64_t> memories_in(const Answer& answer) {
+  std::vector<std::int64_t> ids;
+  for (const Result& result : answer.results)
+    if (result.passage.memory) ids.push_back(result.passage.memory->id);
+  return ids;
 }
 
 Passage show(const tree::Tree& tree, const std::string& id) {

@@ -14,6 +14,7 @@
 #include "reef/embed/default_embedder.h"
 #include "reef/retrieve/fuse.h"
 #include "reef/retrieve/layer.h"
+#include "reef/retrieve/memory_layer.h"
 #include "reef/tree/config.h"
 #include "reef/tree/parts.h"
 #include "reef/tree/tree.h"
@@ -73,12 +74,17 @@ class Searcher {
   ScopeSearch& scope(const tree::Scope& scope);
   Layers layers_of(const QueryOptions& options);
   Answer answer(const Question& question, Layers& layers, const QueryOptions& options);
-  /// A question's vectors by name of model, each computed once.
+  /// Vectors by name of model and text, each computed once.
   using Vectors = std::map<std::string, std::vector<float>>;
   embed::Embedder& embedder(const std::string& name, const std::string& digest);
   void embed_ahead(const std::string& text, const QueryOptions& options, Vectors& vectors);
   void embed_for(Layers& layers, const std::string& text, Mode mode, Vectors& vectors);
   static void require_vectors(const Layers& layers);
+  std::shared_ptr<MemoryStore> memories(const std::string& persona);
+  embed::Embedder& matching_embedder(const std::string& name, const std::string& digest, std::size_t dim,
+                                     const std::string& store);
+  struct Embeddable;
+  std::vector<Embeddable> embeddable(Layers& layers, const std::string& text);
 
   const tree::Tree& tree_;
   const tree::Config& config_;
@@ -86,6 +92,7 @@ class Searcher {
   std::map<std::string, std::unique_ptr<embed::Embedder>> embedders_;  ///< by the name that stores give
   std::set<std::string> told_;                                         ///< scopes whose model is missing
   std::map<std::string, std::shared_ptr<ScopeSearch>> scopes_;
+  std::map<std::string, std::shared_ptr<MemoryStore>> memories_;  ///< by persona; null: it has none
 };
 
 /// One passage by its id, with what stands around it in the extracted text. Error{not_found}.
@@ -97,6 +104,15 @@ Passage show(const tree::Tree& tree, const std::string& id);
 /// line ends and tabs come out as they are: the text goes to terminals, too.
 std::string format_context(const Answer& answer, std::size_t budget,
                            const std::function<std::size_t(std::string_view)>& count);
+
+/// An answer of memories alone, for who asks for nothing else.
+struct MemoryAnswer {
+  Answer answer;
+};
+std::string to_text(const MemoryAnswer& answer);
+std::string to_json(const MemoryAnswer& answer);
+/// Ids of the memories among its results.
+std::vector<std::int64_t> memories_in(const Answer& answer);
 
 std::string to_text(const Answer& answer);
 std::string to_json(const Answer& answer);

@@ -34,7 +34,8 @@ SessionRow read_session(const io::Statement& row) {
   return session;
 }
 
-void read_message_row(const io::Statement& row, Archives& archives, Message& message) {
+/// `archives` null: an archived message has no text.
+void read_message_row(const io::Statement& row, Archives* archives, Message& message) {
   message.id = row.integer(0);
   message.session = row.text(1);
   message.external_id = row.text(2);
@@ -45,7 +46,8 @@ void read_message_row(const io::Statement& row, Archives& archives, Message& mes
   message.tokens = row.is_null(7) ? std::nullopt : std::optional(row.integer(7));
   message.metadata = row.text(8);
   message.archive_offset = row.is_null(9) ? std::nullopt : std::optional(row.integer(9));
-  if (message.archive_offset) message.content = archives.text(std::string(row.text(10)), *message.archive_offset);
+  if (message.archive_offset && archives != nullptr)
+    message.content = archives->text(std::string(row.text(10)), *message.archive_offset);
 }
 
 }  // namespace
@@ -98,18 +100,30 @@ void read_messages(io::Database& conversations, Archives& archives, const std::s
   rows.bind(1, session);
   Message message;
   while (rows.step()) {
-    read_message_row(rows, archives, message);
+    read_message_row(rows, &archives, message);
     on_message(message);
   }
 }
 
-std::optional<Message> read_message(io::Database& conversations, Archives& archives, std::int64_t id) {
+namespace {
+
+std::optional<Message> read_one(io::Database& conversations, Archives* archives, std::int64_t id) {
   auto row = conversations.prepare(fmt::format("{} WHERE m.id = ?", kMessage));
   row.bind(1, id);
   if (!row.step()) return std::nullopt;
   Message message;
   read_message_row(row, archives, message);
   return message;
+}
+
+}  // namespace
+
+std::optional<Message> read_message(io::Database& conversations, Archives& archives, std::int64_t id) {
+  return read_one(conversations, &archives, id);
+}
+
+std::optional<Message> read_stored_message(io::Database& conversations, std::int64_t id) {
+  return read_one(conversations, nullptr, id);
 }
 
 }  // namespace reef::session

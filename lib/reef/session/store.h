@@ -54,6 +54,8 @@ void read_messages(io::Database& conversations, Archives& archives, const std::s
                    const std::function<void(Message&)>& on_message);
 /// One message with its text; nullopt when there is none of that id.
 std::optional<Message> read_message(io::Database& conversations, Archives& archives, std::int64_t id);
+/// The same without the text of an archived one.
+std::optional<Message> read_stored_message(io::Database& conversations, std::int64_t id);
 
 /// A time of the database as RFC 3339; one of no form that is known stays as it is.
 std::string rfc3339_of(std::string_view database_time);

@@ -12,6 +12,7 @@
 #include "reef/session/internal/locks.h"
 #include "reef/session/internal/own_format.h"
 #include "reef/session/store.h"
+#include "reef/session/turn_store.h"
 #include "reef/tree/folders.h"
 
 namespace reef::session {
@@ -63,6 +64,19 @@ class Check {
     check_sessions(copied);
     check_words(copied);
     check_folders();
+  }
+
+  /// Afterwards, when no lock of conversations is held.
+  void check_turns(std::chrono::milliseconds wait) {
+    std::vector<std::string> personas;
+    auto rows = database_.prepare("SELECT DISTINCT persona_id FROM sessions ORDER BY 1");
+    while (rows.step()) personas.emplace_back(rows.text(0));
+    for (const std::string& persona : personas) {
+      if ((persona_ && persona != *persona_) || !TurnReader::exists(tree_, persona)) continue;
+      for (const vector::StoreFault& fault : verify_turns(tree_, persona, wait))
+        add(fmt::format("vectors/conversations/{}/{}", persona, fault.file), fault.what,
+            fault.mends_itself ? "run 'reef-session index', which mends it" : fault.next_step);
+    }
   }
 
  private:
@@ -188,8 +202,12 @@ VerifyReport verify(const tree::Tree& tree, const std::optional<std::string>& pe
                     Progress& progress) {
   VerifyReport report;
   read_conversations(tree);
-  const auto lock = internal::lock_conversations(tree, wait);
-  Check(tree, persona, progress, report).run();
+  Check check(tree, persona, progress, report);
+  {
+    const auto lock = internal::lock_conversations(tree, wait);
+    check.run();
+  }
+  check.check_turns(wait);
   return report;
 }
 

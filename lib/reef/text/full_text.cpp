@@ -15,7 +15,6 @@
 namespace reef::text {
 namespace {
 
-/// English function words: in a question they match nearly every row and mean nothing.
 constexpr std::array<std::string_view, 127> kStopWords{
     "a",     "about",   "after", "again",   "all",  "also",   "am",    "an",      "and",   "any",    "are",
     "as",    "at",      "be",    "because", "been", "before", "being", "between", "both",  "but",    "by",
@@ -29,11 +28,6 @@ constexpr std::array<std::string_view, 127> kStopWords{
     "until", "up",      "very",  "was",     "we",   "were",   "what",  "when",    "where", "which",  "while",
     "who",   "whom",    "why",   "will",    "with", "would",  "you",   "your",    "yours", "may",    "might",
     "must",  "upon",    "via"};
-
-bool is_stop_word(std::string_view word) {
-  static const std::unordered_set<std::string_view> kSet(kStopWords.begin(), kStopWords.end());
-  return kSet.contains(word);
-}
 
 /// What FTS5 calls back with: one call for each row that holds the phrase.
 struct Collector {
@@ -165,6 +159,11 @@ std::vector<std::string> query_terms(std::string_view text) {
   return terms.empty() ? words : terms;
 }
 
+bool is_stop_word(std::string_view word) {
+  static const std::unordered_set<std::string_view> kSet(kStopWords.begin(), kStopWords.end());
+  return kSet.contains(word);
+}
+
 double inverse_document_frequency(double rows, double rows_with_term) {
   return std::max(1e-6, std::log((rows - rows_with_term + .5) / (rows_with_term + .5)));
 }
@@ -201,6 +200,17 @@ std::vector<Postings> PostingsFinder::find(std::span<const std::string> terms, s
     range_.reset();
   }
   return std::move(*found_);
+}
+
+std::uint32_t words_in_row(std::span<const std::uint8_t> bytes) {
+  std::uint64_t sum = 0, value = 0;
+  for (const std::uint8_t byte : bytes) {
+    value = value << 7 | (byte & 0x7fu);
+    if ((byte & 0x80u) != 0) continue;
+    sum += value;
+    value = 0;
+  }
+  return static_cast<std::uint32_t>(sum < UINT32_MAX ? sum : UINT32_MAX);
 }
 
 }  // namespace reef::text

@@ -16,6 +16,9 @@ namespace reef::text {
 /// stems them itself.
 std::vector<std::string> query_terms(std::string_view text);
 
+/// English function words, folded: in a question they match nearly every row and mean nothing.
+bool is_stop_word(std::string_view word);
+
 /// Where one term occurs: row ids ascending, and how often in each.
 struct Postings {
   std::vector<std::int64_t> rows;
@@ -38,6 +41,9 @@ class PostingsFinder {
   io::Statement whole_, range_;                   ///< the second one is prepared at need
   std::unique_ptr<std::vector<Postings>> found_;  ///< its address is what the SQL functions know
 };
+
+/// Words of a row, as FTS5's table %_docsize has them: one SQLite varint for each column.
+std::uint32_t words_in_row(std::span<const std::uint8_t> docsize);
 
 /// BM25's inverse document frequency as FTS5 defines it (never under 1e-6).
 double inverse_document_frequency(double rows, double rows_with_term);

@@ -60,6 +60,8 @@ class Tree {
   fs::path raw() const { return documents() / "raw"; }
   fs::path processed() const { return documents() / "processed"; }
   fs::path registry() const { return documents() / "documents.sqlite"; }
+  /// Vectors of the turns of a persona's conversations.
+  fs::path turns(const std::string& persona) const { return root_ / "vectors/conversations" / persona; }
   fs::path conversations() const { return root_ / "data/conversations"; }
   fs::path memories(const std::string& persona) const { return root_ / "data/memories" / persona; }
   fs::path cache() const { return root_ / "cache"; }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "reef/core/error.h"
+#include "reef/core/log.h"
 #include "reef/io/file.h"
 #include "reef/vector/internal/store_files.h"
 
@@ -123,6 +124,25 @@ StoreReader::StoreReader(std::filesystem::path folder, io::Database& metadata)
   auto query = metadata.prepare("SELECT row FROM dead_rows WHERE row >= 0 AND row < ? ORDER BY row");
   query.bind(1, static_cast<std::int64_t>(state_.rows_total));
   while (query.step()) dead_.push_back(static_cast<std::uint64_t>(query.integer(0)));
+}
+
+StoreReader open_reader(const std::filesystem::path& folder, io::Database& database, io::Transaction& transaction) {
+  std::int64_t tried = -1;
+  for (;;) {
+    const auto generation = read_state(database).generation;
+    const bool again = generation == tried;
+    tried = generation;
+    try {
+      StoreReader reader(folder, database);
+      if (reader.missing().empty() || again) {
+        for (const std::string& what : reader.missing()) log_warn("{}", what);
+        return reader;
+      }
+    } catch (const Error& error) {
+      if (error.code() != Errc::corrupt || again) throw;
+    }
+    transaction.restart();
+  }
 }
 
 }  // namespace reef::vector

@@ -203,6 +203,11 @@ class StoreReader {
   bool index_gone_ = false;
 };
 
+/// The committed rows as the caller's read transaction sees them. A rebuild may take the files away between the look at
+/// their names and their opening: the transaction then begins anew, and the next one names others. What is missing is
+/// logged. Throws as StoreReader() does.
+StoreReader open_reader(const std::filesystem::path& folder, io::Database& database, io::Transaction& transaction);
+
 /// The model that config.json of a store names; empty where it names none. Takes microseconds, and may lag behind the
 /// commit point: for what can be begun before that was read.
 std::string hinted_model(const std::filesystem::path& folder);

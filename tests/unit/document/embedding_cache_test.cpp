@@ -101,3 +101,20 @@ TEST_CASE_FIXTURE(Fixture, "a cache that cannot be opened costs nothing but time
   CHECK_NOTHROW(cache.add(passages, vectors, std::vector<bool>(kPassages)));
   CHECK_NOTHROW(cache.trim(0));
 }
+
+TEST_CASE("what is to be forgotten leaves the caches of all models") {
+  test::TempDir dir;
+  const std::vector<std::string> texts{"kept", "forgotten"};
+  const std::vector<document::PassageHash> passages{document::passage_hash("kept"),
+                                                    document::passage_hash("forgotten")};
+  const std::vector<float> rows{1, 0, 0, 0, 0, 1, 0, 0};
+  for (const char* const model : {"one", "other"})
+    EmbeddingCache(dir.path(), model, kDim).add(passages, rows, std::vector<bool>(2));
+  std::ofstream(dir / "damaged.sqlite") << "junk";
+  document::forget_passages(dir.path(), std::span(texts).subspan(1));
+  for (const char* const model : {"one", "other"}) {
+    std::vector<float> out(rows.size());
+    CHECK(EmbeddingCache(dir.path(), model, kDim).find(passages, out) == std::vector<bool>{true, false});
+  }
+  document::forget_passages(dir / "absent", texts);
+}

@@ -58,7 +58,7 @@ struct FixedLayer : Layer {
   std::optional<Passage> fetch(std::int64_t) override { return std::nullopt; }
 };
 
-std::vector<Scored> fuse(std::vector<std::unique_ptr<Layer>> layers, FuseOptions options = {}) {
+std::vector<Scored> fuse(std::vector<std::shared_ptr<Layer>> layers, FuseOptions options = {}) {
   Question question;
   question.terms = {"word"};
   const std::vector<double> priors(layers.size(), 1.0);
@@ -68,7 +68,7 @@ std::vector<Scored> fuse(std::vector<std::unique_ptr<Layer>> layers, FuseOptions
 }  // namespace
 
 TEST_CASE("on one layer a hybrid score is half BM25 over its largest, half min-max cosine") {
-  std::vector<std::unique_ptr<Layer>> layers;
+  std::vector<std::shared_ptr<Layer>> layers;
   layers.push_back(std::make_unique<FixedLayer>(1000, 3, std::vector<FixedLayer::Row>{{2, .9}, {1, .5}, {0, .1}}));
   const auto scored = fuse(std::move(layers));
   REQUIRE(scored.size() == 3);
@@ -78,7 +78,7 @@ TEST_CASE("on one layer a hybrid score is half BM25 over its largest, half min-m
 }
 
 TEST_CASE("the best of an unrelated small layer does not count as much as the answer") {
-  std::vector<std::unique_ptr<Layer>> layers;
+  std::vector<std::shared_ptr<Layer>> layers;
   layers.push_back(std::make_unique<FixedLayer>(5000, 20, std::vector<FixedLayer::Row>{{3, .8}, {1, .4}, {0, .2}}));
   layers.push_back(std::make_unique<FixedLayer>(3, 0, std::vector<FixedLayer::Row>{{0, .15}, {0, .12}}));
   const auto scored = fuse(std::move(layers));
@@ -88,7 +88,7 @@ TEST_CASE("the best of an unrelated small layer does not count as much as the an
 }
 
 TEST_CASE("a layer without vectors is found by its words") {
-  std::vector<std::unique_ptr<Layer>> layers;
+  std::vector<std::shared_ptr<Layer>> layers;
   layers.push_back(std::make_unique<FixedLayer>(500, 2, std::vector<FixedLayer::Row>{{0, .3}, {0, .2}}));
   layers.push_back(std::make_unique<FixedLayer>(500, 2, std::vector<FixedLayer::Row>{{2, std::nullopt}}));
   const auto scored = fuse(std::move(layers));
@@ -98,7 +98,7 @@ TEST_CASE("a layer without vectors is found by its words") {
 }
 
 TEST_CASE("priors weigh layers") {
-  std::vector<std::unique_ptr<Layer>> layers;
+  std::vector<std::shared_ptr<Layer>> layers;
   for (int i = 0; i < 2; ++i)
     layers.push_back(std::make_unique<FixedLayer>(500, 2, std::vector<FixedLayer::Row>{{2, .9}, {0, .1}}));
   Question question;
@@ -111,7 +111,7 @@ TEST_CASE("priors weigh layers") {
 }
 
 TEST_CASE("asking again keeps the scale of the first round, and says whether there may be more") {
-  std::vector<std::unique_ptr<Layer>> layers;
+  std::vector<std::shared_ptr<Layer>> layers;
   layers.push_back(std::make_unique<FixedLayer>(
       1000, 5, std::vector<FixedLayer::Row>{{4, .9}, {2, .5}, {1, .4}, {1, .7}, {0, .2}, {0, .3}}));
   Question question;
@@ -136,13 +136,13 @@ TEST_CASE("asking again keeps the scale of the first round, and says whether the
 }
 
 TEST_CASE("cosines of two models are put on one scale by a low and high for each") {
-  std::vector<std::unique_ptr<Layer>> layers;
+  std::vector<std::shared_ptr<Layer>> layers;
   layers.push_back(std::make_unique<FixedLayer>(500, 2, std::vector<FixedLayer::Row>{{0, .9}, {0, .7}}));
   auto other = std::make_unique<FixedLayer>(500, 2, std::vector<FixedLayer::Row>{{0, .4}, {0, .2}, {0, .3}});
   other->space = "two";
   layers.push_back(std::move(other));
   for (const auto mode : {Mode::hybrid, Mode::dense}) {
-    std::vector<std::unique_ptr<Layer>> copies;
+    std::vector<std::shared_ptr<Layer>> copies;
     for (const auto& layer : layers)
       copies.push_back(std::make_unique<FixedLayer>(dynamic_cast<const FixedLayer&>(*layer)));
     const auto scored = fuse(std::move(copies), {.mode = mode});

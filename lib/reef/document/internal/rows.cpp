@@ -59,7 +59,7 @@ std::int64_t ChunkWriter::insert(std::optional<std::int64_t> id, std::int64_t do
   const std::int64_t given = database_.last_insert_rowid();
   index_.bind(1, given).bind(2, title).bind(3, chunk.heading_path).bind(4, chunk.text).run();
   const bool counted = words_.bind(1, given).step();
-  map_.set(given, counted ? sum_of_varints(words_.blob(0)) : 0, added.vector_row);
+  map_.set(given, counted ? text::words_in_row(words_.blob(0)) : 0, added.vector_row);
   words_.reset();
   return given;
 }

@@ -1,8 +1,5 @@
 #pragma once
 
-#include <cstdint>
-#include <span>
-
 namespace reef::document::internal {
 
 /// Tables of a scope's metadata.sqlite beside those of vector::kStoreSchema.
@@ -69,8 +66,5 @@ inline constexpr const char* kCountGiven =
 inline constexpr const char* kGivenSource = "vectors:";
 inline constexpr const char* kIngestedSources =
     "SELECT DISTINCT source FROM documents WHERE finished AND source NOT GLOB 'vectors:*'";
-
-/// FTS5's %_docsize row: one SQLite varint for each column, the number of its words.
-std::uint32_t sum_of_varints(std::span<const std::uint8_t> bytes);
 
 }  // namespace reef::document::internal

@@ -17,7 +17,7 @@ namespace reef::retrieve::internal {
 /// says what an earlier one says.
 class Results {
  public:
-  Results(const std::vector<std::unique_ptr<Layer>>& layers, const QueryOptions& options)
+  Results(const std::vector<std::shared_ptr<Layer>>& layers, const QueryOptions& options)
       : layers_(layers), options_(options), used_(layers.size()) {}
 
   bool full() const { return results_.size() >= options_.count; }
@@ -28,7 +28,7 @@ class Results {
   std::vector<Result> ranked() &&;
 
  private:
-  const std::vector<std::unique_ptr<Layer>>& layers_;
+  const std::vector<std::shared_ptr<Layer>>& layers_;
   const QueryOptions& options_;
   std::vector<std::vector<std::int64_t>> used_;  ///< ids for each layer, since leave_out_used()
   NearDuplicates texts_;

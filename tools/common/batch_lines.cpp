@@ -1,4 +1,4 @@
-#include "batch_lines.h"
+#include "common/batch_lines.h"
 
 #include <fmt/format.h>
 

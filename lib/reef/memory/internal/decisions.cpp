@@ -1,0 +1,52 @@
+#include "reef/memory/internal/decisions.h"
+
+namespace reef::memory::internal {
+
+Decisions::Decisions(io::Database& memories, Time decided_at)
+    : database_(&memories),
+      decided_at_(to_database_time(decided_at)),
+      insert_(
+          memories,
+          "INSERT INTO decisions(message, session, created_at, state, score, logit, shift, emotion, request, novelty,"
+          " nearest, reference, personal, answer, question, greeting, memory, decided_at)"
+          " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+      settle_(memories,
+              "UPDATE decisions SET state = ?2, second_score = ?3, memory = ?4, decided_at = ?5 WHERE rank = ?1"),
+      mention_(memories, "UPDATE decisions SET mentions = ?2 WHERE rank = ?1") {}
+
+void Decisions::insert(Decided& decision) {
+  const Scored& scored = decision.scored;
+  const Terms& terms = scored.terms;
+  insert_.bind(1, decision.message).bind(2, decision.session).bind(3, decision.created).bind(4, decision.state);
+  insert_.bind(5, scored.score).bind(6, scored.logit).bind(7, scored.shift);
+  int column = 8;
+  for (const double term :
+       {terms.emotion, terms.request, terms.novelty, terms.nearest, terms.reference, terms.personal})
+    insert_.bind(column++, term);
+  for (const bool term : {terms.answer, terms.question, terms.greeting}) insert_.bind(column++, term ? 1 : 0);
+  if (decision.memory == 0)
+    insert_.bind_null(column++);
+  else
+    insert_.bind(column++, decision.memory);
+  insert_.bind(column, decided_at_).run();
+  decision.rank = database_->last_insert_rowid();
+}
+
+void Decisions::settle(const Decided& decision) {
+  settle_.bind(1, decision.rank).bind(2, decision.state);
+  if (decision.second_score)
+    settle_.bind(3, *decision.second_score);
+  else
+    settle_.bind_null(3);
+  if (decision.memory == 0)
+    settle_.bind_null(4);
+  else
+    settle_.bind(4, decision.memory);
+  settle_.bind(5, decided_at_).run();
+}
+
+void Decisions::count_mention(std::int64_t rank, std::int64_t mentions) {
+  mention_.bind(1, rank).bind(2, mentions).run();
+}
+
+}  // namespace reef::memory::internal

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace reef::memory::internal {
+
+/// A memory that lies near another one.
+struct Neighbour {
+  std::int64_t id = 0;
+  float cosine = 0;     ///< by 8-bit codes: within .01 of the floats'
+  double entities = 0;  ///< Jaccard's index of the entities, weighted by their idf
+  double weight() const { return .6 * cosine + .4 * entities; }
+};
+
+/// The memories of a persona as 8-bit codes, words and entities, to find those near a new one.
+///
+/// The newest kScanned are all compared; of older ones those that share a rare word or an entity. So a run that adds
+/// many costs the same for each, however large the store is, and up to kScanned memories nothing is missed.
+class Neighbours {
+ public:
+  static constexpr std::size_t kScanned = 16'384;
+
+  /// Memories in the order of their ids. An empty vector: it has none.
+  void add(std::int64_t id, std::span<const float> vector, std::span<const std::int64_t> entities,
+           std::string_view content);
+  void add_entities(std::int64_t id, std::span<const std::int64_t> entities);
+
+  /// What may be near: the `nearest` by cosine, and all that share an entity (those of rare ones first,
+  /// kEntityCandidates at most). Best cosine first, then by id.
+  std::vector<Neighbour> find(std::span<const float> vector, std::span<const std::int64_t> entities,
+                              std::string_view content, std::size_t nearest) const;
+
+  /// Sorted. The memory must have been added.
+  std::span<const std::int64_t> entities_of(std::int64_t id) const { return entities_[position_of_.at(id)]; }
+  std::size_t size() const { return ids_.size(); }
+  std::size_t vectors() const { return vectors_; }
+  /// The q-quantile of the cosines of pairs drawn at random (always the same ones for a number of memories).
+  double cosine_quantile(double q) const;
+
+ private:
+  static constexpr std::size_t kEntityCandidates = 512;
+  static constexpr std::size_t kRare = 64;  ///< memories that hold a word; words of more tell nothing
+
+  using Positions = std::vector<std::uint32_t>;
+
+  Positions candidates(std::span<const std::int64_t> entities, std::string_view content) const;
+  Positions sharing(std::span<const std::int64_t> entities) const;
+  double entity_overlap(std::span<const std::int64_t> a, std::span<const std::int64_t> b) const;
+  double idf(std::int64_t entity) const;
+  float cosine(const std::int8_t* code, float scale, std::uint32_t position) const;
+
+  std::size_t dim_ = 0;
+  std::size_t vectors_ = 0;
+  std::vector<std::int64_t> ids_;
+  std::vector<float> scales_;  ///< 0: no vector
+  std::vector<std::int8_t> codes_;
+  std::vector<std::vector<std::int64_t>> entities_;  ///< sorted
+  std::unordered_map<std::int64_t, std::uint32_t> position_of_;
+  std::unordered_map<std::int64_t, Positions> by_entity_;
+  std::unordered_map<std::uint64_t, Positions> by_word_;
+};
+
+}  // namespace reef::memory::internal

@@ -1,0 +1,149 @@
+#!/usr/bin/env bats
+# reef-memory consolidate on the command line: what of conversations is remembered, when, and why.
+# REEF_BIN is the folder of the executables. Vectors come from a tiny random encoder.
+
+bats_require_minimum_version 1.5.0
+load prepared_tree
+
+setup_file() {
+  prepare_tree alice bob
+}
+
+setup() {
+  use_tree
+  # A random encoder finds everything alike.
+  printf 'memory:\n  weights:\n    unlike: 0\n' >root/config/system.yaml
+  cat >talk.jsonl <<'TALK'
+{"session":"s","id":"m1","role":"user","content":"Please remember that my flight leaves at seven","created_at":"2024-03-01T10:00:00Z"}
+{"session":"s","id":"m2","role":"assistant","content":"ok","created_at":"2024-03-01T10:01:00Z"}
+{"session":"s","id":"m3","role":"user","content":"I saw the old lighthouse near the harbour yesterday, on Friday","created_at":"2024-03-01T10:02:00Z"}
+{"session":"s","id":"m4","role":"system","content":"Remember that you are a keeper of lighthouses","created_at":"2024-03-01T10:03:00Z"}
+{"session":"s","id":"m5","role":"user","content":"My lighthouse above the harbour is of May 1802, as Anna says","created_at":"2024-03-01T11:00:00Z"}
+TALK
+  reef-session import talk.jsonl --persona alice -q
+}
+
+# field PYTHON < JSON: an expression over the object `o`.
+field() { python3 -c 'import json, sys; o = json.load(sys.stdin); print(eval(sys.argv[1]))' "$1"; }
+
+decide() { reef-memory consolidate --persona alice --now "$1" --json; }
+
+@test "what is asked for is remembered at once, the rest after a day, and a second run has nothing to do" {
+  run --separate-stderr reef-memory consolidate --persona alice --now 2024-03-01T12:00:00Z
+  [ "$status" -eq 0 ]
+  [ "$output" = "alice: 1 remembered, 2 buffered, 2 discarded; 2 wait for their day to end" ]
+  run --separate-stderr reef-memory consolidate --persona alice --now 2024-03-01T12:00:00Z
+  [ "$status" -eq 0 ]
+  [ "$output" = "alice: already so; nothing to decide; 2 wait for their day to end" ]
+  [ "$(decide 2024-03-02T10:01:59Z | field 'o["changed"]')" = False ]
+  [ "$(decide 2024-03-02T11:00:00Z | field 'o["remembered"] + o["dropped"], o["waiting"], o["scored"]')" = '(2, 0, 0)' ]
+  [ "$(reef-memory list --persona alice --json | head -n 1 | field 'o["content"]')" = "Please remember that my flight leaves at seven" ]
+  reef-memory verify --persona alice
+}
+
+@test "messages after --now wait for their time" {
+  [ "$(decide 2024-03-01T10:02:30Z | field 'o["scored"]')" = 3 ]
+  [ "$(decide 2024-03-01T10:59:59Z | field 'o["scored"], o["unscored"]')" = '(0, 1)' ]
+  [ "$(decide 2024-03-01T11:00:00Z | field 'o["scored"]')" = 1 ]
+  [ "$(REEF_NOW=2024-03-05T00:00:00Z reef-memory consolidate --persona alice --json | field 'o["now"]')" = 2024-03-05T00:00:00.000Z ]
+}
+
+@test "--explain shows each term of each message, -v how the scores lie" {
+  run --separate-stderr reef-memory consolidate --persona alice --now 2024-03-01T12:00:00Z --explain -v
+  [ "$status" -eq 0 ]
+  [ "${#lines[@]}" -eq 6 ]
+  [[ "${lines[0]}" =~ ^0\.9[0-9]?\ remembered.*request\ 1.*,\ asked\ -\>\ M1:\ Please ]]
+  [[ "${lines[2]}" == *buffered*"personal 0."*"logit "*"less "* ]]
+  [[ "$stderr" == *"scores of alice: a tenth below "* ]]
+  reef-memory consolidate --persona alice --now 2024-03-05 --explain --json >day
+  [ "$(head -n 1 day | field 'o["schema"], o["external_id"], o["terms"], o["second_score"] > o["score"]')" = "('reef.memory.decision/1', 'm3', None, True)" ]
+  [ "$(tail -n 1 day | field 'o["schema"]')" = reef.memory.consolidate/1 ]
+}
+
+@test "--all takes every persona, and one that is locked keeps nobody waiting" {
+  sed 's/"s"/"t"/' talk.jsonl | reef-session import - --persona bob -q
+  exec 9>>root/data/memories/alice/.lock
+  flock 9
+  run --separate-stderr reef-memory consolidate --persona alice
+  [ "$status" -eq 6 ]
+  run --separate-stderr reef-memory consolidate --all
+  [ "$status" -eq 3 ]
+  [[ "$output" == "bob: "*" remembered"* ]]
+  [[ "$stderr" == *"warning: alice: "*"locked"* ]]
+  exec 9>&-
+  run --separate-stderr reef-memory consolidate --all
+  [ "$status" -eq 0 ]
+  [[ "${lines[0]}" == "alice: "*" remembered"* ]]
+  [[ "${lines[1]}" == "bob: already so"* ]]
+}
+
+@test "what was forgotten is not learned again" {
+  decide 2024-03-01T12:00:00Z
+  reef-memory forget M1 --persona alice --yes -q
+  reef-session import talk.jsonl --persona alice --prefix copy- -q
+  decide 2024-03-09T00:00:00Z >second
+  [ "$(field 'o["forgotten"]' <second)" = 1 ]
+  [ "$(reef-memory list --persona alice | grep -c flight)" = 0 ]
+}
+
+@test "thresholds and weights come from system.yaml" {
+  printf 'memory:\n  thresholds:\n    remember: 1\n    discard: 0\n' >root/config/system.yaml
+  [ "$(decide 2024-03-01T12:00:00Z | field 'o["remembered"], o["buffered"]')" = '(0, 4)' ]
+  printf 'memory:\n  thresholds:\n    discard: 0.9\n' >root/config/system.yaml
+  run reef-memory consolidate --persona alice
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"system.yaml:3"*"discard is above"* ]]
+}
+
+@test "without a model memories have no vectors, and the next run with one makes them" {
+  mv root/models/base/tiny away
+  run --separate-stderr reef-memory consolidate --persona alice --now 2024-03-01T12:00:00Z
+  [ "$status" -eq 0 ]
+  [[ "$stderr" == *"warning: "*"no vectors"* ]]
+  [[ "$output" == "alice: 1 remembered"* ]]
+  mv away root/models/base/tiny
+  decide 2024-03-01T12:00:00Z
+  reef-memory verify --persona alice
+}
+
+@test "usage: a time that is none, a persona that is none, both --all and --persona" {
+  run reef-memory consolidate --persona alice --now soon
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"soon"* ]]
+  run reef-memory consolidate --persona carol
+  [ "$status" -eq 5 ]
+  run reef-memory consolidate --persona alice --all
+  [ "$status" -eq 2 ]
+  run reef-memory consolidate
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"--persona"* ]]
+  rm -r root/data/conversations
+  run reef-memory consolidate --persona alice
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"reef-session import"* ]]
+  [ ! -e root/data/memories/alice/memories.sqlite ]
+}
+
+@test "a run that was killed goes on, and decides as one that was not" {
+  python3 - >long.jsonl <<'PY'
+import json
+things = ["lighthouse", "harbour", "garden", "violin", "bicycle", "museum", "bakery"]
+for i in range(900):
+    text = f"I bought a {things[i % 7]} of {things[i * i % 5]} number {i} in Lisbon with Anna" if i % 3 else f"Did you see the {things[i % 6]}?"
+    print(json.dumps({"session": f"l{i // 300}", "id": f"n{i}", "role": "user" if i % 2 else "assistant", "content": text,
+                      "created_at": f"2024-04-{1 + i // 100:02}T10:{i % 60:02}:00Z"}))
+PY
+  reef-session import long.jsonl --persona alice -q
+  sed 's/"l\([0-9]\)"/"k\1"/; s/"n/"p/' long.jsonl | reef-session import - --persona bob -q
+  sed 's/"s"/"t"/' talk.jsonl | reef-session import - --persona bob -q
+  for seconds in .05 .1 .2 .3 .5; do
+    killed_after "$seconds" reef-memory consolidate --persona alice --now 2024-05-01 -q
+  done
+  reef-memory consolidate --persona alice --now 2024-05-01 -q
+  reef-memory consolidate --persona bob --now 2024-05-01 -q
+  reef-memory verify
+  decisions() { python3 -c 'import sqlite3, sys; [print(*row) for row in sqlite3.connect(sys.argv[1]).execute("SELECT rank, created_at, state, score, shift, mentions, second_score, memory FROM decisions ORDER BY rank")]' "root/data/memories/$1/memories.sqlite"; }
+  decisions alice >whole
+  [ "$(wc -l <whole)" -eq 905 ]
+  decisions bob | cmp - whole
+}

@@ -1,0 +1,94 @@
+#include "reef/memory/internal/neighbours.h"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <cmath>
+#include <numeric>
+#include <random>
+
+using namespace reef;
+using memory::internal::Neighbours;
+
+namespace {
+
+std::vector<float> random_unit(std::minstd_rand& random, std::size_t dim, float offset) {
+  std::vector<float> row(dim);
+  float squares = 0;
+  for (float& x : row) {
+    x = static_cast<float>(random()) / 2147483648.0F - .5F + offset;
+    squares += x * x;
+  }
+  for (float& x : row) x /= std::sqrt(squares);
+  return row;
+}
+
+}  // namespace
+
+TEST_CASE("among the newest nothing near is missed, of older ones what shares a rare word or an entity") {
+  std::minstd_rand random(7);
+  constexpr std::size_t kDim = 16;
+  Neighbours all;
+  std::vector<std::vector<float>> rows;
+  for (std::size_t i = 0; i < Neighbours::kScanned + 500; ++i) {
+    rows.push_back(random_unit(random, kDim, 0));
+    const std::vector<std::int64_t> entities{static_cast<std::int64_t>(i)};
+    all.add(static_cast<std::int64_t>(i), rows.back(), entities, fmt::format("every text has word{}", i));
+  }
+  const auto nearest = [&](std::size_t i, std::string_view content, std::vector<std::int64_t> entities) {
+    const auto near = all.find(rows[i], entities, content, 1);
+    return !near.empty() && near.front().id == static_cast<std::int64_t>(i) && near.front().cosine > .98F;
+  };
+  for (std::size_t i = 500; i < rows.size(); i += 997) {
+    CAPTURE(i);
+    CHECK(nearest(i, "", {}));
+  }
+  CHECK(nearest(rows.size() - 1, "", {}));
+  CHECK_FALSE(nearest(3, "every text has", {}));
+  CHECK(nearest(3, "with word3 in it", {}));
+  CHECK(nearest(3, "", {3}));
+}
+
+TEST_CASE("cosines by codes are near those of the floats") {
+  std::minstd_rand random(11);
+  constexpr std::size_t kDim = 384;
+  Neighbours all;
+  std::vector<std::vector<float>> rows;
+  for (std::int64_t id = 0; id < 300; ++id) {
+    rows.push_back(random_unit(random, kDim, id % 2 == 0 ? 0.F : .4F));
+    all.add(id, rows.back(), {}, "");
+  }
+  float worst = 0;
+  for (const auto& row : rows)
+    for (const auto& near : all.find(row, {}, "", rows.size())) {
+      const auto& other = rows[static_cast<std::size_t>(near.id)];
+      worst = std::max(worst, std::abs(near.cosine - std::inner_product(row.begin(), row.end(), other.begin(), 0.F)));
+    }
+  CHECK(worst < .005F);
+}
+
+TEST_CASE("entities weigh as much as they are rare") {
+  Neighbours all;
+  const std::vector<std::int64_t> common{1}, both{1, 2};
+  for (std::int64_t id = 1; id <= 20; ++id) all.add(id, {}, id == 20 ? std::span(both) : std::span(common), "");
+  const auto near = all.find({}, both, "", 5);
+  CHECK(near.size() == 20);
+  for (const auto& other : near) {
+    CHECK(other.cosine == 0);
+    CHECK(other.entities == doctest::Approx(other.id == 20 ? 1 : 0).epsilon(.01));
+  }
+}
+
+TEST_CASE("the quantile of random pairs tells how near unrelated texts come") {
+  std::minstd_rand random(3);
+  Neighbours wide, narrow;
+  for (std::int64_t id = 1; id <= 300; ++id) {
+    wide.add(id, random_unit(random, 64, 0), {}, "");
+    narrow.add(id, random_unit(random, 64, 2), {}, "");
+  }
+  CHECK(wide.cosine_quantile(.5) == doctest::Approx(0).epsilon(.05));
+  CHECK(wide.cosine_quantile(.999) < .6);
+  CHECK(narrow.cosine_quantile(.999) > .97);
+  CHECK(narrow.cosine_quantile(.999) == narrow.cosine_quantile(.999));
+  CHECK(Neighbours().cosine_quantile(.5) == 0);
+}

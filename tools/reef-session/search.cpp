@@ -1,0 +1,129 @@
+#include <fmt/format.h>
+
+#include "commands.h"
+#include "common/batch_lines.h"
+#include "common/search.h"
+#include "reef/core/cancel.h"
+#include "reef/core/log.h"
+#include "reef/embed/default_embedder.h"
+#include "reef/retrieve/conversation.h"
+#include "reef/retrieve/query.h"
+#include "reef/session/index.h"
+#include "reef/session/turn_store.h"
+#include "reef/tree/persona.h"
+
+namespace reef::tool {
+namespace {
+
+/// Few turns that came since the last run of `index` are embedded first. What keeps it from that (another run, a tree
+/// that cannot be written, a model that is not there) leaves them to be found by words.
+void embed_pending(const tree::Tree& tree, const tree::Config& config, const std::string& persona) {
+  const std::uint64_t limit = config.count("system", "session.embed_on_search");
+  if (limit == 0 || (session::pending_turns(tree, persona) == 0 && session::TurnReader::exists(tree, persona))) return;
+  try {
+    session::IndexOptions options;
+    options.persona = persona;
+    options.limit = limit;
+    options.quick = true;
+    options.threads = cli::threads_or_all(0);
+    session::index_turns(tree, options, *embed::open_default_embedder(tree, config), no_progress());
+  } catch (const Error& error) {
+    if (error.code() == Errc::interrupted || error.code() == Errc::corrupt) throw;
+    log_info("new messages of {} are searched by words alone: {}", persona, error.what());
+  }
+}
+
+class Search {
+ public:
+  Search(cli::Session& session, const SearchChoice& choice)
+      : session_(session),
+        choice_(choice),
+        tree_(open_tree(session, false)),
+        config_(tree::Config::load(tree_)),
+        searcher_(tree_, config_,
+                  [this](const std::string& name) { return embed::open_embedder(tree_, config_, name); }),
+        latency_(tree_, !choice.no_touch) {
+    if (choice.persona) tree::require_persona(config_, *choice.persona);
+    embed_for(choice.persona);
+  }
+
+  int one() {
+    const auto answer = searcher_.search(question_text(*choice_.text), options(choice_.persona));
+    session_.show(answer);
+    finish(answer);
+    return 0;
+  }
+
+  int batch() {
+    int status = 0;
+    for (BatchLines lines(*choice_.batch); lines.next();) {
+      check_interrupt();
+      if (cli::Session::flush() != 0) break;  // the reader went away
+      const auto fault = [&](const std::string& what) {
+        log_warn("{}:{}: {}", *choice_.batch, lines.number(), what);
+        status = kStatusPartial;
+      };
+      if (!lines.fault().empty() || retrieve::is_blank(lines.text())) {
+        fault(lines.fault().empty() ? "the question is empty" : lines.fault());
+        continue;
+      }
+      try {
+        const auto persona = lines.persona() ? lines.persona() : choice_.persona;
+        if (lines.persona()) tree::require_persona(config_, *lines.persona());
+        auto answer = searcher_.search(lines.text(), options(persona));
+        answer.id = lines.id();
+        cli::Session::print(to_json(answer) + "\n");
+        finish(answer);
+      } catch (const Error& error) {
+        if (error.code() != Errc::not_found) throw;
+        fault(error.what());
+      }
+    }
+    return status;
+  }
+
+ private:
+  retrieve::MessageQuery options(const std::optional<std::string>& persona) const {
+    return {persona, static_cast<std::size_t>(choice_.count), choice_.mode};
+  }
+  void embed_for(const std::optional<std::string>& persona) {
+    if (choice_.mode == retrieve::Mode::bm25) return;
+    for (const std::string& id : persona ? std::vector{*persona} : tree::personas(config_))
+      embed_pending(tree_, config_, id);
+  }
+  void finish(const retrieve::MessageAnswer& answer) {
+    latency_.add(answer.elapsed_ms);
+    if (answer.by_words > 0 && choice_.mode != retrieve::Mode::bm25 && !std::exchange(told_, true))
+      log_warn("{} messages are not embedded yet and were searched by words alone (run 'reef-session index')",
+               answer.by_words);
+  }
+
+  cli::Session& session_;
+  const SearchChoice& choice_;
+  tree::Tree tree_;
+  tree::Config config_;
+  retrieve::ConversationSearcher searcher_;
+  LatencyRecord latency_;
+  bool told_ = false;
+};
+
+}  // namespace
+
+void add_search(CLI::App& app, cli::Session& session) {
+  auto choice = std::make_shared<SearchChoice>();
+  CLI::App* verb = cli::add_verb(app, "search", "Find what was said",
+                                 "reef-session search --persona alice 'where did we leave the keys?'");
+  add_search(*verb, choice, "Do not record the time that it took");
+  verb->add_option("--persona", choice->persona, "In this persona's conversations (default: in all)")->type_name("ID");
+  verb->callback([=, &session] {
+    session.choose([=, &session] {
+      prepare_heap();
+      if (choice->text.has_value() == choice->batch.has_value())
+        throw Error(Errc::usage, "name one question, or --batch", "try 'reef-session search --help'");
+      Search search(session, *choice);
+      return choice->batch ? search.batch() : search.one();
+    });
+  });
+}
+
+}  // namespace reef::tool
