@@ -6,8 +6,8 @@ usage: fault.py BIN_DIR [--workload NAME]... [--exhaustive] [--jobs N] [--keep]
 For each workload the command runs once under strace, which records every system call that changes something below the
 tree, with its caller's stack. In a fresh copy of the tree a call is then (1) the last thing that the process does,
 (2) answered with ENOSPC, (3) answered with EIO. Calls that come from the same place about the same kind of file form a
-group; the first of each group is killed and meets ENOSPC, the last is killed and meets EIO (--exhaustive: every call
-meets all three, and of workloads that make few calls of their own). Afterwards:
+group; the first of each group is killed and meets ENOSPC, the last is killed and meets EIO, and of these 200 are taken
+(--exhaustive: every call meets all three, and of workloads that make few calls of their own). Afterwards:
 
   - the checks of the workload pass, or name faults that the next run mends, and nothing else;
   - a run that failed said so: status 0 is believed only if the work is done;
@@ -27,6 +27,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 CHANGING = ("openat,open,creat,write,pwrite64,writev,pwritev,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,"
@@ -39,6 +40,7 @@ LINE = re.compile(r"^(\d+)\s+(\w+)\((.*?)(?:\)\s+=\s+(-?\d+|\?).*)?$")
 class Workload:
     """A command on a prepared tree, and what must hold afterwards."""
 
+    MOST_CASES = 200  # of one workload, unless all are asked for
     ON_REQUEST = ("shard-on", "split-anew", "join")  # minutes for calls that shard-out and split make, too
 
     def __init__(self, name, prepare, command, check, final, relocate=None, done=(0,), tidy=None):
@@ -978,7 +980,9 @@ def cases_of(calls, exhaustive):
     for group in groups.values():
         for call, modes in ((group[0], ("KILL", "ENOSPC")), (group[-1], ("KILL", "EIO"))):
             cases |= {(call.name, call.ordinal, mode): (call, mode) for mode in modes}
-    return list(cases.values())
+    # The same ones each time, from all over the run: in their order each second one is a kill.
+    mixed = sorted(cases.values(), key=lambda case: zlib.crc32(f"{case[0].name} {case[0].ordinal} {case[1]}".encode()))
+    return mixed[:Workload.MOST_CASES]
 
 
 # ---- one case --------------------------------------------------------------------------------------------------------
