@@ -29,7 +29,8 @@ TEST_CASE("a value tells where it stands, a default that it is one") {
   CHECK(config.number("system", "retrieve.priors.shared") == doctest::Approx(0.5));
   CHECK(config.value("system", "retrieve.priors.shared").origin == "given.yaml:4");
   CHECK(config.value("system", "retrieve.priors.persona").origin == "default");
-  CHECK(config.list("system", "retrieve.layers") == std::vector<std::string>{"memories", "persona", "shared", "documents"});
+  CHECK(config.list("system", "retrieve.layers") ==
+        std::vector<std::string>{"memories", "persona", "shared", "documents"});
   CHECK(config.size_bytes("system", "ingest.max_file_bytes") == 256ULL << 20);
 }
 
