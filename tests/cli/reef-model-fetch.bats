@@ -243,7 +243,7 @@ is_published() {
   run reef-model fetch large --force -vv
   [ "$status" -eq 0 ]
   [[ "$output" != *sesame* ]]
-  ! grep -r sesame "$REEF_ROOT/models"
+  run ! grep -r sesame "$REEF_ROOT/models"
   [ "$(ls -A "$REEF_ROOT/models/.fetch")" = .lock ]
 }
 

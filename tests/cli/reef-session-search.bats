@@ -150,10 +150,10 @@ PY
   reef-memory consolidate --persona alice --now 2026-01-05 -q
   grep -raq zanzibarquux root
   reef-memory forget --matching zanzibarquux --with-source --persona alice --yes -q
-  ! grep -raq zanzibarquux root
+  run ! grep -raq zanzibarquux root
   reef-session index --all -q
   reef-memory consolidate --persona alice --now 2026-02-01 -q
-  ! grep -raq zanzibarquux root
+  run ! grep -raq zanzibarquux root
   reef-session verify
   reef-memory verify
   [ "$(reef-session search Eva --persona alice --mode bm25 --json | field 'o["results"][0]["external_id"]')" = m6 ]

@@ -196,7 +196,7 @@ END
   [ "$output" = "1 session archived, 2 messages" ]
   run reef-session archive s1
   [ "$output" = "already so; 0 changes" ]
-  ! grep -aq 'Call the keeper' root/data/conversations/conversations.sqlite*
+  run ! grep -aq 'Call the keeper' root/data/conversations/conversations.sqlite*
   grep -q 'Call the keeper' archive/conversations/alice/s1.jsonl
   [ "$(cat archive/conversations/alice/s1/deep/a.txt)" = picture ]
   [ ! -e root/data/conversations/s1 ]
@@ -286,7 +286,7 @@ sqlite_matches() {
   [[ "$output" == *"no session 's8'"* && "$output" == *"1 session deleted, 2 messages"* ]]
   [ -z "$(find archive -type f ! -name .lock)" ]
   [ "$(sqlite_matches keeper)" = 0 ]
-  ! grep -aqE 'keeper|lamp|Harbour' root/data/conversations/conversations.sqlite*
+  run ! grep -aqE 'keeper|lamp|Harbour' root/data/conversations/conversations.sqlite*
   reef-session verify
   run reef-session delete s1 --yes
   [ "$status" -eq 5 ]

@@ -6,8 +6,10 @@
 #include <iostream>
 #include <iterator>
 
-#include "common/batch_lines.h"
+#include "reef/core/cancel.h"
+#include "reef/core/log.h"
 #include "reef/core/time.h"
+#include "reef/retrieve/query.h"
 
 namespace reef::tool {
 namespace {
@@ -39,6 +41,26 @@ std::string question_text(const std::string& operand) {
   std::string text(std::istreambuf_iterator<char>(std::cin), {});
   require_end(std::cin, operand);
   return text;
+}
+
+int run_batch(const SearchChoice& choice, const std::function<void(const BatchLines&)>& answer) {
+  int status = 0;
+  for (BatchLines lines(*choice.batch); lines.next();) {
+    check_interrupt();
+    if (cli::Session::flush() != 0) break;
+    std::string fault = lines.fault();
+    if (fault.empty() && retrieve::is_blank(lines.text())) fault = "the question is empty";
+    try {
+      if (fault.empty()) answer(lines);
+    } catch (const Error& error) {
+      if (error.code() != Errc::not_found) throw;
+      fault = error.what();
+    }
+    if (fault.empty()) continue;
+    log_warn("{}:{}: {}", *choice.batch, lines.number(), fault);
+    status = kStatusPartial;
+  }
+  return status;
 }
 
 void LatencyRecord::add(double elapsed_ms) {

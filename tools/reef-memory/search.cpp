@@ -1,10 +1,5 @@
-#include <fmt/format.h>
-
-#include "commands.h"
-#include "common/batch_lines.h"
 #include "common/search.h"
-#include "reef/core/cancel.h"
-#include "reef/core/log.h"
+#include "commands.h"
 #include "reef/embed/default_embedder.h"
 #include "reef/retrieve/query.h"
 #include "reef/tree/persona.h"
@@ -36,32 +31,15 @@ class Search {
   }
 
   int batch() {
-    int status = 0;
-    for (BatchLines lines(*choice_.batch); lines.next();) {
-      check_interrupt();
-      if (cli::Session::flush() != 0) break;  // the reader went away
-      const auto fault = [&](const std::string& what) {
-        log_warn("{}:{}: {}", *choice_.batch, lines.number(), what);
-        status = kStatusPartial;
-      };
-      if (!lines.fault().empty() || retrieve::is_blank(lines.text())) {
-        fault(lines.fault().empty() ? "the question is empty" : lines.fault());
-        continue;
-      }
-      try {
-        retrieve::QueryOptions options = options_;
-        if (lines.persona()) options.persona = lines.persona();
-        options.persona = chosen_persona(std::make_shared<std::optional<std::string>>(options.persona), config_);
-        retrieve::MemoryAnswer answer{searcher_.query(lines.text(), options)};
-        answer.answer.id = lines.id();
-        cli::Session::print(to_json(answer) + "\n");
-        finish(answer.answer, *options.persona);
-      } catch (const Error& error) {
-        if (error.code() != Errc::not_found) throw;
-        fault(error.what());
-      }
-    }
-    return status;
+    return run_batch(choice_, [this](const BatchLines& lines) {
+      retrieve::QueryOptions options = options_;
+      if (lines.persona()) options.persona = lines.persona();
+      options.persona = chosen_persona(std::make_shared<std::optional<std::string>>(options.persona), config_);
+      retrieve::MemoryAnswer answer{searcher_.query(lines.text(), options)};
+      answer.answer.id = lines.id();
+      cli::Session::print(to_json(answer) + "\n");
+      finish(answer.answer, *options.persona);
+    });
   }
 
  private:

@@ -1,13 +1,10 @@
 #include <fmt/format.h>
 
 #include "commands.h"
-#include "common/batch_lines.h"
 #include "common/search.h"
-#include "reef/core/cancel.h"
 #include "reef/core/log.h"
 #include "reef/embed/default_embedder.h"
 #include "reef/retrieve/conversation.h"
-#include "reef/retrieve/query.h"
 #include "reef/session/index.h"
 #include "reef/session/turn_store.h"
 #include "reef/tree/persona.h"
@@ -38,7 +35,7 @@ class Search {
   Search(cli::Session& session, const SearchChoice& choice)
       : session_(session),
         choice_(choice),
-        tree_(open_tree(session, false)),
+        tree_(open_tree(session, true)),  // it may embed what is pending
         config_(tree::Config::load(tree_)),
         searcher_(tree_, config_,
                   [this](const std::string& name) { return embed::open_embedder(tree_, config_, name); }),
@@ -55,31 +52,13 @@ class Search {
   }
 
   int batch() {
-    int status = 0;
-    for (BatchLines lines(*choice_.batch); lines.next();) {
-      check_interrupt();
-      if (cli::Session::flush() != 0) break;  // the reader went away
-      const auto fault = [&](const std::string& what) {
-        log_warn("{}:{}: {}", *choice_.batch, lines.number(), what);
-        status = kStatusPartial;
-      };
-      if (!lines.fault().empty() || retrieve::is_blank(lines.text())) {
-        fault(lines.fault().empty() ? "the question is empty" : lines.fault());
-        continue;
-      }
-      try {
-        const auto persona = lines.persona() ? lines.persona() : choice_.persona;
-        if (lines.persona()) tree::require_persona(config_, *lines.persona());
-        auto answer = searcher_.search(lines.text(), options(persona));
-        answer.id = lines.id();
-        cli::Session::print(to_json(answer) + "\n");
-        finish(answer);
-      } catch (const Error& error) {
-        if (error.code() != Errc::not_found) throw;
-        fault(error.what());
-      }
-    }
-    return status;
+    return run_batch(choice_, [this](const BatchLines& lines) {
+      if (lines.persona()) tree::require_persona(config_, *lines.persona());
+      auto answer = searcher_.search(lines.text(), options(lines.persona() ? lines.persona() : choice_.persona));
+      answer.id = lines.id();
+      cli::Session::print(to_json(answer) + "\n");
+      finish(answer);
+    });
   }
 
  private:

@@ -126,12 +126,15 @@ END;
     // slot and slot_value: hashes of what a memory says of its speaker ("my X is Y"). vector_state: rows counts the
     // numbers that vector_row was given; serial grows when they are given anew or vectors change, and embeddings.npy is
     // the file of that serial, with file_rows rows, once `written` says so. manual: a link that somebody made.
+    // memories_search: what a search asks of every memory, by session; the table itself carries the vectors along.
     R"sql(
 ALTER TABLE memories ADD COLUMN slot INTEGER;
 ALTER TABLE memories ADD COLUMN slot_value INTEGER;
 ALTER TABLE memories ADD COLUMN valence REAL;
 ALTER TABLE memories ADD COLUMN arousal REAL;
 CREATE INDEX memories_slot ON memories(slot) WHERE slot IS NOT NULL;
+CREATE INDEX memories_search
+  ON memories(source_session, created_at, source_message, speaker, importance, vector_row);
 CREATE INDEX memories_superseded ON memories(superseded_by) WHERE superseded_by IS NOT NULL;
 ALTER TABLE links ADD COLUMN manual INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE vector_state (

@@ -125,7 +125,8 @@ class DocumentLayer : public Layer {
                    row->page,
                    row->start,
                    row->end,
-                   row->created};
+                   row->created,
+                   std::nullopt};
   }
 
  private:

@@ -1,8 +1,8 @@
 #include "reef/retrieve/memory_layer.h"
 
 #include <algorithm>
-#include <tuple>
-#include <unordered_map>
+#include <cstring>
+#include <numeric>
 
 #include "reef/memory/inspect.h"
 #include "reef/memory/schema.h"
@@ -30,7 +30,7 @@ MemoryStore::MemoryStore(const tree::Tree& tree, const tree::Config& config, std
   TurnLayer::Source source;
   source.name = "memories";
   source.map = &map_;
-  if (embeddings_.rows() > 0) {
+  if (embeddings_.rows() > 0 || !own_.empty()) {
     const auto& state = embeddings_.state();
     source.vectors.space = state.model_digest.empty() ? state.model : state.model_digest;
     source.vectors.nearest = [this](std::span<const float> query, std::size_t k) { return nearest(query, k); };
@@ -45,57 +45,89 @@ MemoryStore::MemoryStore(const tree::Tree& tree, const tree::Config& config, std
 }
 
 void MemoryStore::load() {
-  struct Said {
-    std::int64_t session;
-    std::string created;
-    std::int64_t message;
-    std::uint32_t position;
-    bool operator<(const Said& other) const {
-      return std::tie(session, created, message) < std::tie(other.session, other.created, other.message);
-    }
-  };
-  std::vector<Said> said;
-  std::vector<session::Turn> turns;
-  std::unordered_map<std::string, std::int64_t> sessions;
-  positions_.assign(embeddings_.rows(), session::kNoTurn);
-  auto select = database_.prepare(
-      "SELECT m.id, m.source_session, m.created_at, m.source_message, m.speaker, m.importance, m.vector_row, w.sz "
-      "FROM memories m JOIN memories_fts_docsize w ON w.id = m.id ORDER BY m.id");
-  while (select.step()) {
-    const auto position = static_cast<std::uint32_t>(turns.size());
+  struct Read {
     session::Turn turn;
-    turn.id = select.integer(0);
-    turn.speaker = map_.speaker(select.text(4));
-    turn.importance = static_cast<float>(select.real(5));
-    turn.words = static_cast<std::uint16_t>(std::min<std::uint32_t>(text::words_in_row(select.blob(7)), UINT16_MAX));
-    turns.push_back(turn);
-    rows_.push_back(kNoRow);
-    if (!select.is_null(6) && static_cast<std::uint64_t>(select.integer(6)) < positions_.size()) {
-      rows_.back() = static_cast<std::uint32_t>(select.integer(6));
-      positions_[rows_.back()] = position;
-    }
-    if (select.is_null(1)) continue;
-    const auto session = sessions.emplace(select.text(1), sessions.size()).first->second;
-    said.push_back({session, std::string(select.text(2)), select.integer(3), position});
+    std::uint32_t row = kNoRow;
+    bool follows = false;  ///< the one read before it, in the same session
+  };
+  std::vector<Read> read;
+  std::string session;
+  auto select = database_.prepare(
+      "SELECT id, source_session, speaker, importance, vector_row FROM memories INDEXED BY memories_search "
+      "ORDER BY source_session, created_at, source_message, id");
+  while (select.step()) {
+    Read& memory = read.emplace_back();
+    memory.turn.id = select.integer(0);
+    memory.turn.speaker = map_.speaker(select.text(2));
+    memory.turn.importance = static_cast<float>(select.real(3));
+    if (!select.is_null(4)) memory.row = static_cast<std::uint32_t>(select.integer(4));
+    memory.follows = !select.is_null(1) && read.size() > 1 && select.text(1) == session;
+    session = select.text(1);
   }
-  std::sort(said.begin(), said.end());
-  for (std::size_t i = 1; i < said.size(); ++i) {
-    if (said[i].session != said[i - 1].session) continue;
-    turns[said[i].position].previous = said[i - 1].position;
-    turns[said[i - 1].position].next = said[i].position;
+  // Positions grow with ids, by which turns are looked up.
+  std::vector<std::uint32_t> by_id(read.size()), position(read.size());
+  std::iota(by_id.begin(), by_id.end(), 0);
+  std::sort(by_id.begin(), by_id.end(), [&](auto a, auto b) { return read[a].turn.id < read[b].turn.id; });
+  for (std::uint32_t i = 0; i < by_id.size(); ++i) position[by_id[i]] = i;
+  std::vector<session::Turn> turns(read.size());
+  rows_.resize(read.size());
+  for (std::size_t i = 0; i < read.size(); ++i) {
+    turns[position[i]] = read[i].turn;
+    rows_[position[i]] = read[i].row;
   }
+  for (std::size_t i = 1; i < read.size(); ++i) {
+    if (!read[i].follows) continue;
+    turns[position[i]].previous = position[i - 1];
+    turns[position[i - 1]].next = position[i];
+  }
+  auto words = database_.prepare("SELECT id, sz FROM memories_fts_docsize ORDER BY id");
+  for (auto turn = turns.begin(); words.step();) {
+    while (turn != turns.end() && turn->id < words.integer(0)) ++turn;
+    if (turn != turns.end() && turn->id == words.integer(0))
+      turn->words = static_cast<std::uint16_t>(std::min<std::uint32_t>(text::words_in_row(words.blob(1)), UINT16_MAX));
+  }
+  load_vectors(turns);
   map_.assign(std::move(turns));
+}
+
+/// What embeddings.npy does not have yet (a run of consolidate is at work, or was killed) is read from the memories.
+void MemoryStore::load_vectors(const std::vector<session::Turn>& turns) {
+  positions_.assign(embeddings_.rows(), session::kNoTurn);
+  const std::size_t dim = embeddings_.state().dim;
+  auto select = database_.prepare("SELECT embedding FROM memories WHERE id = ?");
+  for (std::uint32_t i = 0; i < rows_.size(); ++i) {
+    if (rows_[i] == kNoRow) continue;
+    if (rows_[i] < positions_.size()) {
+      positions_[rows_[i]] = i;
+      continue;
+    }
+    rows_[i] = kNoRow;
+    select.bind(1, turns[i].id);
+    if (select.step() && dim > 0 && select.blob(0).size() == dim * sizeof(float)) {
+      rows_[i] = static_cast<std::uint32_t>(positions_.size() + own_.size() / dim);
+      own_.resize(own_.size() + dim);
+      std::memcpy(own_.data() + own_.size() - dim, select.blob(0).data(), dim * sizeof(float));
+      own_positions_.push_back(i);
+    }
+    select.reset();
+  }
 }
 
 std::vector<std::uint32_t> MemoryStore::nearest(std::span<const float> query, std::size_t k) const {
   std::vector<std::uint32_t> found;
-  for (const vector::Hit& hit : vector::scan_exact(embeddings_.matrix(), query, k, 0, embeddings_.rows(), {}))
-    if (positions_[hit.row] != session::kNoTurn) found.push_back(positions_[hit.row]);
+  if (embeddings_.rows() > 0)
+    for (const vector::Hit& hit : vector::scan_exact(embeddings_.matrix(), query, k, 0, embeddings_.rows(), {}))
+      if (positions_[hit.row] != session::kNoTurn) found.push_back(positions_[hit.row]);
+  found.insert(found.end(), own_positions_.begin(), own_positions_.end());
   return found;
 }
 
 std::span<const float> MemoryStore::vector_of(std::uint32_t position) const {
-  return rows_[position] == kNoRow ? std::span<const float>() : embeddings_.matrix().row(rows_[position]);
+  const std::uint32_t row = rows_[position];
+  if (row == kNoRow) return {};
+  if (row < positions_.size()) return embeddings_.matrix().row(row);
+  const std::size_t dim = embeddings_.state().dim;
+  return std::span(own_).subspan((row - positions_.size()) * dim, dim);
 }
 
 std::optional<Passage> MemoryStore::fetch(std::int64_t id) {

@@ -26,6 +26,7 @@ class MemoryStore {
 
  private:
   void load();
+  void load_vectors(const std::vector<session::Turn>& turns);
   std::vector<std::uint32_t> nearest(std::span<const float> query, std::size_t k) const;
   std::span<const float> vector_of(std::uint32_t position) const;
   std::optional<Passage> fetch(std::int64_t id);
@@ -35,8 +36,10 @@ class MemoryStore {
   memory::Embeddings embeddings_;
   text::PostingsFinder finder_;
   session::TurnMap map_;
-  std::vector<std::uint32_t> rows_;       ///< of embeddings.npy, by position
-  std::vector<std::uint32_t> positions_;  ///< by row
+  std::vector<std::uint32_t> rows_;       ///< by position: of embeddings.npy, behind them of own_
+  std::vector<std::uint32_t> positions_;  ///< by row of embeddings.npy
+  std::vector<float> own_;                ///< rows that embeddings.npy does not have
+  std::vector<std::uint32_t> own_positions_;
   std::shared_ptr<Layer> layer_;
 };
 

@@ -156,6 +156,16 @@ Searcher::Layers Searcher::layers_of(const QueryOptions& options) {
   return result;
 }
 
+const std::vector<float>& Searcher::vector_of(const std::string& text, embed::Embedder& model, Vectors& vectors) {
+  const auto identity = model.identity();
+  auto& vector = vectors[identity.digest + "\n" + text];
+  if (vector.empty()) {
+    vector.resize(identity.dim);
+    model.embed_query(text, vector);
+  }
+  return vector;
+}
+
 /// By the models that the scopes seem to have, which embed_for() makes sure of.
 void Searcher::embed_ahead(const std::string& text, const QueryOptions& options, Vectors& vectors) {
   std::vector<tree::Scope> scopes{tree::Scope::shared()};
@@ -164,37 +174,13 @@ void Searcher::embed_ahead(const std::string& text, const QueryOptions& options,
     std::string name;
     for (const tree::Part& part : tree::parts_of(tree_, scope))
       if (name.empty()) name = vector::hinted_model(part.folder);
-    const std::string key = name + "\n" + text;
-    if (name.empty() || vectors.contains(key)) continue;
+    if (name.empty()) continue;
     try {
-      embed::Embedder& model = embedder(name, "");
-      std::vector<float> vector(model.identity().dim);
-      model.embed_query(text, vector);
-      vectors.emplace(key, std::move(vector));
+      vector_of(text, embedder(name, ""), vectors);
     } catch (const Error& error) {
       if (error.code() != Errc::not_found) throw;
     }
   }
-}
-
-/// The embedder of a store's vectors. Throws Error{not_found} when it is not installed, Error{usage} when what has that
-/// name makes others.
-embed::Embedder& Searcher::matching_embedder(const std::string& name, const std::string& digest, std::size_t dim,
-                                             const std::string& store) {
-  if (const auto made = embedders_.find(name);
-      made != embedders_.end() && !embed::makes_vectors_of(made->second->identity(), digest, dim))
-    embedders_.erase(made);  // of that name, and maybe the default one makes these vectors
-  embed::Embedder& model = embedder(name, digest);
-  const auto identity = model.identity();
-  if (embed::makes_vectors_of(identity, digest, dim)) return model;
-  throw Error(
-      Errc::usage,
-      fmt::format("the vectors of {} come from {} ({} dimensions), the question's would come from {} ({}), which "
-                  "makes others",
-                  store, name, dim, identity.name, identity.dim),
-      fmt::format("bring the model of the vectors back, embed them again with 'reef-index build --embedding {}', "
-                  "or pass --mode bm25",
-                  identity.name));
 }
 
 /// A layer and the model of its vectors.
@@ -202,9 +188,26 @@ struct Searcher::Embeddable {
   std::string store;
   std::string model, digest;
   std::size_t dim;
-  std::string text;  ///< what is embedded for it
+  std::string text;     ///< what is embedded for it
+  std::string way_out;  ///< how its vectors are made anew by another model
   std::function<void(const std::vector<float>&)> use;
 };
+
+/// Throws Error{not_found} when it is not installed, Error{usage} when what has that name makes others.
+embed::Embedder& Searcher::matching_embedder(const Embeddable& store) {
+  if (const auto made = embedders_.find(store.model);
+      made != embedders_.end() && !embed::makes_vectors_of(made->second->identity(), store.digest, store.dim))
+    embedders_.erase(made);  // of that name, and maybe the default one makes these vectors
+  embed::Embedder& model = embedder(store.model, store.digest);
+  const auto identity = model.identity();
+  if (embed::makes_vectors_of(identity, store.digest, store.dim)) return model;
+  throw Error(
+      Errc::usage,
+      fmt::format("the vectors of {} come from {} ({} dimensions), the question's would come from {} ({}), which "
+                  "makes others",
+                  store.store, store.model, store.dim, identity.name, identity.dim),
+      fmt::format("bring the model of the vectors back, {}, or pass --mode bm25", store.way_out));
+}
 
 std::vector<Searcher::Embeddable> Searcher::embeddable(Layers& layers, const std::string& text) {
   std::vector<Embeddable> all;
@@ -212,12 +215,14 @@ std::vector<Searcher::Embeddable> Searcher::embeddable(Layers& layers, const std
     const auto& state = scope->state();
     if (state.rows_total > 0)
       all.push_back({scope->scope().name(), state.model, state.model_digest, state.dim, text,
+                     "embed them again with 'reef-index build --embedding NAME'",
                      [scope](const std::vector<float>& vector) { scope->use_vector(vector); }});
   }
   if (const auto& memories = layers.memories; memories && memories->vectors().dim > 0 && !memories->empty()) {
     const auto& state = memories->vectors();
     all.push_back({"the memories of " + memories->persona(), state.model, state.model_digest, state.dim,
                    memories->layer()->dense_text(text),
+                   fmt::format("embed them again with 'reef-memory export --persona {}'", memories->persona()),
                    [memories](const std::vector<float>& vector) { memories->layer()->use_vector(vector); }});
   }
   return all;
@@ -229,13 +234,7 @@ void Searcher::embed_for(Layers& layers, const std::string& text, Mode mode, Vec
   bool any = false;
   for (const Embeddable& store : embeddable(layers, text)) {
     try {
-      embed::Embedder& model = matching_embedder(store.model, store.digest, store.dim, store.store);
-      auto& vector = vectors[store.model + "\n" + store.text];
-      if (vector.size() != store.dim) {
-        vector.resize(store.dim);
-        model.embed_query(store.text, vector);
-      }
-      store.use(vector);
+      store.use(vector_of(store.text, matching_embedder(store), vectors));
       any = true;
     } catch (const Error& error) {
       if (error.code() != Errc::not_found) throw;
@@ -244,9 +243,8 @@ void Searcher::embed_for(Layers& layers, const std::string& text, Mode mode, Vec
         missing.emplace(Errc::not_found,
                         fmt::format("the vectors of {} come from {}, which cannot embed the question: {}", store.store,
                                     store.model, error.what()),
-                        fmt::format("bring {0} with 'reef-model import', pass --mode bm25 or --vector, or embed the "
-                                    "scope again with 'reef-index build --embedding NAME'",
-                                    store.model));
+                        fmt::format("bring {} with 'reef-model import', pass --mode bm25 or --vector, or {}",
+                                    store.model, store.way_out));
     }
   }
   if (missing && (!any || mode == Mode::dense)) throw Error(*missing);

@@ -74,16 +74,16 @@ class Searcher {
   ScopeSearch& scope(const tree::Scope& scope);
   Layers layers_of(const QueryOptions& options);
   Answer answer(const Question& question, Layers& layers, const QueryOptions& options);
-  /// Vectors by name of model and text, each computed once.
+  /// Vectors by digest of the model and text, each computed once.
   using Vectors = std::map<std::string, std::vector<float>>;
   embed::Embedder& embedder(const std::string& name, const std::string& digest);
   void embed_ahead(const std::string& text, const QueryOptions& options, Vectors& vectors);
   void embed_for(Layers& layers, const std::string& text, Mode mode, Vectors& vectors);
   static void require_vectors(const Layers& layers);
   std::shared_ptr<MemoryStore> memories(const std::string& persona);
-  embed::Embedder& matching_embedder(const std::string& name, const std::string& digest, std::size_t dim,
-                                     const std::string& store);
   struct Embeddable;
+  embed::Embedder& matching_embedder(const Embeddable& store);
+  static const std::vector<float>& vector_of(const std::string& text, embed::Embedder& model, Vectors& vectors);
   std::vector<Embeddable> embeddable(Layers& layers, const std::string& text);
 
   const tree::Tree& tree_;

@@ -1,7 +1,10 @@
 #include "reef/session/turn_store.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdio>
 
 #include "reef/core/error.h"
@@ -51,10 +54,17 @@ struct MappingCounts {
 MappingCounts read_mapping(const fs::path& path) {
   MappingCounts counts;
   try {
-    const std::string text = io::read_file(path, 1 << 30);
-    if (!text.ends_with("}}\n")) return {};
+    // Its two ends: a search that embeds a message more must not read all of it.
+    std::array<char, 201> begin{};
+    std::array<char, 3> end{};
+    const io::UniqueFd file = io::open_file(path, O_RDONLY | O_CLOEXEC);
+    const std::uint64_t all = io::file_size(file.get(), path);
+    if (all < end.size()) return {};
+    io::pread_exact(file.get(), begin.data(), std::min<std::uint64_t>(all, begin.size() - 1), 0, path);
+    io::pread_exact(file.get(), end.data(), end.size(), all - end.size(), path);
+    if (std::string_view(end.data(), end.size()) != "}}\n") return {};
     const int read = std::sscanf(  // NOLINT(cert-err34-c): what does not fit is written anew
-        text.c_str(), R"({"schema":"reef.turns.id_mapping/1","generation":%lld,"rows_total":%lld,"dead_rows":%lld,)",
+        begin.data(), R"({"schema":"reef.turns.id_mapping/1","generation":%lld,"rows_total":%lld,"dead_rows":%lld,)",
         &counts.generation, &counts.rows_total, &counts.dead_rows);
     return read == 3 ? counts : MappingCounts{};
   } catch (const Error&) {
