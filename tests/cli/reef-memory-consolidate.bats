@@ -4,6 +4,7 @@
 
 bats_require_minimum_version 1.5.0
 load prepared_tree
+load wait_until
 
 setup_file() {
   prepare_tree alice bob
@@ -124,15 +125,20 @@ decide() { reef-memory consolidate --persona alice --now "$1" --json; }
   [ ! -e root/data/memories/alice/memories.sqlite ]
 }
 
-@test "a run that was killed goes on, and decides as one that was not" {
-  python3 - >long.jsonl <<'PY'
-import json
+# much_talk FIRST END: messages of three sessions.
+much_talk() {
+  python3 - "$@" <<'PY'
+import json, sys
 things = ["lighthouse", "harbour", "garden", "violin", "bicycle", "museum", "bakery"]
-for i in range(900):
+for i in range(int(sys.argv[1]), int(sys.argv[2])):
     text = f"I bought a {things[i % 7]} of {things[i * i % 5]} number {i} in Lisbon with Anna" if i % 3 else f"Did you see the {things[i % 6]}?"
     print(json.dumps({"session": f"l{i // 300}", "id": f"n{i}", "role": "user" if i % 2 else "assistant", "content": text,
                       "created_at": f"2024-04-{1 + i // 100:02}T10:{i % 60:02}:00Z"}))
 PY
+}
+
+@test "a run that was killed goes on, and decides as one that was not" {
+  much_talk 0 900 >long.jsonl
   reef-session import long.jsonl --persona alice -q
   sed 's/"l\([0-9]\)"/"k\1"/; s/"n/"p/' long.jsonl | reef-session import - --persona bob -q
   sed 's/"s"/"t"/' talk.jsonl | reef-session import - --persona bob -q
@@ -146,4 +152,29 @@ PY
   decisions alice >whole
   [ "$(wc -l <whole)" -eq 905 ]
   decisions bob | cmp - whole
+}
+
+@test "who appends to the conversation meanwhile never waits long, and a second run ends with status 6" {
+  much_talk 0 2900 | reef-session import - --persona alice -q
+  reef-memory consolidate --persona alice --now 2024-05-05 -q &
+  local run=$!
+  held() { ! flock --nonblock root/data/memories/alice/.lock true; }
+  wait_until held
+  run --separate-stderr reef-memory consolidate --persona alice --now 2024-05-05
+  [ "$status" -eq 6 ]
+  [[ "$stderr" == *"locked"* ]]
+  # A program that is not ours, and waits a tenth of a second at most.
+  python3 - root/data/conversations/conversations.sqlite "$run" >appended <<'PY'
+import os, sqlite3, sys
+talk = sqlite3.connect(sys.argv[1], timeout=.1, isolation_level=None)
+appended = 0
+while os.path.exists(f"/proc/{sys.argv[2]}") and open(f"/proc/{sys.argv[2]}/stat").read().split()[2] != "Z":
+    talk.execute("INSERT INTO messages(session_id, role, content) VALUES ('s', 'user', 'I saw a ship')")
+    appended += 1
+print(appended)
+PY
+  wait "$run"
+  [ "$(<appended)" -ge 10 ]
+  reef-memory verify --persona alice
+  reef-session verify
 }

@@ -3,8 +3,8 @@
     unrelated_rows.py BIN_DIR ROOT EVALUATION --within X
 
 ROOT holds SciFact in persona eval (eval/documents.py of the folder EVALUATION puts it there). Its questions are asked
-over all layers, once as it is and once with the first 50 turns of LoCoMo in the shared scope. Status 1 when nDCG@10
-moves by more than X.
+over all layers: as it is, with the first 50 turns of LoCoMo in the shared scope, and with the first 50 of at least sixty
+characters as memories of the persona. Status 1 when nDCG@10 moves by more than X.
 """
 import argparse
 import itertools
@@ -33,7 +33,9 @@ def main():
             json.dumps({"id": q["id"], "text": q["text"], "persona": "eval"}) + "\n"
             for q in read_jsonl(str(scifact / "queries.jsonl"))))
         with open(arguments.evaluation / "data/locomo/corpus.jsonl", encoding="utf-8") as corpus:
-            turns.write_text("".join(itertools.islice(corpus, 50)), encoding="utf-8")
+            lines = list(itertools.islice(corpus, 500))
+        turns.write_text("".join(lines[:50]), encoding="utf-8")
+        told = [text for text in (json.loads(line)["text"] for line in lines) if len(text) >= 60][:50]
 
         def ndcg():
             command = index + ["query", "--root", arguments.root, "--persona", "eval", "--batch", str(questions),
@@ -47,8 +49,20 @@ def main():
         subprocess.run(index + ["ingest", "--root", arguments.root, "--shared", "-q", str(turns)], check=True)
         beside = ndcg()
         subprocess.run(index + ["remove", "--root", arguments.root, "--shared", "-q", str(turns)], check=True)
-    print(json.dumps({"ndcg_alone": round(alone, 4), "ndcg_beside_50_rows": round(beside, 4)}))
-    return abs(alone - beside) > arguments.within
+
+        memory = [str(arguments.bin_dir / "reef-memory")]
+        where = ["--root", arguments.root, "--persona", "eval"]
+        for text in told:
+            subprocess.run(memory + ["remember", *where, "-q", "--", text], check=True)
+        try:
+            remembering = ndcg()
+        finally:
+            listed = subprocess.run(memory + ["list", *where, "--json"], check=True, capture_output=True, text=True).stdout
+            ids = [row["id"] for row in json.loads(listed)["memories"]]
+            subprocess.run(memory + ["forget", *where, "-q", "--yes", *ids], check=True)
+    print(json.dumps({"ndcg_alone": round(alone, 4), "ndcg_beside_50_rows": round(beside, 4),
+                      "memories": len(ids), "ndcg_beside_memories": round(remembering, 4)}))
+    return len(ids) < 40 or max(abs(alone - beside), abs(alone - remembering)) > arguments.within
 
 
 sys.exit(main())
