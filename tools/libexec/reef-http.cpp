@@ -7,7 +7,8 @@
 //   url                 http:// or https://
 //   headers             {"Content-Type": "application/json"}; optional
 //   key_file            its first line is sent as "Authorization: Bearer …"; optional. The secret is
-//                       read here, so that no argument, environment or other file ever holds it
+//                       read here, so that no argument, environment or other file ever holds it; in the body of
+//                       an answer that is an error it becomes "…"
 //   sigv4               {"region", "key_file"}: signed for an S3 service; the two lines of the file are
 //                       key id and secret. The query is sorted here; redirects are not followed
 //   body_file           optional
@@ -39,6 +40,7 @@
 // 2 the request is unusable and nothing was sent (one line on stderr); 3 RESULT.json cannot be written, as on
 // a full disk (one line on stderr: why, or what went wrong before).
 #include <curl/curl.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -194,6 +196,19 @@ HeaderList headers_of(const Json& request, const std::string& url, bool is_first
   return headers;
 }
 
+/// Services quote a key that they do not take ("bad key …"), and people put errors into logs.
+void hide_key(const Json& request, long status) {
+  const std::string key_file = request.value("key_file", "");
+  if (key_file.empty() || status < 300 || request.contains("download")) return;
+  const fs::path file = request.at("response_file").get<std::string>();
+  const std::string key = read_key(key_file);
+  std::string text = reef::io::read_file(file);
+  bool is_there = false;
+  for (std::size_t at = 0; (at = text.find(key, at)) != std::string::npos; is_there = true)
+    text.replace(at, key.size(), "…");
+  if (is_there) reef::io::write_all(reef::io::open_file(file, O_WRONLY | O_TRUNC | O_CLOEXEC).get(), text, file);
+}
+
 void set_sigv4(const UniqueCurl& curl, const Json& sigv4) {
   const std::string region = sigv4.at("region").get<std::string>();
   if (region.empty() || region.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") != std::string::npos)
@@ -288,6 +303,7 @@ int run(const fs::path& request_file, const fs::path& result_file) {
     answer.redirected();
   }
   if (code == CURLE_OK) answer.finish();
+  if (code == CURLE_OK) hide_key(request, status);
   curl_off_t retry_after = 0;
   ::curl_easy_getinfo(curl.get(), CURLINFO_RETRY_AFTER, &retry_after);
   const bool is_complete = code == CURLE_OK && answer.kind().empty();

@@ -14,6 +14,7 @@
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/embed/internal/embedding_protocol.h"
+#include "reef/io/json_service.h"
 #include "reef/io/process.h"
 #include "support/python_server.h"
 #include "support/temp_dir.h"
@@ -256,8 +257,8 @@ TEST_CASE("answers are read strictly") {
   }
   CHECK(internal::read_dimension(R"({"data":[{"embedding":[1,2,3]}]})", "s") == 3);
   CHECK_THROWS_AS(static_cast<void>(internal::read_dimension(R"({"data":[]})", "s")), Error);
-  CHECK(internal::service_message(R"({"error":{"message":"no"}})") == "no");
-  CHECK(internal::service_message("<html>") == "");
+  CHECK(io::service_message(R"({"error":{"message":"no"}})") == "no");
+  CHECK(io::service_message("<html>") == "");
 }
 
 }  // namespace

@@ -20,7 +20,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::size_t kMessageCells = 300;
 constexpr double kLargestFloat = std::numeric_limits<float>::max();
 
 [[noreturn]] void refuse(const std::string& service, const std::string& what) {
@@ -146,20 +145,6 @@ std::size_t read_dimension(std::string_view answer, const std::string& service) 
   const std::size_t dim = vector_of(document["data"][0], service).size();
   if (dim == 0) refuse(service, "the vector is empty");
   return dim;
-}
-
-std::string service_message(std::string_view answer) {
-  const Json document = Json::parse(answer, nullptr, false);
-  // {"error": {"message": …}} of OpenAI, {"error": …} and {"message": …} of others.
-  const auto text_at = [](const Json& object, const char* key) -> std::optional<std::string> {
-    if (!object.is_object()) return std::nullopt;
-    const auto found = object.find(key);
-    return found != object.end() && found->is_string() ? std::optional(found->get<std::string>()) : std::nullopt;
-  };
-  std::optional<std::string> message = text_at(document, "error");
-  if (!message && document.is_object() && document.contains("error")) message = text_at(document["error"], "message");
-  if (!message) message = text_at(document, "message");
-  return ellipsis(printable(message.value_or("")), kMessageCells);
 }
 
 }  // namespace reef::embed::internal

@@ -27,7 +27,4 @@ void read_vectors(std::string_view answer, const std::string& service, std::size
 /// Length of the first vector of an answer. Throws as read_vectors().
 std::size_t read_dimension(std::string_view answer, const std::string& service);
 
-/// The reason that a service gives in the body of an error, made printable and short; may be empty.
-std::string service_message(std::string_view answer);
-
 }  // namespace reef::embed::internal
