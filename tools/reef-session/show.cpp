@@ -17,7 +17,11 @@ void add_show(CLI::App& app, cli::Session& session) {
       const session::SessionRow row = session::require_session(conversations, *id);
       session::Archives archives;
       if (row.archived > 0) archives.require(row.archive_file);
-      if (!session.json()) cli::Session::print(session::heading(row));
+      const auto summary = session::read_summary(conversations, *id);
+      if (!session.json())
+        cli::Session::print(session::heading(row, summary));
+      else if (summary)
+        cli::Session::print(session::to_json(*summary, row) + "\n");
       session::read_messages(conversations, archives, *id, [&](const session::Message& message) {
         check_interrupt();
         cli::Session::print(session.json() ? session::to_json(message, row) + "\n" : session::to_text(message));

@@ -56,6 +56,7 @@ std::string to_json(const SessionRow& session) {
                {"persona", session.persona},
                {"title", text_or_null(session.title)},
                {"summary", text_or_null(session.summary)},
+               {"summary_model", text_or_null(session.summary_model)},
                {"messages", session.messages},
                {"archived_messages", session.archived},
                {"archive_file", text_or_null(session.archive_file)},

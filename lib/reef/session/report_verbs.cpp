@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "reef/core/json.h"
 #include "reef/core/table.h"
@@ -26,17 +27,45 @@ Json failure_json(const std::optional<Error>& failure) {
   return {{"status", exit_status(failure->code())}, {"message", failure->what()}, {"hint", failure->hint()}};
 }
 
+/// The ids that 'show' prints beside the messages; of messages without one, the numbers.
+std::vector<std::string> shown_sources(const SummarySentence& sentence) {
+  if (sentence.external_ids.size() == sentence.messages.size()) return sentence.external_ids;
+  std::vector<std::string> numbers;
+  for (const std::int64_t message : sentence.messages) numbers.push_back(fmt::format("#{}", message));
+  return numbers;
+}
+
 }  // namespace
 
-std::string heading(const SessionRow& session) {
+std::string heading(const SessionRow& session, const std::optional<Summary>& summary) {
   std::string text = fmt::format("session {} of {}: {}", printable(session.id), printable(session.persona),
                                  counted(session.messages, "message", "messages"));
   if (session.archived > 0)
     text += fmt::format(", {} of them archived in {}", format_count(session.archived), printable(session.archive_file));
   text += '\n';
   if (!session.title.empty()) text += fmt::format("title: {}\n", printable(session.title));
-  if (!session.summary.empty()) text += fmt::format("summary: {}\n", printable(session.summary, true));
+  if (!summary) {
+    if (!session.summary.empty()) text += fmt::format("summary: {}\n", printable(session.summary, true));
+    return text;
+  }
+  if (!summary->sentences.empty()) text += fmt::format("summary, by {}:\n", printable(summary->model));
+  for (const SummarySentence& sentence : summary->sentences)
+    text += fmt::format("  {} [{}]\n", printable(sentence.text),
+                        printable(fmt::format("{}", fmt::join(shown_sources(sentence), ", "))));
   return text;
+}
+
+std::string to_json(const Summary& summary, const SessionRow& session) {
+  Json sentences = Json::array();
+  for (const SummarySentence& sentence : summary.sentences)
+    sentences.push_back(
+        {{"text", sentence.text}, {"messages", sentence.messages}, {"external_ids", sentence.external_ids}});
+  return dump({{"schema", "reef.session.summary/1"},
+               {"session", session.id},
+               {"persona", session.persona},
+               {"model", summary.model},
+               {"created", rfc3339_of(summary.created)},
+               {"sentences", sentences}});
 }
 
 std::string to_text(const Message& message) {

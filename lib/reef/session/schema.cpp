@@ -97,6 +97,55 @@ CREATE TRIGGER messages_gone AFTER DELETE ON messages BEGIN
   INSERT OR IGNORE INTO removed_messages
     SELECT number, old.id FROM session_numbers WHERE session_id = old.session_id;
 END;
+)sql",
+    // session_summaries: that sessions.summary is a language model's, and of which messages (how many, the time of the
+    // last) it was made. It goes when somebody else writes sessions.summary, and with the summary when a message of the
+    // session is removed or changed.
+    R"sql(
+CREATE TABLE session_summaries (
+  session_id TEXT PRIMARY KEY REFERENCES sessions(id),
+  model TEXT NOT NULL,
+  created_at TEXT NOT NULL,
+  messages INTEGER NOT NULL,
+  last_message TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE summary_sentences (
+  session_id TEXT NOT NULL REFERENCES session_summaries(session_id) ON DELETE CASCADE,
+  number INTEGER NOT NULL,
+  sentence TEXT NOT NULL,
+  PRIMARY KEY (session_id, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE summary_sources (
+  session_id TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  message INTEGER NOT NULL REFERENCES messages(id),
+  PRIMARY KEY (session_id, number, message),
+  FOREIGN KEY (session_id, number) REFERENCES summary_sentences(session_id, number) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE INDEX summary_sources_message ON summary_sources(message);
+
+-- Other programs may have no foreign keys.
+CREATE TRIGGER session_summaries_gone AFTER DELETE ON session_summaries BEGIN
+  DELETE FROM summary_sources WHERE session_id = old.session_id;
+  DELETE FROM summary_sentences WHERE session_id = old.session_id;
+END;
+CREATE TRIGGER sessions_summary AFTER UPDATE OF summary ON sessions WHEN new.summary IS NOT old.summary BEGIN
+  DELETE FROM session_summaries WHERE session_id = new.id;
+END;
+CREATE TRIGGER sessions_gone AFTER DELETE ON sessions BEGIN
+  DELETE FROM session_summaries WHERE session_id = old.id;
+END;
+CREATE TRIGGER messages_gone_summary AFTER DELETE ON messages
+WHEN EXISTS (SELECT 1 FROM session_summaries WHERE session_id = old.session_id) BEGIN
+  UPDATE sessions SET summary = NULL WHERE id = old.session_id;
+  DELETE FROM session_summaries WHERE session_id = old.session_id;
+END;
+CREATE TRIGGER messages_update_summary AFTER UPDATE OF content ON messages
+WHEN new.content <> old.content AND new.archive_offset IS NULL AND old.archive_offset IS NULL
+  AND EXISTS (SELECT 1 FROM session_summaries WHERE session_id = old.session_id) BEGIN
+  UPDATE sessions SET summary = NULL WHERE id = old.session_id;
+  DELETE FROM session_summaries WHERE session_id = old.session_id;
+END;
 )sql"};
 
 constexpr std::chrono::seconds kWhileAnotherMakesIt{10};

@@ -14,8 +14,9 @@ namespace reef::session {
 /// The first migration is the documented schema, so that programs which know it go on working; columns and tables of
 /// ours came with the second. Triggers keep the full text and the lists of what is to be embedded in step, whoever
 /// writes. Rows of messages_fts are numbered `persona number << 40 | message id`: a search reads the
-/// words of one persona alone, however many others there are.
-inline constexpr int kConversationsVersion = 2;
+/// words of one persona alone, however many others there are. The third keeps what a language model's summaries rest
+/// on.
+inline constexpr int kConversationsVersion = 3;
 inline constexpr int kPersonaShift = 40;
 
 std::filesystem::path conversations_file(const tree::Tree& tree);

@@ -10,8 +10,9 @@ namespace {
 
 constexpr const char* kSession =
     "SELECT s.id, s.persona_id, s.title, s.summary, s.created_at, s.updated_at, s.archive_file, count(m.id),"
-    " count(m.archive_offset), min(m.created_at), max(m.created_at), sum(length(CAST(m.content AS BLOB)))"
-    " FROM sessions s LEFT JOIN messages m ON m.session_id = s.id ";
+    " count(m.archive_offset), min(m.created_at), max(m.created_at), sum(length(CAST(m.content AS BLOB))),"
+    " g.model FROM sessions s LEFT JOIN messages m ON m.session_id = s.id"
+    " LEFT JOIN session_summaries g ON g.session_id = s.id ";
 
 constexpr const char* kMessage =
     "SELECT m.id, m.session_id, m.external_id, m.role, m.speaker, m.content, m.created_at, m.tokens, m.metadata,"
@@ -31,6 +32,7 @@ SessionRow read_session(const io::Statement& row) {
   session.first = row.text(9);
   session.last = row.text(10);
   session.content_bytes = static_cast<std::uint64_t>(row.integer(11));
+  session.summary_model = row.text(12);
   return session;
 }
 

@@ -21,6 +21,7 @@ struct SessionRow {
   std::string id;
   std::string persona;
   std::string title, summary;  ///< empty: none
+  std::string summary_model;   ///< which language model wrote the summary; empty: it came with the conversation
   std::string created, updated;
   std::string archive_file;         ///< absolute; empty: not archived
   std::uint64_t messages = 0;       ///< all of them

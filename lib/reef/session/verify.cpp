@@ -12,6 +12,7 @@
 #include "reef/session/internal/locks.h"
 #include "reef/session/internal/own_format.h"
 #include "reef/session/store.h"
+#include "reef/session/summary.h"
 #include "reef/session/turn_store.h"
 #include "reef/tree/folders.h"
 
@@ -89,6 +90,9 @@ class Check {
     while (rows.step())
       add("conversations.sqlite", fmt::format("{} rows of {} refer to nothing", rows.integer(1), rows.text(0)),
           kRestore);
+    for (std::string& fault : summary_faults(database_))
+      add("conversations.sqlite", std::move(fault),
+          "forget it: 'UPDATE sessions SET summary = NULL', and 'reef-memory consolidate' writes it again");
     auto unnumbered = database_.prepare(
         "SELECT count(*) FROM sessions WHERE persona_id NOT IN (SELECT persona_id FROM persona_numbers)");
     if (unnumbered.step() && unnumbered.integer(0) > 0)

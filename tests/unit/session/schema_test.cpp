@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "reef/core/error.h"
+#include "reef/session/summary.h"
 #include "support/tree_fixture.h"
 
 using namespace reef;
@@ -51,6 +52,91 @@ TEST_CASE_FIXTURE(Fixture, "whoever writes, the full text and the list of pendin
   CHECK(one("SELECT count(*) FROM pending_messages") == 1);
   CHECK(one("SELECT count(*) FROM removed_messages WHERE persona = " + std::to_string(alice)) == 2);
   database.execute("INSERT INTO messages_fts(messages_fts) VALUES ('integrity-check')");
+}
+
+TEST_CASE_FIXTURE(Fixture, "a summary by a language model goes with what it was made of, whoever writes") {
+  const auto rows = [&] {
+    return one(
+        "SELECT (SELECT count(*) FROM session_summaries) + (SELECT count(*) FROM summary_sentences) +"
+        " (SELECT count(*) FROM summary_sources)");
+  };
+  const auto put = [&] {
+    const auto missing = session::list_unsummarised(database, "alice", now());
+    REQUIRE(missing.size() == 1);
+    const auto first = one("SELECT min(id) FROM messages"), last = one("SELECT max(id) FROM messages");
+    CHECK(session::put_summary(database, missing[0],
+                               {"m", "2026-01-01 00:00:00.000", {{"One.", {first}, {}}, {"Two.", {first, last}, {}}}}));
+    CHECK(rows() == 6);
+    CHECK(session::list_unsummarised(database, "alice", now()).empty());
+    CHECK(session::summary_faults(database).empty());
+    CHECK(session::find_session(database, "s1")->summary == "One. Two.");
+    CHECK(session::find_session(database, "s1")->summary_model == "m");
+  };
+  add("s1", "alice", "the harbour");
+  add("s1", "alice", "a pier");
+  add("s1", "alice", "a crane");
+  put();
+  const auto read = session::read_summary(database, "s1");
+  REQUIRE(read);
+  CHECK(read->sentences.size() == 2);
+  CHECK(read->sentences[1].messages.size() == 2);
+
+  database.execute("UPDATE messages SET content = 'a jetty' WHERE content = 'a pier'");
+  CHECK(rows() == 0);
+  CHECK(session::find_session(database, "s1")->summary.empty());
+  put();
+  database.execute("DELETE FROM messages WHERE content = 'a jetty'");  // that nothing rests on, but it was told
+  CHECK(rows() == 0);
+  CHECK(session::find_session(database, "s1")->summary.empty());
+  put();
+  add("s1", "alice", "a buoy");
+  CHECK(rows() == 6);
+  put();  // since there is another message
+  const std::vector<std::string> ids{"s1", "none"};
+  session::remove_summaries(database, ids);
+  CHECK(rows() == 0);
+  put();
+  database.execute("UPDATE sessions SET summary = 'mine' WHERE id = 's1'");
+  CHECK(rows() == 0);
+  CHECK(session::list_unsummarised(database, "alice", now()).empty());
+  session::remove_summaries(database, ids);
+  CHECK(session::find_session(database, "s1")->summary == "mine");
+  database.execute("UPDATE sessions SET summary = NULL WHERE id = 's1'");
+  put();
+  // As sqlite3 does it.
+  database.execute(
+      "PRAGMA foreign_keys = OFF; DELETE FROM messages WHERE session_id = 's1'; DELETE FROM sessions WHERE id = 's1'; "
+      "PRAGMA foreign_keys = ON");
+  CHECK(rows() == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a summary is not written over what changed meanwhile, and faults of one are named") {
+  add("s1", "alice", "the harbour");
+  add("s2", "alice", "a pier");
+  const auto missing = session::list_unsummarised(database, "alice", now());
+  REQUIRE(missing.size() == 2);
+  CHECK(session::list_unsummarised(database, "alice", now() - std::chrono::hours(24)).empty());
+  CHECK(session::list_unsummarised(database, "bob", now()).empty());
+  const auto s1 = missing[0].session == "s1" ? missing[0] : missing[1];
+  const session::Summary summary{"m", "2026-01-01 00:00:00.000", {{"One.", {1}, {}}}};
+  CHECK(!session::put_summary(database, s1, {"m", summary.created, {{"One.", {2}, {}}}}));  // of the other session
+  add("s1", "alice", "a crane");
+  CHECK(!session::put_summary(database, s1, summary));
+  database.execute(
+      "DELETE FROM messages WHERE content = 'a crane'; UPDATE sessions SET summary = 'mine' WHERE id = 's1'");
+  CHECK(!session::put_summary(database, s1, summary));
+  CHECK(session::find_session(database, "s1")->summary == "mine");
+  CHECK(!session::read_summary(database, "s1"));
+
+  database.execute("UPDATE sessions SET summary = NULL WHERE id = 's1'");
+  REQUIRE(session::put_summary(database, s1, summary));
+  CHECK(session::summary_faults(database).empty());
+  database.execute("UPDATE summary_sentences SET sentence = 'Two.'");
+  CHECK(session::summary_faults(database).size() == 1);
+  database.execute("UPDATE summary_sentences SET sentence = 'One.'; UPDATE summary_sources SET message = 2");
+  CHECK(session::summary_faults(database).size() == 1);
+  database.execute("DELETE FROM summary_sources");
+  CHECK(session::summary_faults(database).size() == 1);
 }
 
 TEST_CASE_FIXTURE(Fixture, "a message needs a session, and a newer schema is refused") {

@@ -278,7 +278,9 @@ void write_own(std::string& out, const Message& message, const OwnExport& place)
       text(",\"metadata\":", message.metadata);  // what another program put there
   }
   if (place.is_first && !place.session->title.empty()) text(",\"title\":", place.session->title);
-  if (place.is_first && !place.session->summary.empty()) text(",\"summary\":", place.session->summary);
+  // What a language model wrote can be made again, and would be a person's in the tree that imports it.
+  if (place.is_first && !place.session->summary.empty() && place.session->summary_model.empty())
+    text(",\"summary\":", place.session->summary);
   out += "}\n";
 }
 
