@@ -39,7 +39,7 @@ _reef_memory() {
     *:--color) words='auto always never' ;;
     *) case $verb:$cur in
       remember:-*) words='--persona --tag --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
-      consolidate:-*) words='--persona --all --now --explain --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      consolidate:-*) words='--persona --all --now --explain --no-llm --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       search:-*) words='-k --mode --batch --no-touch --persona --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       list:-*) words='--persona --all --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       show:-*) words='--persona --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;

@@ -17,6 +17,7 @@ complete -c reef-memory -n '__fish_seen_subcommand_from consolidate' -l persona 
 complete -c reef-memory -n '__fish_seen_subcommand_from consolidate' -l all -d 'All personas, one after the other'
 complete -c reef-memory -n '__fish_seen_subcommand_from consolidate' -l now -x -d 'Decide as if it were this time: later messages wait'
 complete -c reef-memory -n '__fish_seen_subcommand_from consolidate' -l explain -d 'Show each decision, with every term of the score'
+complete -c reef-memory -n '__fish_seen_subcommand_from consolidate' -l no-llm -d 'Ask no language model (endpoints.llm) in this run'
 complete -c reef-memory -n '__fish_seen_subcommand_from consolidate' -l wait -x -d 'Wait for another run to end (default: fail at once)'
 complete -c reef-memory -n '__fish_seen_subcommand_from consolidate' -l threads -x -d 'Threads to use (default: all cores)'
 complete -c reef-memory -n __fish_use_subcommand -a search -d 'Find what a persona remembers of something'

@@ -4,6 +4,7 @@
 
 #include "commands.h"
 #include "reef/core/log.h"
+#include "reef/io/http.h"
 #include "reef/session/index.h"
 #include "reef/session/schema.h"
 #include "reef/session/turn_store.h"
@@ -16,6 +17,7 @@ struct ConsolidateArguments {
   PersonaChoice persona;
   bool all = false;
   bool explain = false;
+  bool no_llm = false;
   std::string now;
   std::chrono::milliseconds wait{0};
   unsigned threads = 0;
@@ -76,10 +78,11 @@ memory::VectorSource vectors_of(const std::shared_ptr<TurnVectors>& vectors) {
 /// The status of this persona's run: 3 when some of its messages could not be read.
 int consolidate_one(cli::Session& session, const tree::Tree& tree, const tree::Config& config,
                     const std::string& persona, const ConsolidateArguments& arguments, embed::Embedder* embedder,
-                    Time now) {
+                    memory::LanguageModel* model, Time now) {
   memory::ConsolidateOptions options;
   options.now = now;
   options.importance = memory::importance_options(config);
+  options.model = model;
   if (arguments.explain) options.on_decision = [&session](const memory::Decided& decision) { session.show(decision); };
   session::read_conversations(tree);  // before a store is made for nothing
   memory::Store store(tree, persona, store_options(config, arguments.wait));
@@ -103,26 +106,52 @@ int consolidate_one(cli::Session& session, const tree::Tree& tree, const tree::C
   return kStatusPartial;
 }
 
-int consolidate(cli::Session& session, const ConsolidateArguments& arguments) {
-  const Time now = arguments.now.empty() ? reef::now() : parse_time(arguments.now);
-  const tree::Tree tree = open_tree(session, true);
-  const tree::Config config = tree::Config::load(tree);
+/// endpoints.llm, when it is configured and not left out.
+std::optional<memory::LanguageModel> open_language_model(const tree::Config& config, bool leave_out) {
+  const auto options = leave_out ? std::nullopt : memory::language_model_options(config);
+  if (!options) return std::nullopt;
+  if (memory::is_sent_in_the_open(options->url))
+    log_warn("what is said to the language model, and its key, go to another machine unencrypted: {}",
+             io::shown_url(options->url));
+  return memory::LanguageModel(*options);
+}
+
+/// Once for the run, whatever the number of messages: they were decided without it.
+void tell_fault(const memory::LanguageModel& model) {
+  if (!model.fault()) return;
+  const Error& fault = *model.fault();
+  log_warn("the language model did not answer all that it was asked, and was done without there: {}{}", fault.what(),
+           fault.hint().empty() ? "" : " (" + fault.hint() + ")");
+}
+
+int consolidate_chosen(cli::Session& session, const tree::Tree& tree, const tree::Config& config,
+                       const ConsolidateArguments& arguments, memory::LanguageModel* model, Time now) {
   if (!arguments.all) {
     const std::string persona = chosen_persona(arguments.persona, config);
     const auto embedder = embedder_if_any(tree, config);
-    return consolidate_one(session, tree, config, persona, arguments, embedder.get(), now);
+    return consolidate_one(session, tree, config, persona, arguments, embedder.get(), model, now);
   }
   // One that another run holds, or whose files are damaged, keeps none of the others waiting.
   int status = 0;
   const auto personas = tree::personas(config);
   const auto embedder = personas.empty() ? nullptr : embedder_if_any(tree, config);
   for (const std::string& persona : personas) try {
-      status = std::max(status, consolidate_one(session, tree, config, persona, arguments, embedder.get(), now));
+      status = std::max(status, consolidate_one(session, tree, config, persona, arguments, embedder.get(), model, now));
     } catch (const Error& error) {
       if (error.code() == Errc::interrupted || error.code() == Errc::usage || personas.size() == 1) throw;
       log_warn("{}: {}", persona, error.what());
       status = kStatusPartial;
     }
+  return status;
+}
+
+int consolidate(cli::Session& session, const ConsolidateArguments& arguments) {
+  const Time now = arguments.now.empty() ? reef::now() : parse_time(arguments.now);
+  const tree::Tree tree = open_tree(session, true);
+  const tree::Config config = tree::Config::load(tree);
+  auto model = open_language_model(config, arguments.no_llm);
+  const int status = consolidate_chosen(session, tree, config, arguments, model ? &*model : nullptr, now);
+  if (model) tell_fault(*model);
   return status;
 }
 
@@ -136,6 +165,7 @@ void add_consolidate(CLI::App& app, cli::Session& session) {
   verb->add_flag("--all", arguments->all, "All personas, one after the other")->excludes(verb->get_option("--persona"));
   verb->add_option("--now", arguments->now, "Decide as if it were this time: later messages wait")->type_name("TIME");
   verb->add_flag("--explain", arguments->explain, "Show each decision, with every term of the score");
+  verb->add_flag("--no-llm", arguments->no_llm, "Ask no language model (endpoints.llm) in this run");
   cli::add_wait(*verb, arguments->wait);
   cli::add_threads(*verb, arguments->threads);
   verb->callback([=, &session] { session.choose([=, &session] { return consolidate(session, *arguments); }); });

@@ -1,6 +1,7 @@
 #include "reef/io/json_service.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "reef/core/log.h"
 #include "reef/io/file.h"
@@ -11,11 +12,7 @@ namespace {
 constexpr int kAttempts = 4;
 
 JsonServiceOptions checked(JsonServiceOptions options) {
-  if (!options.url.starts_with("http://") && !options.url.starts_with("https://"))
-    throw Error(Errc::usage, fmt::format("{}.url is \"{}\"", options.section, options.url),
-                fmt::format("it begins with http:// or https://, such as http://127.0.0.1:8080{}", options.path));
-  if (options.model.empty())
-    throw Error(Errc::usage, fmt::format("{}.model is empty", options.section), "name the service's model");
+  options.require_usable();
   return options;
 }
 
@@ -26,6 +23,16 @@ std::string reason_of(const HttpReply& reply) {
 }
 
 }  // namespace
+
+void JsonServiceOptions::require_usable() const {
+  if (!url.starts_with("http://") && !url.starts_with("https://"))
+    throw Error(Errc::usage, fmt::format("{}.url is \"{}\"", section, shown_url(url)),
+                fmt::format("it begins with http:// or https://, such as http://127.0.0.1:8080{}", path));
+  if (model.empty()) throw Error(Errc::usage, fmt::format("{}.model is empty", section), "name the service's model");
+  if (!key_file.empty() && ::access(key_file.c_str(), R_OK) != 0)
+    throw Error(Errc::usage, fmt::format("{}.key_file: {} cannot be read", section, shown(key_file)),
+                fmt::format("check {} in system.yaml", section));
+}
 
 JsonService::JsonService(JsonServiceOptions options, const std::filesystem::path& scratch)
     : options_(checked(std::move(options))), http_(scratch, fmt::format("check {} in system.yaml", options_.section)) {}

@@ -20,13 +20,16 @@ struct JsonServiceOptions {
   std::filesystem::path key_file;  ///< empty: no key is sent
   std::chrono::milliseconds timeout{30000};
   std::uint64_t max_response_bytes = 0;
+
+  /// Error{usage} for an address that is none, a model without a name, a key that cannot be read.
+  void require_usable() const;
 };
 
 /// Asks it through HttpHelper, up to four times while another try may find an answer.
 class JsonService {
  public:
-  /// scratch: the folder that the helper's files lie in. Throws Error{usage} for an address that is none and for a
-  /// model without a name, and as HttpHelper does.
+  /// scratch: the folder that the helper's files lie in. Throws as JsonServiceOptions::require_usable() and
+  /// HttpHelper do.
   JsonService(JsonServiceOptions options, const std::filesystem::path& scratch);
 
   struct Reply {

@@ -9,33 +9,30 @@
 
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
+#include "reef/memory/internal/buffer.h"
 #include "reef/memory/internal/decisions.h"
 #include "reef/memory/internal/mentions.h"
+#include "reef/memory/internal/rescore.h"
 #include "reef/memory/internal/undecided.h"
+#include "reef/memory/summarise.h"
 
 namespace reef::memory {
 namespace {
 
+using internal::Buffer;
+using internal::Buffered;
+using internal::kDay;
 using internal::Waiting;
 
 constexpr std::size_t kBatch = 256;
 constexpr std::size_t kKeptRows = 16'384;  ///< of messages in the buffer
-constexpr auto kDay = std::chrono::hours(24);
-
-/// What waits in the buffer.
-struct Buffered {
-  std::int64_t rank = 0;
-  std::int64_t message = 0;
-  double score = 0;
-  std::int64_t mentions = 0;
-  std::vector<float> row;  ///< empty: to be asked for again
-};
 
 class Run {
  public:
   Run(const tree::Tree& tree, Store& store, std::size_t dim, const VectorSource& vectors,
       const ConsolidateOptions& options)
-      : store_(store),
+      : tree_(tree),
+        store_(store),
         dim_(vectors ? dim : 0),
         vectors_(vectors),
         options_(options),
@@ -45,6 +42,10 @@ class Run {
         importance_(options.importance, store.database()) {
     report_.persona = store.persona();
     report_.now = options.now;
+    if (options.model != nullptr) {
+      report_.model.emplace().model = options.model->name();
+      rescore_.emplace(store, undecided_, *options.model, *report_.model);
+    }
     load_buffer();
   }
 
@@ -71,10 +72,17 @@ class Run {
     report_.first_unreadable = undecided_.first_unreadable();
     take_quantiles();
     report_.finish = store_.finish_run();
+    if (options_.model != nullptr) ask_for_summaries(progress);
     return std::move(report_);
   }
 
  private:
+  void ask_for_summaries(Progress& progress) {
+    const std::uint64_t before = asked_before_;
+    summarise_sessions(tree_, store_, *options_.model, options_.now, *report_.model, progress);
+    report_.model->requests = options_.model->requests() - before;
+  }
+
   void load_buffer() {
     auto rows = store_.database().prepare(
         "SELECT rank, message, created_at, score, mentions FROM decisions WHERE state = 'buffered'"
@@ -235,6 +243,7 @@ class Run {
 
   /// Decides on what has been in the buffer for a day at `until`; some hundred at most.
   void settle(Time until) {
+    if (rescore_) rescore_->ask_about_due(buffer_, until, kBatch, options_.now);
     std::vector<Waiting> messages;
     std::vector<Buffered> entries;
     while (!buffer_.empty() && buffer_.begin()->first + kDay <= until && entries.size() < kBatch) {
@@ -244,7 +253,7 @@ class Run {
       place_of_.erase(entry.rank);
       buffer_.erase(buffer_.begin());
       Waiting waiting{{}, created};
-      if (second_score(entry.score, entry.mentions) >= options_.importance.second) {
+      if (entry.second() >= options_.importance.second) {
         const std::size_t unreadable = undecided_.unreadable();
         if (auto message = undecided_.find(entry.message)) waiting.message = *std::move(message);
         if (undecided_.unreadable() > unreadable) {  // it waits on, until a later run can read it
@@ -284,7 +293,12 @@ class Run {
     decision.rank = entry.rank;
     decision.mentions = entry.mentions;
     decision.scored.score = entry.score;
-    decision.second_score = second_score(entry.score, entry.mentions);
+    decision.second_score = entry.second();
+    if (entry.verdict) {
+      decision.model = options_.model->name();
+      decision.model_score = entry.verdict->score;
+      decision.model_reason = entry.verdict->reason;
+    }
     // Below the limit, or removed from its conversation meanwhile.
     if (!internal::says_something(waiting.message)) {
       decision.state = "dropped";
@@ -311,17 +325,20 @@ class Run {
       (*report_.quantiles)[i] = scores_[static_cast<std::size_t>(kShares[i] * static_cast<double>(scores_.size() - 1))];
   }
 
+  const tree::Tree& tree_;
   Store& store_;
   std::size_t dim_;
   const VectorSource& vectors_;
   const ConsolidateOptions& options_;
   io::Database conversations_;
   internal::Undecided undecided_;
+  std::optional<internal::Rescore> rescore_;
+  const std::uint64_t asked_before_ = options_.model != nullptr ? options_.model->requests() : 0;
   internal::Decisions decisions_;
   Importance importance_;
   internal::Mentions mentions_;
-  std::multimap<Time, Buffered> buffer_;  ///< by time, then by rank
-  std::unordered_map<std::int64_t, std::multimap<Time, Buffered>::iterator> place_of_;
+  Buffer buffer_;
+  std::unordered_map<std::int64_t, Buffer::iterator> place_of_;
   std::deque<Waiting> ready_;
   std::deque<std::vector<float>> ready_rows_;
   std::vector<double> scores_;

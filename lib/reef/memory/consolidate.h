@@ -11,6 +11,7 @@
 #include "reef/core/progress.h"
 #include "reef/core/time.h"
 #include "reef/memory/importance.h"
+#include "reef/memory/language_model.h"
 #include "reef/memory/store.h"
 #include "reef/tree/tree.h"
 
@@ -36,13 +37,19 @@ struct Decided {
   Scored scored;        ///< of what was decided a day later only `score`
   std::int64_t mentions = 0;
   std::optional<double> second_score;  ///< a day later
-  std::int64_t memory = 0;             ///< 0: none
+  /// What a language model said of it then: its name (empty: none was asked, or it did not answer), score and reason.
+  std::string model;
+  double model_score = 0;
+  std::string model_reason;
+  std::int64_t memory = 0;  ///< 0: none
 };
 
 struct ConsolidateOptions {
   Time now{};  ///< messages after it wait
   ImportanceOptions importance;
   std::function<void(const Decided&)> on_decision;  ///< told of each once it is committed
+  /// Asked for second scores and for summaries of sessions, if there is one; its failures change nothing but that.
+  LanguageModel* model = nullptr;
 };
 
 struct ConsolidateReport {
@@ -57,14 +64,18 @@ struct ConsolidateReport {
   /// .1, .25, .5, .75 and .9 of the scores of this run; nothing when none was made.
   std::optional<std::array<double, 5>> quantiles;
   FinishReport finish;
+  std::optional<LanguageModelUse> model;  ///< of ConsolidateOptions::model
 
-  bool changed() const { return scored + unscored + dropped + remembered + merged + forgotten > 0; }
+  bool changed() const {
+    return scored + unscored + dropped + remembered + merged + forgotten + (model ? model->summaries : 0) > 0;
+  }
 };
 
 /// Decides what of its conversations a persona remembers: all messages up to `options.now` that were not decided yet,
 /// in the order of their times, and those in the buffer whose day is over by then.
 ///
-/// What is decided depends on the messages alone, not on how often or how late this runs: a buffered message is settled
+/// What is decided depends on the messages alone (and on what a language model says of those in the buffer), not on how
+/// often or how late this runs: a buffered message is settled
 /// before the first one that is 24 hours younger is scored. Decisions, what was learned from them and what is
 /// remembered are committed together, some hundred messages at a time: a run that was killed goes on where it was.
 ///

@@ -11,6 +11,7 @@
 #include "reef/memory/internal/purge.h"
 #include "reef/memory/schema.h"
 #include "reef/session/store.h"
+#include "reef/session/summary.h"
 
 namespace reef::memory {
 namespace {
@@ -73,6 +74,8 @@ void bury(io::Database& memories, const internal::ForgetPlan& plan) {
     decide.bind(1, message.id).run();
   }
   for (const ForgottenMemory& memory : plan.report.memories) bury_one(0, content_hash(memory.content));
+  // A language model was told of many messages when it gave its reason for one.
+  memories.execute("UPDATE decisions SET model_reason = NULL WHERE model_reason IS NOT NULL");
 }
 
 void remove_memories(io::Database& memories, const internal::ForgetPlan& plan) {
@@ -101,6 +104,16 @@ void remove_titles(const tree::Tree& tree, const std::vector<std::string>& sessi
   transaction.commit();
 }
 
+/// What a language model wrote: its bytes are to be purged even if this run ends here.
+void remove_summaries(const tree::Tree& tree, io::Database& memories, const std::vector<std::string>& sessions) {
+  if (sessions.empty()) return;
+  io::Transaction transaction(memories);
+  internal::request_purge(memories, true, {}, {});
+  transaction.commit();
+  io::Database conversations = session::open_conversations(tree);
+  session::remove_summaries(conversations, sessions);
+}
+
 }  // namespace
 
 ForgetReport plan_forget(const tree::Tree& tree, const std::string& persona, const ForgetOptions& options) {
@@ -124,6 +137,7 @@ ForgetReport forget(const tree::Tree& tree, const std::string& persona, const Fo
       if (!message.session.empty()) removed.push_back(message.id);
   std::vector<std::string> sessions;
   for (const TouchedSession& touched : plan.report.sessions) sessions.push_back(touched.id);
+  remove_summaries(tree, store.database(), plan.report.summarised);
   remove_titles(tree, plan.report.titled);
   {
     io::Transaction transaction(store.database());

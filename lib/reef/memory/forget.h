@@ -43,11 +43,12 @@ struct ForgetReport {
   std::vector<ForgottenMemory> memories;
   std::vector<TouchedSession> sessions;
   std::vector<std::string> titled;      ///< sessions whose title or summary holds the text, and loses it
+  std::vector<std::string> summarised;  ///< sessions whose summary by a language model rests on it, and goes
   std::vector<std::int64_t> messages;   ///< that will not be learned from again
   std::vector<std::int64_t> not_found;  ///< ids
   bool words_purged = true;             ///< else a reader kept the old words in a file: purged by the next run
 
-  bool is_empty() const { return memories.empty() && messages.empty() && titled.empty(); }
+  bool is_empty() const { return memories.empty() && messages.empty() && titled.empty() && summarised.empty(); }
 };
 
 /// What forget() would do; changes nothing. Messages of sessions that belong to another persona are left alone,
@@ -58,7 +59,8 @@ ForgetReport plan_forget(const tree::Tree& tree, const std::string& persona, con
 /// Does what plan_forget() says. One transaction removes the memories with their vectors, links, sources and names that
 /// nobody else mentions, and marks them and their messages as not to be learned again. Then the messages go, and every
 /// byte of it all in databases, logs and derived files; a run that was killed before that end is finished by the next
-/// one that writes memories of the persona. Sessions left without a message go with their titles.
+/// one that writes memories of the persona. What a language model wrote of a session that has one of the messages goes
+/// as well, with every reason that it gave. Sessions left without a message go with their titles.
 ForgetReport forget(const tree::Tree& tree, const std::string& persona, const ForgetOptions& options);
 
 std::string to_text(const ForgetReport& report);

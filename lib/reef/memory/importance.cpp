@@ -14,8 +14,6 @@
 namespace reef::memory {
 namespace {
 
-constexpr double kAskedScore = .9;
-
 std::uint64_t hash(std::string_view text) {
   return io::xxh3({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
 }
@@ -86,9 +84,12 @@ ImportanceOptions importance_options(const tree::Config& config) {
   return options;
 }
 
-double second_score(double score, std::int64_t mentions, std::int64_t accesses) {
+double model_term(double model) { return .4 * (model - .5); }
+
+double second_score(double score, std::int64_t mentions, std::int64_t accesses, std::optional<double> model) {
   const double accessed = std::log2(1 + static_cast<double>(std::max<std::int64_t>(accesses, 0))) / 3;
-  return score + .1 * std::min(1.0, accessed) + .15 * std::min(1.0, static_cast<double>(mentions) / 2);
+  const double sum = score + .1 * std::min(1.0, accessed) + .15 * std::min(1.0, static_cast<double>(mentions) / 2);
+  return model ? std::clamp(sum + model_term(*model), 0.0, 1.0) : sum;
 }
 
 Importance::Importance(const ImportanceOptions& options)

@@ -58,8 +58,14 @@ struct Scored {
   std::vector<text::Name> names;
 };
 
-/// The second score, after a day: score + .1 min(1, log2(1 + accesses) / 3) + .15 min(1, mentions / 2).
-double second_score(double score, std::int64_t mentions, std::int64_t accesses = 0);
+/// What asks to be remembered has no less.
+inline constexpr double kAskedScore = .9;
+
+/// The second score, after a day: score + .1 min(1, log2(1 + accesses) / 3) + .15 min(1, mentions / 2), and where a
+/// language model gave one from 0 to 1, that sum + .4 (model - .5), from 0 to 1: the model moves it by .2 at most.
+double second_score(double score, std::int64_t mentions, std::int64_t accesses = 0, std::optional<double> model = {});
+/// The model's term of it.
+double model_term(double model);
 
 namespace internal {
 class Learned;

@@ -58,7 +58,8 @@ std::vector<Decision> read_decisions(io::Database& memories, std::int64_t id) {
   std::vector<Decision> decisions;
   auto select = memories.prepare(
       "SELECT message, state, decided_at, score, logit, shift, emotion, request, novelty, nearest, reference, "
-      "personal, answer, question, greeting, mentions, second_score FROM decisions WHERE memory = ? ORDER BY rank");
+      "personal, answer, question, greeting, mentions, second_score, model, model_score, "
+      "model_reason FROM decisions WHERE memory = ? ORDER BY rank");
   for (select.bind(1, id); select.step();) {
     Decision one;
     one.message = select.integer(0);
@@ -78,6 +79,9 @@ std::vector<Decision> read_decisions(io::Database& memories, std::int64_t id) {
     one.greeting = select.integer(14) != 0;
     one.mentions = select.integer(15);
     if (!select.is_null(16)) one.second_score = select.real(16);
+    one.model = select.text(17);
+    one.model_score = select.real(18);
+    one.model_reason = select.text(19);
     decisions.push_back(std::move(one));
   }
   return decisions;

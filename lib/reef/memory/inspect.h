@@ -61,6 +61,9 @@ struct Decision {
   bool answer = false, question = false, greeting = false;
   std::int64_t mentions = 0;
   std::optional<double> second_score;
+  std::string model;  ///< which language model scored it a day later; empty: none
+  double model_score = 0;
+  std::string model_reason;  ///< empty: none, or something was forgotten since
 };
 
 /// One summand of a score's logit.

@@ -131,6 +131,8 @@ std::string to_text(const ForgetReport& report) {
       table.add({"session " + session.id, what});
     }
     for (const std::string& session : report.titled) table.add({"session " + session, "its title and summary removed"});
+    for (const std::string& session : report.summarised)
+      table.add({"session " + session, "the summary by a language model removed"});
     text = table.to_text();
   }
   text += fmt::format("{}: {} {}forgotten", report.persona, counted(report.memories.size(), "memory", "memories"),
@@ -164,6 +166,7 @@ std::string to_json(const ForgetReport& report) {
                    {"messages", report.messages.size()},
                    {"sessions", std::move(sessions)},
                    {"titles", report.titled},
+                   {"summaries", report.summarised},
                    {"not_found", std::move(not_found)},
                    {"words_purged", report.words_purged}});
 }

@@ -59,6 +59,11 @@ std::string to_json(const Decided& decision) {
             {"terms", has_terms(decision) ? terms_of(decision.scored) : Json(nullptr)},
             {"mentions", decision.mentions},
             {"second_score", decision.second_score ? Json(rounded(*decision.second_score)) : Json(nullptr)},
+            {"language_model", decision.model.empty() ? Json(nullptr)
+                                                      : Json{{"model", decision.model},
+                                                             {"score", rounded(decision.model_score)},
+                                                             {"adds", rounded(model_term(decision.model_score))},
+                                                             {"reason", decision.model_reason}}},
             {"memory", decision.memory == 0 ? Json(nullptr) : Json(shown_id(decision.memory))}};
   return dump(json);
 }
@@ -71,6 +76,10 @@ std::string to_text(const Decided& decision) {
                         decision.mentions == 0   ? "never"
                         : decision.mentions == 1 ? "once"
                                                  : "twice or more");
+  if (!decision.model.empty())
+    line += fmt::format(", {} gave {:.2f}: {:+.2f}{}", printable(decision.model), decision.model_score,
+                        model_term(decision.model_score),
+                        decision.model_reason.empty() ? "" : " (" + printable(decision.model_reason) + ")");
   if (has_terms(decision))
     line += fmt::format(
         " emotion {:.2f} request {:.0f} novelty {:.2f} unlike {:.2f} reference {:.2f} personal {:.2f} answer {:d}"
@@ -92,6 +101,15 @@ std::string to_json(const ConsolidateReport& report) {
                  {"0.75", rounded(q[3])},
                  {"0.9", rounded(q[4])}};
   }
+  Json model(nullptr);
+  if (report.model)
+    model = {{"model", report.model->model},
+             {"requests", report.model->requests},
+             {"asked", report.model->asked},
+             {"answered", report.model->answered},
+             {"fell_back", report.model->fell_back},
+             {"summaries", report.model->summaries},
+             {"not_summarised", report.model->not_summarised}};
   return dump(Json{{"schema", "reef.memory.consolidate/1"},
                    {"persona", report.persona},
                    {"now", to_rfc3339(report.now)},
@@ -108,6 +126,7 @@ std::string to_json(const ConsolidateReport& report) {
                    {"waiting", report.waiting},
                    {"unreadable", report.unreadable},
                    {"quantiles", std::move(quantiles)},
+                   {"language_model", std::move(model)},
                    {"memories", report.finish.memories},
                    {"files", report.finish.files}});
 }
@@ -127,6 +146,9 @@ std::string to_text(const ConsolidateReport& report) {
     for (const auto& [count, what] : counts)
       if (count > 0) text += fmt::format(", {} {}", format_count(count), what);
   }
+  if (report.model && report.model->summaries > 0)
+    text += fmt::format("; {} {} summarised", format_count(report.model->summaries),
+                        report.model->summaries == 1 ? "session" : "sessions");
   if (report.waiting > 0) text += fmt::format("; {} wait for their day to end", format_count(report.waiting));
   return text + "\n";
 }

@@ -122,6 +122,11 @@ std::string to_json(const MemoryDetail& detail) {
          {"terms", std::move(terms)},
          {"mentions", decision.mentions},
          {"second_score", decision.second_score ? Json(rounded(*decision.second_score)) : Json(nullptr)},
+         {"language_model", decision.model.empty() ? Json(nullptr)
+                                                   : Json{{"model", decision.model},
+                                                          {"score", rounded(decision.model_score)},
+                                                          {"adds", rounded(model_term(decision.model_score))},
+                                                          {"reason", text_or_null(decision.model_reason)}}},
          {"decided", time_or_null(decision.decided_at)}});
   }
   for (const Entity& entity : detail.entities) entities.push_back({{"name", entity.name}, {"kind", entity.kind}});
@@ -153,6 +158,10 @@ std::string decision_text(const Decision& decision, const ImportanceOptions& wei
         fmt::format(", after a day {:.2f} with {}", *decision.second_score,
                     decision.mentions == 1 ? std::string("1 mention") : fmt::format("{} mentions", decision.mentions));
   text += '\n';
+  if (!decision.model.empty())
+    text += fmt::format("  {} gave it {:.2f}, which adds {:+.2f}{}\n", printable(decision.model), decision.model_score,
+                        model_term(decision.model_score),
+                        decision.model_reason.empty() ? "" : ": " + printable(decision.model_reason));
   Table table({{"  term"}, {"value", Align::right}, {"weight", Align::right}, {"adds", Align::right}});
   double sum = 0;
   for (const Term& term : terms_of(decision, weights)) {

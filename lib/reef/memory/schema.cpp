@@ -150,6 +150,13 @@ CREATE TABLE vector_state (
   calibrated INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 INSERT INTO vector_state(id) VALUES (1);
+)sql",
+    // model: which language model scored the message a day later. Its reason is kept for what is remembered alone, and
+    // goes with whatever is forgotten: it may quote.
+    R"sql(
+ALTER TABLE decisions ADD COLUMN model TEXT;
+ALTER TABLE decisions ADD COLUMN model_score REAL;
+ALTER TABLE decisions ADD COLUMN model_reason TEXT;
 )sql"};
 
 }  // namespace

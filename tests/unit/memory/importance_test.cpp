@@ -144,6 +144,12 @@ TEST_CASE("the second score adds accesses and mentions, up to a limit") {
   CHECK(memory::second_score(.4, 9) == doctest::Approx(.55));
   CHECK(memory::second_score(.4, 0, 1) == doctest::Approx(.4 + .1 / 3));
   CHECK(memory::second_score(.4, 0, 1000) == doctest::Approx(.5));
+  // A language model moves it by .2 at most.
+  CHECK(memory::second_score(.4, 1, 0, .5) == doctest::Approx(.475));
+  CHECK(memory::second_score(.4, 0, 0, 1) == doctest::Approx(.6));
+  CHECK(memory::second_score(.7, 0, 0, 0) == doctest::Approx(.5));
+  CHECK(memory::second_score(.1, 0, 0, 0) == 0);
+  CHECK(memory::second_score(.95, 9, 0, 1) == 1);
 }
 
 TEST_CASE_FIXTURE(test::TreeFixture, "saved and read again at any place, the scores are the same") {
@@ -152,7 +158,7 @@ TEST_CASE_FIXTURE(test::TreeFixture, "saved and read again at any place, the sco
   auto decide = database.prepare(
       "INSERT INTO decisions VALUES (NULL, ?, 's', '2024-01-01 00:00:00.000', 'discarded', ?, ?, 0, 0, 0, 0, 0, 0, 0, "
       "0, "
-      "0, 0, 0, NULL, NULL, '2024-01-01 00:00:00.000')");
+      "0, 0, 0, NULL, NULL, '2024-01-01 00:00:00.000', NULL, NULL, NULL)");
   std::int64_t message = 0;
   std::string before;
   for (int round = 0; round < 5; ++round)

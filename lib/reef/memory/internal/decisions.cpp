@@ -11,7 +11,8 @@ Decisions::Decisions(io::Database& memories, Time decided_at)
           " nearest, reference, personal, answer, question, greeting, memory, decided_at)"
           " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
       settle_(memories,
-              "UPDATE decisions SET state = ?2, second_score = ?3, memory = ?4, decided_at = ?5 WHERE rank = ?1"),
+              "UPDATE decisions SET state = ?2, second_score = ?3, memory = ?4, decided_at = ?5, model = ?6,"
+              " model_score = ?7, model_reason = ?8 WHERE rank = ?1"),
       mention_(memories, "UPDATE decisions SET mentions = ?2 WHERE rank = ?1") {}
 
 void Decisions::insert(Decided& decision) {
@@ -42,7 +43,14 @@ void Decisions::settle(const Decided& decision) {
     settle_.bind_null(4);
   else
     settle_.bind(4, decision.memory);
-  settle_.bind(5, decided_at_).run();
+  settle_.bind(5, decided_at_);
+  for (const int column : {6, 7, 8}) settle_.bind_null(column);
+  if (!decision.model.empty()) {
+    settle_.bind(6, decision.model).bind(7, decision.model_score);
+    // A reason may quote: of what is not remembered nothing is kept.
+    if (decision.memory != 0 && !decision.model_reason.empty()) settle_.bind(8, decision.model_reason);
+  }
+  settle_.run();
 }
 
 void Decisions::count_mention(std::int64_t rank, std::int64_t mentions) {

@@ -77,8 +77,15 @@ class Conversations {
     const std::string wanted = text::folded(text);
     std::vector<std::string> ids;
     for (const auto& row : session::list_sessions(database_, persona_))
-      if (contains(row.title, wanted) || contains(row.summary, wanted)) ids.push_back(row.id);
+      if (contains(row.title, wanted) || (row.summary_model.empty() && contains(row.summary, wanted)))
+        ids.push_back(row.id);
     return ids;
+  }
+  /// By a language model.
+  void add_summarised(const std::string& text, std::set<std::string>& sessions) {
+    const std::string wanted = text::folded(text);
+    for (const auto& row : session::list_sessions(database_, persona_))
+      if (!row.summary_model.empty() && contains(row.summary, wanted)) sessions.insert(row.id);
   }
   /// Numbers that mean another session's message by now are of messages that are gone.
   void add_messages(const std::map<std::int64_t, std::string>& messages,
@@ -146,13 +153,17 @@ ForgetPlan make_plan(io::Database& memories, io::Database* conversations, const 
     if (options.session) all.add_session(*options.session, found);
     if (options.matching) all.add_matching(*options.matching, found);
     if (options.matching && options.with_source) plan.report.titled = all.titled(*options.matching);
+    std::set<std::string> summarised;
+    if (options.matching) all.add_summarised(*options.matching, summarised);
     std::map<std::string, std::uint64_t> per_session;
     for (const auto& [id, message] : found)
       if (!message.session.empty()) ++per_session[message.session];
     for (const auto& [id, count] : per_session) {
       const auto row = all.own_session(id);
       plan.report.sessions.push_back({id, count, row->messages, row->archived > 0 ? row->archive_file : ""});
+      if (!row->summary_model.empty()) summarised.insert(id);
     }
+    plan.report.summarised.assign(summarised.begin(), summarised.end());
   } else {
     for (const auto& [id, session] : messages) found[id] = {id, "", ""};
   }

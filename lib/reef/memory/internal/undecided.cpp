@@ -46,7 +46,7 @@ Undecided::Undecided(io::Database& conversations, io::Database& memories, const 
     : conversations_(&conversations),
       memories_(&memories),
       before_(conversations,
-              "SELECT role, speaker, content FROM messages WHERE session_id = ?1 AND (created_at, id) < (?2, ?3)"
+              "SELECT role, speaker, content, id FROM messages WHERE session_id = ?1 AND (created_at, id) < (?2, ?3)"
               " AND role <> 'system' AND trim(content, ' ' || char(9, 10, 11, 12, 13)) <> ''"
               " ORDER BY created_at DESC, id DESC LIMIT 1"),
       old_watermark_(read_watermark(memories)) {
@@ -96,6 +96,7 @@ std::optional<session::Message> Undecided::before(const session::Message& messag
   found.role = before_.text(0);
   found.speaker = before_.text(1);
   found.content = before_.text(2);
+  found.id = before_.integer(3);
   before_.reset();
   return found;
 }
@@ -106,6 +107,15 @@ std::optional<session::Message> Undecided::find(std::int64_t id) {
   } catch (const Error& error) {
     if (error.code() != Errc::not_found) throw;
     if (unreadable_++ == 0) first_unreadable_ = error.what();
+    return std::nullopt;
+  }
+}
+
+std::optional<session::Message> Undecided::peek(std::int64_t id) {
+  try {
+    return session::read_message(*conversations_, archives_, id);
+  } catch (const Error& error) {
+    if (error.code() != Errc::not_found) throw;
     return std::nullopt;
   }
 }

@@ -34,6 +34,8 @@ class Undecided {
   std::optional<session::Message> before(const session::Message& message);
   /// nullopt when it was removed; also, counted as unreadable, when its text was archived and is not there.
   std::optional<session::Message> find(std::int64_t id);
+  /// The same, where nothing depends on what cannot be read: it is not counted.
+  std::optional<session::Message> peek(std::int64_t id);
 
   std::size_t unreadable() const { return unreadable_; }
   const std::string& first_unreadable() const { return first_unreadable_; }
