@@ -178,6 +178,14 @@ leftovers() { find root/data/memories -name '*http*'; }
   reef-session verify
 }
 
+@test "verify finds a summary whose sources are not there" {
+  decide -q
+  python3 -c 'import sqlite3; d = sqlite3.connect("root/data/conversations/conversations.sqlite"); d.execute("UPDATE summary_sources SET message = 5 WHERE number = 2"); d.commit()'
+  run reef-session verify
+  [ "$status" -eq 4 ]
+  [[ "$output" == *"1 sources of summaries are no messages of their session"* ]]
+}
+
 @test "what is forgotten or deleted is in no summary and no reason" {
   printf 'storage:\n  archive: %s\n' "$PWD/away" >>root/config/system.yaml
   mkdir away

@@ -696,6 +696,13 @@ def workloads(bin_dir, model, other_model, unaligned, adapter, inputs):
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
         reef.run("reef-session", "import", path, "--persona", "alice", "-q")
         path.unlink()
+        # A language model's summary of the one session that stays whole.
+        with contextlib.closing(sqlite3.connect(reef.root / "data/conversations/conversations.sqlite")) as database, database:
+            message, last = database.execute("SELECT min(id), max(created_at) FROM messages WHERE session_id = 's2'").fetchone()
+            database.execute("UPDATE sessions SET summary = 'All is Quixotic.' WHERE id = 's2'")
+            database.execute("INSERT INTO session_summaries VALUES ('s2', 'm', ?, 2, ?)", (last, last))
+            database.execute("INSERT INTO summary_sentences VALUES ('s2', 1, 'All is Quixotic.')")
+            database.execute("INSERT INTO summary_sources VALUES ('s2', 1, ?)", (message,))
 
     def memories(reef, *options):
         return {line["id"]: line for line in map(json.loads, reef.run("reef-memory", "list", "--persona", "alice", "--json", *options).stdout.splitlines())}
@@ -734,7 +741,7 @@ def workloads(bin_dir, model, other_model, unaligned, adapter, inputs):
         if list(memories(reef)) != ["M1", "M2", "M3"]:
             raise Failure(f"the memories are {list(memories(reef))}")
         left = [json.loads(line) for line in reef.run("reef-session", "list", "--json").stdout.splitlines()]
-        if [(one["session"], one["messages"]) for one in left] != [("s1", 1), ("s2", 2)]:
+        if [(one["session"], one["messages"], one["summary"]) for one in left] != [("s1", 1, None), ("s2", 2, None)]:
             raise Failure(f"the sessions are {left}")
 
     # Conversations: three sessions, attachments, and an archive in the tree's folder.
