@@ -61,8 +61,17 @@ std::optional<std::string> LanguageModel::ask(const std::filesystem::path& scrat
   if (!is_usable()) return std::nullopt;
   const io::JsonService service(service_options(options_), scratch);
   ++requests_;
+  const auto begin = std::chrono::steady_clock::now();
   auto reply = service.ask(request);
-  if (reply.http.status == 200) return std::move(reply.http.body);
+  waited_ += std::chrono::steady_clock::now() - begin;
+  if (reply.http.status == 200) {
+    if (waited_ >= options_.patience)
+      note({Errc::failed,
+            fmt::format("{}: a run waits for {} minutes of answers at most", io::shown_url(options_.url),
+                        std::chrono::duration_cast<std::chrono::minutes>(options_.patience).count()),
+            "the next run goes on with what is left of the summaries"});
+    return std::move(reply.http.body);
+  }
   if (is_refusal(reply.http.status)) {
     ++useless_;
   } else {

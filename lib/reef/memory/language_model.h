@@ -18,6 +18,8 @@ struct LanguageModelOptions {
   std::string model;               ///< the name sent in the request
   std::filesystem::path key_file;  ///< holds the API key; empty: none is sent
   std::chrono::milliseconds timeout{60000};
+  /// For all answers of one run together: whoever writes memories waits for that run.
+  std::chrono::milliseconds patience = std::chrono::minutes(20);
 };
 /// nullopt when no url is set: then nothing is ever sent. Throws as io::JsonServiceOptions::require_usable().
 std::optional<LanguageModelOptions> language_model_options(const tree::Config& config);
@@ -28,13 +30,13 @@ bool is_sent_in_the_open(const std::string& url);
 ///
 /// It is never needed: whoever asks goes on without an answer. Requests are tried again as those to the embedding
 /// service are; one that brings no answer even then is the last of the run, and so is the third in a row whose answer
-/// is of no use. That bounds what a run waits for in vain.
+/// is of no use, and the one that ends behind the run's patience. That bounds what a run waits for.
 class LanguageModel {
  public:
   explicit LanguageModel(LanguageModelOptions options);
 
   const std::string& name() const { return options_.model; }
-  bool is_usable() const { return useless_ < kMostUseless; }
+  bool is_usable() const { return useless_ < kMostUseless && waited_ < options_.patience; }
   std::uint64_t requests() const { return requests_; }
   /// What went wrong first in this run; nullopt: nothing.
   const std::optional<Error>& fault() const { return fault_; }
@@ -53,6 +55,7 @@ class LanguageModel {
   LanguageModelOptions options_;
   std::uint64_t requests_ = 0;
   int useless_ = 0;  ///< answers in a row
+  std::chrono::steady_clock::duration waited_{0};
   std::optional<Error> fault_;
 };
 

@@ -239,6 +239,20 @@ TEST_CASE_FIXTURE(Talk, "three useless answers in a row are the last of a run") 
   CHECK(report.model->not_summarised == 2);
 }
 
+TEST_CASE_FIXTURE(Talk, "a run has so much patience and no more, and the next one goes on") {
+  if (!has_helper()) return;
+  memory::LanguageModelOptions impatient = options("plain");
+  impatient.patience = 1ms;
+  memory::LanguageModel model(impatient);
+  const auto report = decide(&model);
+  CHECK(report.model->answered == 4);
+  CHECK(report.model->summaries == 0);
+  CHECK(report.model->not_summarised == 1);
+  CHECK(model.requests() == 1);
+  REQUIRE(model.fault());
+  CHECK(decide_by("plain").model->summaries == 1);
+}
+
 TEST_CASE_FIXTURE(Talk, "nobody else waits while the language model thinks, and what was forgotten is not told") {
   if (!has_helper()) return;
   decide(nullptr, "2024-03-01T12:00:00Z");
