@@ -106,13 +106,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         messages = json.loads(request["messages"][-1]["content"])["messages"]
-        name = request["response_format"]["json_schema"]["name"]
+        schema = request.get("response_format")
+        name = schema["json_schema"]["name"] if schema else "scores" if "scores" in request["messages"][0]["content"] else "summary"
         key = self.headers.get("Authorization")
         with open(sys.argv[2], "a") as log:
             log.write(json.dumps({"path": self.path, "model": request["model"], "about": name, "key": key, "messages": messages,
-                                  "temperature": request["temperature"], "format": request["response_format"]["type"]}) + "\n")
+                                  "temperature": request["temperature"], "format": schema and schema["type"]}) + "\n")
         entries = scores_of(messages) if name == "scores" else sentences_of(messages)
         reply = answer(request["model"], "scores" if name == "scores" else "sentences", entries, key)
+        if request["model"] == "no-schema" and schema:
+            reply = 400, {"error": {"message": "response_format is unknown"}}
         if reply is None:
             self.close_connection = True
             return

@@ -57,12 +57,19 @@ LanguageModel::LanguageModel(LanguageModelOptions options) : options_(std::move(
   options_.url = full_url(options_.url);
 }
 
-std::optional<std::string> LanguageModel::ask(const std::filesystem::path& scratch, std::string_view request) {
+std::optional<std::string> LanguageModel::ask(const std::filesystem::path& scratch, const Request& request) {
   if (!is_usable()) return std::nullopt;
   const io::JsonService service(service_options(options_), scratch);
   ++requests_;
   const auto begin = std::chrono::steady_clock::now();
-  auto reply = service.ask(request);
+  auto reply = service.ask(request(with_schema_));
+  // Some services know no schema. The task says which form the answer is to have, too.
+  if (with_schema_ && is_refusal(reply.http.status)) {
+    ++requests_;
+    auto without = service.ask(request(false));
+    with_schema_ = without.http.status != 200;
+    if (!with_schema_) reply = std::move(without);
+  }
   waited_ += std::chrono::steady_clock::now() - begin;
   if (reply.http.status == 200) {
     if (waited_ >= options_.patience)

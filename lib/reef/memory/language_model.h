@@ -3,9 +3,9 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "reef/core/error.h"
 #include "reef/tree/config.h"
@@ -41,10 +41,13 @@ class LanguageModel {
   /// What went wrong first in this run; nullopt: nothing.
   const std::optional<Error>& fault() const { return fault_; }
 
+  /// The request's JSON, with a schema of the answer (response_format) or without.
+  using Request = std::function<std::string(bool with_schema)>;
   /// The body of an answer with status 200; nullopt when there is none, or nothing is asked any more. The files of the
-  /// request are in `scratch`, for nobody else to read, while it is on its way. Throws Error{usage} for a configuration
-  /// by which nothing can be sent, Error{interrupted}.
-  std::optional<std::string> ask(const std::filesystem::path& scratch, std::string_view request);
+  /// request are in `scratch`, for nobody else to read, while it is on its way. A service that refuses it is asked
+  /// without the schema, and from then on, if it answers so. Throws Error{usage} for a configuration by which nothing
+  /// can be sent, Error{interrupted}.
+  std::optional<std::string> ask(const std::filesystem::path& scratch, const Request& request);
   /// Whether the answer could be used, in part at least; `fault`: what of it could not, empty: nothing.
   void judge(bool is_of_use, const std::string& fault);
 
@@ -54,6 +57,7 @@ class LanguageModel {
 
   LanguageModelOptions options_;
   std::uint64_t requests_ = 0;
+  bool with_schema_ = true;
   int useless_ = 0;  ///< answers in a row
   std::chrono::steady_clock::duration waited_{0};
   std::optional<Error> fault_;

@@ -46,10 +46,14 @@ class Summariser {
     summary.created = to_database_time(reef::now());
     for (const Piece& piece : pieces_of(of.session)) {
       check_interrupt();
-      const auto answer = model_.ask(store_.folder(), internal::summary_request(model_.name(), piece.told));
+      const auto answer = model_.ask(store_.folder(), [&](bool with_schema) {
+        return internal::summary_request(model_.name(), piece.told, with_schema);
+      });
       if (!answer) return false;
       const auto read = internal::read_statements(*answer, piece.told.size());
-      model_.judge(read.is_of_use, read.fault);
+      // A sentence less is no fault of the run.
+      model_.judge(read.is_of_use, read.sentences.empty() ? read.fault : "");
+      if (!read.fault.empty()) log_step("session '{}': {}", printable(of.session), read.fault);
       if (!read.is_of_use) return false;
       for (const internal::Stated& stated : read.sentences) {
         session::SummarySentence sentence{stated.text, {}, {}};

@@ -227,6 +227,20 @@ TEST_CASE_FIXTURE(Talk, "an answer in part counts in part, and one in a fence co
   }
 }
 
+TEST_CASE_FIXTURE(Talk, "a service that knows no schema is asked without") {
+  if (!has_helper()) return;
+  const auto report = decide_by("no-schema");
+  CHECK(report.model->answered == 4);
+  CHECK(report.model->summaries == 1);
+  CHECK(report.model->requests == 3);
+  CHECK(fault.empty());
+  const auto lines = server.requests();
+  REQUIRE(lines.size() == 3);
+  CHECK(lines[0].find(R"("format": "json_schema")") != std::string::npos);
+  CHECK(lines[1].find(R"("format": null)") != std::string::npos);
+  CHECK(lines[2].find(R"("format": null)") != std::string::npos);
+}
+
 TEST_CASE_FIXTURE(Talk, "three useless answers in a row are the last of a run") {
   if (!has_helper()) return;
   for (int i = 0; i < 90; ++i)

@@ -51,18 +51,19 @@ Json object_schema(Json properties) {
 }
 Json list_schema(Json items) { return {{"type", "array"}, {"items", std::move(items)}}; }
 
-std::string request(const std::string& model, const char* task, const char* name, Json schema, const Json& messages,
-                    int max_tokens) {
-  const Json input = {{"messages", messages}};
-  Json body = {
-      {"model", model},
-      {"messages",
-       Json::array({{{"role", "system"}, {"content", task}}, {{"role", "user"}, {"content", input.dump()}}})},
-      {"temperature", 0},
-      {"max_tokens", max_tokens},
-      {"stream", false},
-      {"response_format",
-       {{"type", "json_schema"}, {"json_schema", {{"name", name}, {"strict", true}, {"schema", std::move(schema)}}}}}};
+Json request(const std::string& model, const char* task, const Json& messages, int max_tokens) {
+  return {{"model", model},
+          {"messages", Json::array({{{"role", "system"}, {"content", task}},
+                                    {{"role", "user"}, {"content", Json{{"messages", messages}}.dump()}}})},
+          {"temperature", 0},
+          {"max_tokens", max_tokens},
+          {"stream", false}};
+}
+
+std::string with_format(Json body, const char* name, Json schema, bool with_schema) {
+  if (with_schema)
+    body["response_format"] = {{"type", "json_schema"},
+                               {"json_schema", {{"name", name}, {"strict", true}, {"schema", std::move(schema)}}}};
   return body.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -113,7 +114,7 @@ std::string one_line(const std::string& text) {
 
 }  // namespace
 
-std::string scoring_request(const std::string& model, std::span<const Told> messages) {
+std::string scoring_request(const std::string& model, std::span<const Told> messages, bool with_schema) {
   Json list = Json::array();
   for (const Told& told : messages) {
     Json one = {{"id", list.size() + 1}};
@@ -126,11 +127,12 @@ std::string scoring_request(const std::string& model, std::span<const Told> mess
   }
   const Json verdict =
       object_schema({{"id", {{"type", "integer"}}}, {"score", {{"type", "number"}}}, {"reason", {{"type", "string"}}}});
-  return request(model, kScoringTask, "scores", object_schema({{"scores", list_schema(verdict)}}), list,
-                 kSpareTokens + kTokensPerVerdict * static_cast<int>(messages.size()));
+  return with_format(
+      request(model, kScoringTask, list, kSpareTokens + kTokensPerVerdict * static_cast<int>(messages.size())),
+      "scores", object_schema({{"scores", list_schema(verdict)}}), with_schema);
 }
 
-std::string summary_request(const std::string& model, std::span<const Told> messages) {
+std::string summary_request(const std::string& model, std::span<const Told> messages, bool with_schema) {
   Json list = Json::array();
   for (const Told& told : messages)
     list.push_back({{"id", list.size() + 1},
@@ -139,8 +141,8 @@ std::string summary_request(const std::string& model, std::span<const Told> mess
                     {"text", cut(told.content, kContentBytes)}});
   const Json sentence =
       object_schema({{"text", {{"type", "string"}}}, {"sources", list_schema({{"type", "integer"}})}});
-  return request(model, kSummaryTask, "summary", object_schema({{"sentences", list_schema(sentence)}}), list,
-                 kTokensPerSummary);
+  return with_format(request(model, kSummaryTask, list, kTokensPerSummary), "summary",
+                     object_schema({{"sentences", list_schema(sentence)}}), with_schema);
 }
 
 std::size_t Verdicts::usable() const {

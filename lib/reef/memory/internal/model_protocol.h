@@ -27,10 +27,11 @@ struct Stated {
   std::vector<std::size_t> sources;
 };
 
-/// Asks for a score of each message. What is no UTF-8 is sent as U+FFFD; long texts are cut.
-std::string scoring_request(const std::string& model, std::span<const Told> messages);
+/// Asks for a score of each message; `with_schema`: with the form of the answer as a schema, too. What is no UTF-8 is
+/// sent as U+FFFD; long texts are cut.
+std::string scoring_request(const std::string& model, std::span<const Told> messages, bool with_schema = true);
 /// Asks for a summary in at most six sentences with the messages that each rests on.
-std::string summary_request(const std::string& model, std::span<const Told> messages);
+std::string summary_request(const std::string& model, std::span<const Told> messages, bool with_schema = true);
 
 struct Verdicts {
   std::vector<std::optional<Verdict>> of;  ///< in the order of the request; nullopt: nothing that counts

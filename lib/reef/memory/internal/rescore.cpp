@@ -51,7 +51,8 @@ std::vector<std::optional<Verdict>> Rescore::ask(std::span<const std::int64_t> m
   use_.fell_back += asked.size();
   if (!model_.is_usable()) return verdicts;
   use_.asked += asked.size();
-  const auto answer = model_.ask(store_.folder(), scoring_request(model_.name(), asked));
+  const auto answer =
+      model_.ask(store_.folder(), [&](bool with_schema) { return scoring_request(model_.name(), asked, with_schema); });
   if (!answer) return verdicts;
   Verdicts read = read_verdicts(*answer, asked.size());
   model_.judge(read.usable() > 0, read.fault);
