@@ -1,109 +1,18 @@
 #include "reef/memory/language_model.h"
 
 #include <doctest/doctest.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <fstream>
+#include <thread>
 
-#include "reef/io/process.h"
-#include "reef/memory/consolidate.h"
-#include "reef/memory/forget.h"
-#include "reef/memory/schema.h"
+#include "model_talk.h"
 #include "reef/memory/verify.h"
-#include "reef/session/store.h"
-#include "reef/session/summary.h"
-#include "support/python_server.h"
-#include "support/tree_fixture.h"
 
 using namespace reef;
 using namespace std::chrono_literals;
+using test::has_helper;
+using Talk = test::ModelTalk;
 
 namespace {
-
-bool has_helper() {
-  try {
-    static_cast<void>(io::helper_path("reef-http"));
-    return true;
-  } catch (const Error&) {
-    MESSAGE("reef-http is not built: tests of the language model are skipped");
-    return false;
-  }
-}
-
-/// Two messages that wait in the buffer, one that would be dropped and one that would be kept, and one between.
-struct Talk : test::TreeFixture {
-  test::PythonServer server{"chat_server.py"};
-
-  Talk() {
-    say("s", "m1", "user", "Did you see that?", "2024-03-01 10:00:00.000");
-    say("s", "m2", "assistant", "The precious harbour was painted", "2024-03-01 10:01:00.000");
-    say("s", "m3", "user", "A dull museum of bicycles near Lisbon", "2024-03-01 10:02:00.000");
-    say("s", "m4", "user", "Some violin music of telescopes", "2024-03-01 10:03:00.000");
-  }
-
-  void say(const std::string& session, const std::string& id, const std::string& role, const std::string& content,
-           const std::string& time, const std::string& persona = "alice") {
-    session::NewMessage message;
-    message.session = session;
-    message.external_id = id;
-    message.role = role;
-    message.content = content;
-    message.created = time;
-    session::PutCounts counts;
-    REQUIRE(session::Store(tree).put(persona, {&message, 1}, counts).empty());
-  }
-
-  memory::LanguageModelOptions options(const std::string& model) const {
-    return {server.address() + "/v1", model, "", 30s};
-  }
-
-  memory::ConsolidateReport decide(memory::LanguageModel* model, const std::string& now = "2024-03-09") {
-    memory::Store store(tree, "alice");
-    memory::ConsolidateOptions options;
-    options.now = parse_time(now);
-    options.importance.discard = 0;  // everything waits
-    options.importance.remember = 1;
-    options.on_decision = [&](const memory::Decided& one) { told.push_back(one); };
-    options.model = model;
-    return memory::consolidate(tree, store, 0, {}, options, no_progress());
-  }
-  memory::ConsolidateReport decide_by(const std::string& name) {
-    memory::LanguageModel model(options(name));
-    auto report = decide(&model);
-    if (model.fault()) fault = model.fault()->what(), hint = model.fault()->hint();
-    return report;
-  }
-
-  /// All that was decided, to the last bit.
-  std::string decisions() {
-    io::Database database = memory::read_memories(tree, "alice");
-    auto all = database.prepare(
-        "SELECT group_concat(rank || ' ' || message || ' ' || state || ' ' || printf('%!.17g', score) || ' ' ||"
-        " printf('%!.17g', second_score) || ' ' || coalesce(memory, '') || coalesce(model || model_score || "
-        "model_reason,"
-        " ''), char(10)) FROM decisions");
-    all.step();
-    return std::string(all.text(0));
-  }
-  session::SessionRow session_row(const std::string& id = "s") {
-    io::Database conversations = session::read_conversations(tree);
-    return session::require_session(conversations, id);
-  }
-  std::optional<session::Summary> summary(const std::string& id = "s") {
-    io::Database conversations = session::read_conversations(tree);
-    return session::read_summary(conversations, id);
-  }
-  std::size_t requests(const std::string& about) const {
-    const auto lines = server.requests();
-    return static_cast<std::size_t>(std::count_if(lines.begin(), lines.end(), [&](const std::string& line) {
-      return line.find("\"about\": \"" + about + "\"") != std::string::npos;
-    }));
-  }
-
-  std::vector<memory::Decided> told;
-  std::string fault, hint;
-};
 
 const memory::Decided& second_of(const std::vector<memory::Decided>& told, const std::string& id) {
   const auto found = std::find_if(
@@ -253,20 +162,6 @@ TEST_CASE_FIXTURE(Talk, "three useless answers in a row are the last of a run") 
   CHECK(report.model->not_summarised == 2);
 }
 
-TEST_CASE_FIXTURE(Talk, "a run has so much patience and no more, and the next one goes on") {
-  if (!has_helper()) return;
-  memory::LanguageModelOptions impatient = options("plain");
-  impatient.patience = 1ms;
-  memory::LanguageModel model(impatient);
-  const auto report = decide(&model);
-  CHECK(report.model->answered == 4);
-  CHECK(report.model->summaries == 0);
-  CHECK(report.model->not_summarised == 1);
-  CHECK(model.requests() == 1);
-  REQUIRE(model.fault());
-  CHECK(decide_by("plain").model->summaries == 1);
-}
-
 TEST_CASE_FIXTURE(Talk, "nobody else waits while the language model thinks, and what was forgotten is not told") {
   if (!has_helper()) return;
   decide(nullptr, "2024-03-01T12:00:00Z");
@@ -296,94 +191,6 @@ TEST_CASE_FIXTURE(Talk, "nobody else waits while the language model thinks, and 
   CHECK(server.requests()[0].find("Did you see") == std::string::npos);
   CHECK(server.requests()[0].find("dull") == std::string::npos);
   CHECK(server.requests()[0].find("precious") != std::string::npos);
-}
-
-TEST_CASE_FIXTURE(Talk, "a session that was quiet for a day gets a summary, whose sentences name their messages") {
-  if (!has_helper()) return;
-  say("late", "l1", "user", "Said an hour ago", "2024-03-08 23:30:00.000");
-  say("given", "g1", "user", "With a summary of its own", "2024-03-01 10:00:00.000");
-  say("other", "o1", "user", "Of another persona", "2024-03-01 10:00:00.000", "bob");
-  { session::open_conversations(tree).execute("UPDATE sessions SET summary = 'by hand' WHERE id = 'given'"); }
-  CHECK(decide_by("plain").model->summaries == 1);
-  const auto row = session_row();
-  CHECK(row.summary_model == "plain");
-  CHECK(row.summary.find("user said: Did you see that?. assistant said: The precious") == 0);
-  const auto made = summary();
-  REQUIRE(made);
-  REQUIRE(made->sentences.size() == 4);
-  CHECK(made->sentences[1].external_ids == std::vector<std::string>{"m2"});
-  CHECK(!summary("late"));
-  CHECK(!summary("given"));
-  CHECK(session_row("given").summary == "by hand");
-  CHECK(!summary("other"));
-
-  say("s", "m5", "user", "One more", "2024-03-05 10:00:00.000");
-  CHECK(decide_by("plain").model->summaries == 1);
-  CHECK(requests("summary") == 2);
-  CHECK(
-      session::require_session(*std::make_unique<io::Database>(session::read_conversations(tree)), "s").summary_model ==
-      "plain");
-  say("s", "m6", "user", "And one", "2024-03-06 10:00:00.000");
-  CHECK(decide_by("out-of-range").model->summaries == 1);  // no sentence with a source: there is nothing to say
-  CHECK(session_row().summary.empty());
-  CHECK(summary()->sentences.empty());
-  CHECK(decide_by("plain").model->summaries == 0);
-}
-
-TEST_CASE_FIXTURE(Talk, "a long session is told in pieces, the last eight of them") {
-  if (!has_helper()) return;
-  const std::string long_text(1900, 'x');
-  for (int i = 0; i < 130; ++i)
-    say("long", "n" + std::to_string(i), "user", "Number " + std::to_string(i) + " " + long_text,
-        "2024-03-02 10:" + std::to_string(10 + i / 3) + ":00.000");
-  { session::open_conversations(tree).execute("UPDATE sessions SET summary = 'by hand' WHERE id = 's'"); }
-  CHECK(decide_by("plain").model->summaries == 1);
-  CHECK(requests("summary") == 8);
-  std::size_t longest = 0;
-  for (const std::string& line : server.requests()) longest = std::max(longest, line.size());
-  CHECK(longest < 45'000);
-  const auto made = summary("long");
-  REQUIRE(made);
-  CHECK(made->sentences.empty());  // of more than 600 bytes
-}
-
-TEST_CASE_FIXTURE(Talk, "what is forgotten leaves reasons and summaries, which are written again without it") {
-  if (!has_helper()) return;
-  say("t", "t1", "user", "The museum is closed", "2024-03-01 10:02:00.000");
-  decide_by("plain");
-  REQUIRE(summary());
-  REQUIRE(summary("t"));
-  memory::ForgetOptions options;
-  options.matching = "precious";
-  CHECK(memory::plan_forget(tree, "alice", options).summarised == std::vector<std::string>{"s"});
-  const auto report = memory::forget(tree, "alice", options);
-  CHECK(report.summarised == std::vector<std::string>{"s"});
-  CHECK(memory::to_json(report).find(R"("summaries":["s"])") != std::string::npos);
-  CHECK(!summary());
-  CHECK(session_row().summary.empty());
-  CHECK(summary("t"));
-  {
-    io::Database memories = memory::read_memories(tree, "alice");
-    auto left = memories.prepare("SELECT count(*) FROM decisions WHERE model_reason IS NOT NULL");
-    left.step();
-    CHECK(left.integer(0) == 0);
-  }
-  CHECK(decide_by("plain").model->summaries == 1);
-  REQUIRE(summary());
-  CHECK(session_row().summary.find("precious") == std::string::npos);
-  CHECK(server.requests().back().find("precious") == std::string::npos);
-
-  // With the messages, nothing is left that was said of them.
-  options.matching = "museum";
-  options.with_source = true;
-  CHECK(memory::forget(tree, "alice", options).summarised == std::vector<std::string>{"s", "t"});
-  CHECK(!summary());
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(tree.root())) {
-    if (!entry.is_regular_file()) continue;
-    std::ifstream file(entry.path(), std::ios::binary);
-    const std::string bytes((std::istreambuf_iterator<char>(file)), {});
-    CHECK(bytes.find("museum") == std::string::npos);
-  }
 }
 
 TEST_CASE_FIXTURE(Talk,
