@@ -36,7 +36,7 @@ _reef_session() {
     *) case $verb:$cur in
       import:-*) words='--persona --format --prefix --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       append:-*) words='--role --persona --speaker --id --time --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
-      index:-*) words='--persona --all --again --threads --wait --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      index:-*) words='--persona --all --again --rebuild-words --threads --wait --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       search:-*) words='-k --mode --batch --no-touch --persona --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       list:-*) words='--persona --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       show:-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;

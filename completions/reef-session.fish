@@ -22,6 +22,7 @@ complete -c reef-session -n __fish_use_subcommand -a index -d 'Embed the message
 complete -c reef-session -n '__fish_seen_subcommand_from index' -l persona -x -d 'This persona\'s'
 complete -c reef-session -n '__fish_seen_subcommand_from index' -l all -d 'Those of all personas'
 complete -c reef-session -n '__fish_seen_subcommand_from index' -l again -d 'Embed all of them anew, by the default model'
+complete -c reef-session -n '__fish_seen_subcommand_from index' -l rebuild-words -d 'Make the full text of all personas anew instead'
 complete -c reef-session -n '__fish_seen_subcommand_from index' -l threads -x -d 'Threads to use (default: all cores)'
 complete -c reef-session -n '__fish_seen_subcommand_from index' -l wait -x -d 'Wait for another run to end (default: fail at once)'
 complete -c reef-session -n __fish_use_subcommand -a search -d 'Find what was said'

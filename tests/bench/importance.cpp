@@ -29,6 +29,7 @@ struct Line {
 struct Persona {
   memory::Importance importance{memory::ImportanceOptions{}};
   std::vector<Line> lines;
+  std::map<std::string, std::pair<std::string, std::string>> last{};  ///< by session: speaker and text
 };
 
 std::size_t shared(const std::vector<std::uint64_t>& a, const std::vector<std::uint64_t>& b) {
@@ -52,10 +53,14 @@ int main() {
                       content = text("content");
     if (!personas.contains(scope)) scopes.push_back(scope);
     Persona& persona = personas[scope];
+    std::optional<memory::Turn> previous;
+    if (const auto last = persona.last.find(session); last != persona.last.end())
+      previous = memory::Turn{last->second.first, last->second.second};
     Line now{{},
              parse_time(text("created_at")),
-             persona.importance.score({session, speaker, content}, turn.value("nearest", 0.0)),
+             persona.importance.score({speaker, content}, turn.value("nearest", 0.0), previous),
              0};
+    persona.last[session] = {speaker, content};
     for (auto before = persona.lines.rbegin(); before != persona.lines.rend(); ++before) {
       if (now.created - before->created > std::chrono::hours(24)) break;
       if (shared(now.scored.rare, before->scored.words) >= 2) ++before->mentions;

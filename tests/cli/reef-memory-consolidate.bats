@@ -40,6 +40,9 @@ decide() { reef-memory consolidate --persona alice --now "$1" --json; }
   [ "$(decide 2024-03-02T11:00:00Z | field 'o["remembered"] + o["dropped"], o["waiting"], o["scored"]')" = '(2, 0, 0)' ]
   [ "$(reef-memory list --persona alice --json | head -n 1 | field 'o["content"]')" = "Please remember that my flight leaves at seven" ]
   reef-memory verify --persona alice
+  python3 -c 'import sqlite3; db = sqlite3.connect("root/data/memories/alice/memories.sqlite"); db.execute("UPDATE decisions SET logit = -0.14, shift = 0"); db.commit()'
+  run reef-memory show M1 --persona alice
+  [[ "$output" == *"score = 1 / (1 + exp(0.14))"* ]]
 }
 
 @test "messages after --now wait for their time" {
@@ -78,6 +81,74 @@ decide() { reef-memory consolidate --persona alice --now "$1" --json; }
   [[ "${lines[1]}" == "bob: already so"* ]]
 }
 
+@test "--all: a file of a newer version, and a tree without conversations, keep nobody waiting" {
+  sed 's/"s"/"t"/' talk.jsonl | reef-session import - --persona bob -q
+  reef-memory remember 'The gate is red' --persona alice -q
+  python3 -c 'import sqlite3; sqlite3.connect("root/data/memories/alice/memories.sqlite").execute("PRAGMA user_version = 99")'
+  run --separate-stderr reef-memory consolidate --all
+  [ "$status" -eq 3 ]
+  [[ "$output" == "bob: "*" remembered"* ]]
+  [[ "$stderr" == *"warning: alice: "*"version 99"*"(use the version of reef that wrote it"* ]]
+  rm -r root/data/conversations
+  run reef-memory consolidate --all
+  [ "$status" -eq 0 ]
+  [ "$output" = "reef-memory: already so; this tree has no conversations yet" ]
+  [ -z "$(reef-memory consolidate --all -q 2>&1)" ]
+}
+
+@test "the same is decided, by the same vectors, while another run holds the index of the turns" {
+  rm root/config/system.yaml
+  sed 's/"s"/"t"/' talk.jsonl | reef-session import - --persona bob -q
+  decide 2024-03-09T00:00:00Z
+  mkdir -p root/vectors/conversations/bob
+  exec 9>>root/vectors/conversations/bob/.lock
+  flock 9
+  run --separate-stderr reef-memory consolidate --persona bob --now 2024-03-01T12:00:00Z --wait 10ms
+  exec 9>&-
+  [ "$status" -eq 0 ]
+  [[ "$stderr" == *"warning: messages of bob are embedded once more: "*"locked"* ]]
+  reef-memory consolidate --persona bob --now 2024-03-09T00:00:00Z -q
+  decided() {
+    python3 - "root/data/memories/$1/memories.sqlite" <<'PY'
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+for row in db.execute("SELECT rank, state, score, nearest, second_score, memory FROM decisions ORDER BY rank"): print(*row)
+for row in db.execute("SELECT id, content, hex(embedding) FROM memories ORDER BY id"): print(*row)
+PY
+  }
+  decided alice >alice
+  grep -q flight alice
+  decided bob | cmp - alice
+}
+
+@test "a damaged index of the turns is named, and keeps no message from being decided" {
+  reef-session index --persona alice -q
+  printf junk >root/vectors/conversations/alice/metadata.sqlite
+  rm -f root/vectors/conversations/alice/metadata.sqlite-*
+  run --separate-stderr reef-memory consolidate --persona alice --now 2024-03-01T12:00:00Z
+  [ "$status" -eq 0 ]
+  [[ "$output" == "alice: 1 remembered"* ]]
+  [[ "$stderr" == *"warning: messages of alice are embedded once more: "*"metadata.sqlite"* ]]
+}
+
+@test "an archived question is answered as one that is not" {
+  cat >asked.jsonl <<'ASKED'
+{"session":"q","id":"q1","role":"assistant","content":"Where do you keep the lamp?","created_at":"2024-03-02T10:00:00Z"}
+{"session":"q","id":"q2","role":"user","content":"In the cellar","created_at":"2024-03-02T10:01:00Z"}
+ASKED
+  reef-session import asked.jsonl --persona bob -q
+  printf "storage:\n  archive: %s/archive\n" "$PWD" >>root/config/system.yaml
+  mkdir archive
+  reef-session archive q -q
+  reef-memory consolidate --persona bob --now 2024-03-02T12:00:00Z --explain --json >decided
+  [ "$(sed -n 2p decided | field 'o["external_id"], o["terms"]["answer"]')" = "('q2', True)" ]
+}
+
+@test "--now is the time of recencies as well" {
+  decide 2024-03-01T12:00:00Z
+  [ "$(python3 -c "import sqlite3; print(round(sqlite3.connect('root/data/memories/alice/memories.sqlite').execute('select recency from memories').fetchone()[0], 2))")" = 1.0 ]
+}
+
 @test "what was forgotten is not learned again" {
   decide 2024-03-01T12:00:00Z
   reef-memory forget M1 --persona alice --yes -q
@@ -111,6 +182,8 @@ decide() { reef-memory consolidate --persona alice --now "$1" --json; }
   run reef-memory consolidate --persona alice --now soon
   [ "$status" -eq 2 ]
   [[ "$output" == *"soon"* ]]
+  run reef-memory consolidate --persona alice --now ''
+  [ "$status" -eq 2 ]
   run reef-memory consolidate --persona carol
   [ "$status" -eq 5 ]
   run reef-memory consolidate --persona alice --all
@@ -142,7 +215,21 @@ PY
   reef-session import long.jsonl --persona alice -q
   sed 's/"l\([0-9]\)"/"k\1"/; s/"n/"p/' long.jsonl | reef-session import - --persona bob -q
   sed 's/"s"/"t"/' talk.jsonl | reef-session import - --persona bob -q
-  for seconds in .05 .1 .2 .3 .5; do
+  # Killed once it has decided on some and not on all, whenever that is.
+  python3 - root/data/memories/alice/memories.sqlite <<'PY'
+import sqlite3, subprocess, sys
+run = subprocess.Popen(["reef-memory", "consolidate", "--persona", "alice", "--now", "2024-05-01", "-q"])
+def decided():
+    return sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True).execute("SELECT count(*) FROM decisions").fetchone()[0]
+some = 0
+while some == 0 and run.poll() is None:
+    try: some = decided()
+    except sqlite3.OperationalError: pass
+run.kill()
+assert run.wait() == -9, "it was faster than its end"
+assert 0 < decided() < 905, decided()
+PY
+  for seconds in .05 .1 .2 .3; do
     killed_after "$seconds" reef-memory consolidate --persona alice --now 2024-05-01 -q
   done
   reef-memory consolidate --persona alice --now 2024-05-01 -q

@@ -57,9 +57,15 @@ talk() {
 
 @test "the same again changes nothing, from standard input as well" {
   reef-memory remember 'The gate is red' "${m[@]}" -q
+  reef-memory list "${m[@]}" --json >list
   cp -a root before
-  run reef-memory remember ' the GATE  is red' "${m[@]}"
+  run reef-memory remember ' the gate  IS red' "${m[@]}"
   [ "$output" = "already so; M1 says the same" ]
+  reef-memory list "${m[@]}" --json | cmp - list
+  for name in embeddings.npy relationships.json emotional_state.json; do
+    [ "$(stat -c %y "root/data/memories/alice/$name")" = "$(stat -c %y "before/data/memories/alice/$name")" ]
+    cmp "before/data/memories/alice/$name" "root/data/memories/alice/$name"
+  done
   [ "$(printf 'The gate is red\n\n' | reef-memory remember - "${m[@]}" --json | field 'o["changed"], o["outcome"], o["id"]')" = "(False, 'merged', 'M1')" ]
   [ "$(reef-memory remember 'The gate is red' --tag gate "${m[@]}" --json | field 'o["changed"]')" = True ]
   [ "$(reef-memory list "${m[@]}" --json | field 'len(all), o["tags"]')" = "(1, ['gate'])" ]
@@ -156,7 +162,7 @@ PYTHON
   [[ "$output" == *"pass --yes"* ]]
   run reef-memory forget --matching QUIXOTIC "${m[@]}" --with-source --yes
   [ "$status" -eq 0 ]
-  [ "$output" = "alice: 1 memory forgotten, 2 messages removed" ]
+  [ "$output" = "alice: 1 memory forgotten, 2 messages removed, 1 title or summary removed" ]
   run grep -rlai quixotic root
   [ "$status" -eq 1 ]
   [ "$(reef-session list --json | field '[(s["session"], s["messages"]) for s in all]')" = "[('s1', 1)]" ]
@@ -192,7 +198,7 @@ PYTHON
   [[ "$output" != *mine* ]]
   reef-memory forget --matching zephyr --with-source "${m[@]}" --yes -q
   run reef-memory forget --session bobs --with-source "${m[@]}" --yes
-  [ "$output" = "already so; alice remembers nothing of it" ]
+  [ "$status" -eq 5 ]
   [ "$(reef-memory list --persona bob --json | field 'o["content"]')" = 'the zephyr jar is mine' ]
   [ "$(reef-session list --json | field 'o["session"], o["messages"]')" = "('bobs', 1)" ]
   run reef-memory list
@@ -248,6 +254,15 @@ PYTHON
   [[ "$output" == *"did you mean 'forget'"* ]]
   printf 'a\xff\x00b' | reef-memory remember - "${m[@]}" -q
   [ "$(reef-memory list "${m[@]}" --json | field 'o["id"]')" = M1 ]
+  run reef-memory remember - "${m[@]}" < <(head -c 1048577 /dev/zero | tr '\0' x)
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"more than 1 MiB, too much for a text to remember"* ]]
+  rm root/data/memories/alice/embeddings.npy
+  mkdir root/data/memories/alice/embeddings.npy
+  run reef-memory export "${m[@]}"
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"embeddings.npy is a folder"*"move it away"* ]]
+  rmdir root/data/memories/alice/embeddings.npy
   printf junk >root/data/memories/alice/memories.sqlite
   rm -f root/data/memories/alice/memories.sqlite-*
   run reef-memory verify
@@ -261,10 +276,10 @@ PYTHON
   reef-memory remember 'The gate is red' "${m[@]}" -q
   exec 9<>root/data/memories/alice/.lock
   flock 9
-  echo 4127 >&9
+  echo $$ >&9
   run reef-memory remember 'The gate is blue' "${m[@]}"
   [ "$status" -eq 6 ]
-  [[ "$output" == *"locked"* ]]
+  [[ "$output" == *"locked by process $$"* ]]
   run reef-memory verify
   [ "$status" -eq 6 ]
   reef-memory list "${m[@]}" -q >/dev/null
@@ -272,6 +287,16 @@ PYTHON
   exec 9>&-
   reef-memory remember 'The gate is blue' "${m[@]}" --wait 30s -q
   wait
+}
+
+@test "a file of a newer version keeps no other persona from being checked" {
+  reef-memory remember 'The gate is red' "${m[@]}" -q
+  reef-memory remember 'The gate is red' --persona bob -q
+  python3 -c 'import sqlite3; sqlite3.connect("root/data/memories/alice/memories.sqlite").execute("PRAGMA user_version = 99")'
+  echo '{}' >root/data/memories/bob/relationships.json
+  run reef-memory verify
+  [ "$status" -eq 4 ]
+  [[ "$output" == *"alice: memories.sqlite: "*"version 99"*"bob: relationships.json"* ]]
 }
 
 @test "commands that answer link no heavy library" {

@@ -36,6 +36,34 @@ found() { field '[r["external_id"] for r in o["results"]]'; }
   [ "$status" -eq 5 ]
 }
 
+@test "another default model: each persona is told how its vectors are made anew, and the others go on" {
+  sed 's/"s"/"b"/; s/"t"/"c"/; s/"m/"b/' talk.jsonl | reef-session import - --persona bob -q
+  reef-session index --persona alice -q
+  make_tiny_model other 96 >/dev/null
+  reef-model import other --name other -q
+  sed -i 's/default_embedding: .*/default_embedding: other/' root/config/models.yaml
+  run --separate-stderr reef-session index --all
+  [ "$status" -eq 3 ]
+  [[ "$stderr" == *"alice: "*"reef-session index --persona alice --again"* ]]
+  [ "$output" = "bob: 4 turns embedded by other; 4 have vectors" ]
+  run --separate-stderr reef-session index --all --again
+  [ "$status" -eq 0 ]
+  [ "$output" = $'alice: 4 turns embedded by other; 4 have vectors\nbob: already so; 4 turns have vectors' ]
+  [ "$(reef-session index --persona bob --again --json | field 'o["embedded"]')" = 4 ]
+  reef-session verify
+}
+
+@test "verify while a persona's vectors are written: the rest is looked at, and the status says so" {
+  reef-session index --all -q
+  flock root/vectors/conversations/alice/.lock bash -c '
+    reef-session verify >said 2>&1; echo $? >status
+    reef-session verify --json >json || true'
+  [ "$(cat status)" -eq 3 ]
+  grep -q 'vectors of alice were not looked at' said
+  [ "$(field '(o["ok"], [s["persona"] for s in o["skipped"]])' <json)" = "(True, ['alice'])" ]
+  [ ! -e root/vectors/conversations/carol ]
+}
+
 @test "the files of the turns open with other programs" {
   reef-session index --all -q
   python3 - root/vectors/conversations/alice <<'PY'
@@ -127,6 +155,33 @@ PY
   [ "$(field '[r["text"] for r in o["results"] if "cellar" in r["text"]]' <<<"$output")" = '[]' ]
 }
 
+@test "memory search: without the model by words, and bad lines and counts are named" {
+  reef-memory remember 'Tom lives in Lisbon' --persona alice -q
+  mv root/models/base/tiny away
+  run --separate-stderr reef-memory search 'where does Tom live' --persona alice --json
+  [ "$status" -eq 0 ]
+  [ "$(field 'o["results"][0]["content"]' <<<"$output")" = 'Tom lives in Lisbon' ]
+  [[ "$stderr" == *"warning: the memories of alice is searched by words alone"* ]]
+  run reef-memory search 'where does Tom live' --persona alice --mode dense
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"--mode bm25"* ]]
+  [[ "$output" != *"--vector"* ]]
+  mv away root/models/base/tiny
+  printf '%s\n' '{"id":"a","persona":"../alice","text":"Tom"}' '{"id":"b","text":"Tom"}' '{"id":"c","persona":"alice","text":"Tom"}' >questions
+  run --separate-stderr reef-memory search --batch questions
+  [ "$status" -eq 3 ]
+  [ "$(field 'o["id"], len(o["results"])' <<<"$output")" = "('c', 1)" ]
+  [[ "$stderr" == *"questions:1: "*"questions:2: this tree has several personas"* ]]
+  for command in 'reef-memory search' 'reef-session search' 'reef-index query'; do
+    run $command Tom --persona alice -k 0
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"-k 0 asks for no result"* ]]
+    run $command - --persona alice < <(head -c 1048577 /dev/zero | tr '\0' x)
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"more than 1 MiB"* ]]
+  done
+}
+
 @test "memories are a layer of reef-index query, beside documents" {
   reef-memory consolidate --persona alice --now 2026-01-05 -q
   printf 'Lisbon has a river.\n' >lisbon.txt
@@ -139,8 +194,10 @@ PY
   id=$(reef-index query Tom --persona alice --layers memories --json | field 'o["results"][0]["id"]')
   reef-memory show "$id" --persona alice | grep -q 'My brother Tom'
   run reef-index query 'Tom Lisbon' --json
+  [ "$status" -eq 0 ]
   [[ "$output" != *brother* ]]
   run reef-index query 'Tom Lisbon' --persona alice --tag none --json
+  [ "$status" -eq 0 ]
   [[ "$output" != *brother* ]]
 }
 

@@ -42,7 +42,9 @@ archive_on() {
   [[ "$output" == *"lamp is mended"*"Call the keeper"* ]]
   run reef-session show s1 --json
   [ "$(field '(o["external_id"], o["speaker"], o["tokens"], o["metadata"]["b"])' <<<"${lines[0]}")" = "('m1', 'Ann', 6, 1.5)" ]
-  [ -z "$(reef-session list --persona bob --json)" ]
+  run reef-session list --persona bob --json
+  [ "$status" -eq 0 ]
+  [ -z "$output" ]
   reef-session verify
 }
 
@@ -156,6 +158,53 @@ END
   # The same words twice are two messages.
   [ "$(reef-session append s7 --role user --time 2031-01-01 yes)" != "$(reef-session append s7 --role user --time 2031-01-01 yes)" ]
   reef-session verify
+}
+
+@test "what a pipe has brought does not wait for more, and faults are told as they come" {
+  mkfifo pipe
+  reef-session import pipe --persona alice 2>warnings &
+  pid=$!
+  exec 7>pipe
+  printf 'nonsense\n{"session":"s","role":"user","content":"early","id":"m0"}\n' >&7
+  wait_until bash -c 'reef-session show s 2>/dev/null | grep -q early'
+  grep 'pipe:1: not JSON' warnings
+  kill -TERM "$pid"
+  status=0
+  wait "$pid" || status=$?
+  exec 7>&-
+  [ "$status" -eq 143 ]
+}
+
+@test "files that are no text in UTF-8 are named once, with the way out, before anything is written" {
+  iconv -f UTF-8 -t UTF-16 talk.jsonl >wide.jsonl
+  iconv -f UTF-8 -t UTF-16LE talk.jsonl >bare.jsonl
+  gzip -k talk.jsonl
+  python3 -c 'import zipfile; zipfile.ZipFile("export.zip", "w").write("talk.jsonl")'
+  for file in wide.jsonl:iconv bare.jsonl:iconv talk.jsonl.gz:gunzip export.zip:unzip; do
+    run reef-session import talk.jsonl "${file%:*}" --persona alice
+    [ "$status" -eq 2 ]
+    [ "${#lines[@]}" -le 2 ]
+    [[ "$output" == *"${file%:*} is "*"${file#*:}"* ]]
+  done
+  run reef-session import - --persona alice <talk.jsonl.gz
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"stdin is compressed"* ]]
+  [ -z "$(reef-session list --json)" ]
+}
+
+@test "appends at the same time are all there; one that export could not write back is refused" {
+  for i in $(seq 20); do reef-session append r --persona alice --role user same --time 2020-01-02 >"id.$i" & done
+  wait
+  [ "$(cat id.* | sort -u | wc -l)" -eq 20 ]
+  [ "$(reef-session show r --json | wc -l)" -eq 20 ]
+  run reef-session append archived-x --persona alice --role user hello
+  run reef-session append archived-x --persona bob --role user hello
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"choose another session id"* ]]
+  head -c 40000000 /dev/zero | tr '\0' '\n' >feeds
+  run reef-session append r --role user - <feeds
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"longer than 64 MiB"* ]]
 }
 
 @test "export and import into another tree: byte for byte the same" {
@@ -290,6 +339,132 @@ sqlite_matches() {
   reef-session verify
   run reef-session delete s1 --yes
   [ "$status" -eq 5 ]
+}
+
+@test "sessions whose files and folders could meet in the archive stay apart" {
+  archive_on
+  for session in x x.jsonl; do
+    reef-session append "$session" --role user --persona alice "text of $session" -q
+    mkdir -p "root/data/conversations/$session"
+    echo "$session" >"root/data/conversations/$session/note"
+  done
+  reef-session archive x x.jsonl x -q
+  reef-session delete x.jsonl --yes -q
+  [[ "$(reef-session show x)" == *"text of x"* ]]
+  [ "$(find archive -type f ! -name .lock -printf '%P\n' | sort | xargs)" = 'conversations/alice/x.jsonl conversations/alice/x/note' ]
+  # As it was laid out before: what has the name of its folder is another session's file.
+  reef-session append y --role user --persona alice 'text of y' -q
+  reef-session archive y -q
+  sqlite "UPDATE sessions SET archive_file = '$PWD/archive/conversations/alice/x.jsonl.jsonl' WHERE id = 'y'"
+  mv archive/conversations/alice/y.jsonl archive/conversations/alice/x.jsonl.jsonl
+  reef-session delete y --yes -q
+  [[ "$(reef-session show x)" == *"text of x"* ]]
+  reef-session verify
+  # A file in the place of a folder stays.
+  echo mine >root/data/conversations/z
+  reef-session append z --role user --persona alice 'text of z' -q
+  run reef-session delete z --yes
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"no folder of attachments"* ]]
+  [ -e root/data/conversations/z ]
+}
+
+# sqlite SQL: run it on the conversations, as another program would.
+sqlite() {
+  python3 - "$1" <<'END'
+import sqlite3, sys
+c = sqlite3.connect("root/data/conversations/conversations.sqlite", isolation_level=None)
+for row in c.execute(sys.argv[1]): print(*row)
+END
+}
+
+@test "attachments of a session without messages go to the archive and with the session" {
+  reef-session import talk.jsonl --persona alice -q
+  archive_on
+  sqlite "INSERT INTO sessions(id, persona_id) VALUES ('e', 'alice')"
+  mkdir -p root/data/conversations/e
+  echo note >root/data/conversations/e/note
+  reef-session archive e -q
+  [ -e archive/conversations/alice/e/note ]
+  mv archive away
+  run reef-session delete e --yes
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"mount the drive"* ]]
+  mv away archive
+  reef-session delete e --yes -q
+  [ -z "$(find archive -type f ! -name .lock)" ]
+}
+
+@test "a damaged line of an archive: named, the rest goes on, and its session can be deleted" {
+  reef-session import talk.jsonl --persona alice -q
+  archive_on
+  reef-session archive s1 -q
+  sed -i '1s/"content"/"cOntent"/' archive/conversations/alice/s1.jsonl
+  run --separate-stderr reef-session search lamp --persona alice --mode bm25 --json
+  [ "$status" -eq 3 ]
+  [[ "$stderr" == *"has no message at byte 0"* ]]
+  [ "$(field '[(r["external_id"], r["content"]) for r in o["results"]]' <<<"$output")" = "[('m1', ''), ('m2', 'Call the keeper.')]" ]
+  run --separate-stderr reef-session export -o -
+  [ "$status" -eq 3 ]
+  [[ "$stderr" == *"session 's1'"*"has no message at byte 0"* ]]
+  [ "$(grep -c . <<<"$output")" -eq 2 ]
+  run --separate-stderr reef-session show s1
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"Call the keeper."* && "$stderr" == *"has no message at byte 0"* ]]
+  run reef-session index --rebuild-words
+  [ "$status" -eq 3 ]
+  [[ "$output" == "full text of 3 messages made anew; 1 have no words"* ]]
+  reef-session delete s1 --yes -q
+  [ "$(sqlite_matches 'lamp OR keeper')" = 0 ]
+  [ "$(sqlite_matches oakum)" = 1 ]
+  reef-session verify
+}
+
+@test "a full text that is not that of the messages is made anew, archived texts with it" {
+  reef-session import talk.jsonl --persona alice -q
+  archive_on
+  reef-session archive s1 -q
+  sqlite "INSERT INTO messages_fts(messages_fts) VALUES ('delete-all')"
+  run reef-session verify
+  [ "$status" -eq 4 ]
+  [[ "$output" == *"reef-session index --rebuild-words"* ]]
+  mv archive away
+  run reef-session index --rebuild-words
+  [ "$status" -eq 5 ]
+  mv away archive
+  [ "$(reef-session index --rebuild-words --json | field '(o["schema"], o["messages"], o["unread"])')" = "('reef.session.rebuild_words/1', 3, 0)" ]
+  [ "$(sqlite_matches keeper)" = 1 ]
+  reef-session verify
+  run reef-session index --rebuild-words --all
+  [ "$status" -eq 2 ]
+}
+
+@test "conversations of another program, by the documented schema, are taken as they are" {
+  mkdir -p root/data/conversations
+  sqlite "CREATE TABLE sessions (id TEXT PRIMARY KEY, persona_id TEXT NOT NULL, created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP, updated_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP, title TEXT, summary TEXT)"
+  sqlite "CREATE TABLE messages (id INTEGER PRIMARY KEY AUTOINCREMENT, session_id TEXT REFERENCES sessions(id), role TEXT NOT NULL, content TEXT NOT NULL, created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP, tokens INTEGER, metadata JSON)"
+  sqlite "INSERT INTO sessions(id, persona_id) VALUES ('f', 'alice')"
+  sqlite "INSERT INTO messages(session_id, role, content) VALUES ('f', 'user', 'An anchor.')"
+  run reef-session list
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"reef-session index --all"* ]]
+  reef-session append f --role user 'A buoy.' -q
+  [ "$(sqlite_matches anchor)" = 1 ]
+  reef-session verify
+}
+
+@test "what fails or finds nothing makes no conversations; a plan needs no lock" {
+  run reef-session append s --role user hello
+  [ "$status" -eq 5 ]
+  run reef-session search hello --persona alice --mode bm25
+  [ "$status" -eq 5 ]
+  [ ! -e root/data/conversations/conversations.sqlite ]
+  reef-session import talk.jsonl --persona alice -q
+  archive_on
+  exec 9>root/data/conversations/.lock
+  flock 9
+  run reef-session archive s1 -n
+  [ "$status" -eq 0 ]
 }
 
 @test "verify names what does not belong together" {

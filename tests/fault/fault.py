@@ -815,6 +815,21 @@ def workloads(bin_dir, model, other_model, unaligned, adapter, inputs):
         if said["changed"] or lists != (0, 0) or len(mapping["messages"]) != messages:
             raise Failure(f"{said}, {lists} waiting, {len(mapping['messages'])} of {messages} messages have vectors")
 
+    def with_lost_words(reef):
+        with_archived_session(reef)
+        with contextlib.closing(database(reef)) as db:
+            db.execute("INSERT INTO messages_fts(messages_fts) VALUES ('delete-all')")
+
+    def words_check(reef):
+        reef.run("reef-session", "verify", expect=(0, 4))
+        with contextlib.closing(database(reef)) as db:
+            found = db.execute("SELECT count(*) FROM messages_fts WHERE messages_fts MATCH 'word_s0 OR word_s2'").fetchone()[0]
+        if found not in (0, 24):
+            raise Failure(f"words of {found} messages are found")
+
+    def words_final(reef):
+        imported_final(reef)
+
     def deleted_final(reef):
         reef.run("reef-session", "verify")
         rest = "".join(line + "\n" for line in talk.read_text().splitlines() if '"s2"' in line)
@@ -917,6 +932,8 @@ def workloads(bin_dir, model, other_model, unaligned, adapter, inputs):
         Workload("memory-forget", with_marked_words, ("reef-memory", "forget", "--matching", "quixotic", "--with-source", "--persona", "alice", "--yes"), forgotten_check, forgotten_final, tidy=tree_tidy),
         Workload("session-import", laid_out, ("reef-session", "import", talk, "--persona", "alice"), session_check, imported_final, tidy=tree_tidy),
         Workload("session-index", with_turns, ("reef-session", "index", "--persona", "alice", "--threads", 1), turns_check, turns_final),
+        Workload("session-index-again", with_turns, ("reef-session", "index", "--persona", "alice", "--again", "--threads", 1), turns_check, turns_final),
+        Workload("session-words", with_lost_words, ("reef-session", "index", "--rebuild-words"), words_check, words_final, relocate_sessions, tidy=tree_tidy),
         Workload("session-archive", with_conversations, ("reef-session", "archive", "s0", "s1"), readable_check, archived_sessions_final, tidy=tree_tidy),
         Workload("session-delete", with_archived_session, ("reef-session", "delete", "s0", "s1", "--yes"), session_check, deleted_final, relocate_sessions, done=(0, 3, 5), tidy=tree_tidy),
         Workload("consolidate", with_chat, consolidate, memories_check, consolidated_final),

@@ -43,18 +43,22 @@ void read(std::string_view bytes, Format format, bool is_document) {
   internal::Reader reader(format, "file");
   internal::Ordinals ordinals;
   std::uint64_t line = 0;
-  while (const auto piece = is_document ? input.next_value() : input.next_line()) {
-    if (piece->line < line) std::abort();
-    line = piece->line;
-    const std::string text = to_valid_utf8(piece->bytes);
-    const internal::Conversation read = reader.read(text);
+  const auto check_all = [&ordinals](const internal::Conversation& read) {
+    if (!read.family.empty() && read.parents.size() != read.messages.size()) std::abort();
     for (const NewMessage& message : read.messages) {
       check(message);
       if (ordinals.digest_of(message).size() != 64) std::abort();
     }
     for (const std::string& fault : read.faults)
       if (fault.empty()) std::abort();
+  };
+  while (const auto piece = is_document ? input.next_value() : input.next_line()) {
+    if (piece->line < line) std::abort();
+    line = piece->line;
+    if (reader.has_list_before(piece->array)) check_all(reader.end_array());
+    check_all(reader.read(to_valid_utf8(piece->bytes), piece->array));
   }
+  check_all(reader.end());
 }
 
 }  // namespace

@@ -21,6 +21,19 @@ void require_end(const std::istream& in, const std::string& name) {
   throw_errno("read", name == "-" ? "standard input" : name);
 }
 
+std::string read_standard_input(const std::string& what) {
+  constexpr std::size_t kMost = 1 << 20;
+  std::string text(kMost + 1, '\0');
+  errno = 0;
+  std::cin.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(std::cin.gcount()));
+  if (text.size() > kMost)
+    throw Error(Errc::usage, fmt::format("standard input is more than 1 MiB, too much for {}", what),
+                "pass less of it: the first lines, or one part at a time");
+  require_end(std::cin, "-");
+  return text;
+}
+
 BatchLines::BatchLines(const std::string& file) : name_(file), in_(&std::cin) {
   if (file == "-") return;
   file_.open(file);

@@ -11,6 +11,9 @@ namespace reef::tool {
 /// end. `name` is its file, "-" for std::cin.
 void require_end(const std::istream& in, const std::string& name);
 
+/// All of standard input, 1 MiB at most; `what` it is, for Error{usage} when it is more.
+std::string read_standard_input(const std::string& what);
+
 /// Questions of a --batch file, {"id","text"[,"persona"]} a line, "-" for stdin. Blank lines are
 /// skipped; a line that cannot be used has a fault() in place of a question.
 class BatchLines {

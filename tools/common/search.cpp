@@ -2,13 +2,10 @@
 
 #include <malloc.h>
 
-#include <cerrno>
-#include <iostream>
-#include <iterator>
-
 #include "reef/core/cancel.h"
 #include "reef/core/log.h"
 #include "reef/core/time.h"
+#include "reef/core/units.h"
 #include "reef/retrieve/query.h"
 
 namespace reef::tool {
@@ -24,7 +21,14 @@ retrieve::Mode parse_mode(const std::string& text) {
 
 void add_search(CLI::App& verb, const std::shared_ptr<SearchChoice>& choice, const std::string& untouched) {
   verb.add_option("text", choice->text, "The question, or - for stdin")->type_name("TEXT");
-  cli::add_count(verb, "-k", choice->count, "Results (default: 10)");
+  verb.add_option_function<std::string>(
+          "-k",
+          [choice](const std::string& text) {
+            choice->count = parse_count(text, "-k");
+            if (choice->count == 0) throw Error(Errc::usage, "-k 0 asks for no result", "try -k 10");
+          },
+          "Results (default: 10)")
+      ->type_name("N");
   verb.add_option_function<std::string>(
           "--mode", [choice](const std::string& text) { choice->mode = parse_mode(text); },
           "Search by vectors and words, or by one of them")
@@ -37,10 +41,7 @@ void add_search(CLI::App& verb, const std::shared_ptr<SearchChoice>& choice, con
 
 std::string question_text(const std::string& operand) {
   if (operand != "-") return operand;
-  errno = 0;
-  std::string text(std::istreambuf_iterator<char>(std::cin), {});
-  require_end(std::cin, operand);
-  return text;
+  return read_standard_input("a question");
 }
 
 int run_batch(const SearchChoice& choice, const std::function<void(const BatchLines&)>& answer) {
@@ -53,7 +54,7 @@ int run_batch(const SearchChoice& choice, const std::function<void(const BatchLi
     try {
       if (fault.empty()) answer(lines);
     } catch (const Error& error) {
-      if (error.code() != Errc::not_found) throw;
+      if (error.code() != Errc::not_found && error.code() != Errc::usage) throw;
       fault = error.what();
     }
     if (fault.empty()) continue;

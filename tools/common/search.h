@@ -28,9 +28,9 @@ void add_search(CLI::App& verb, const std::shared_ptr<SearchChoice>& choice, con
 /// The question that an operand stands for: itself, or with "-" all of stdin.
 std::string question_text(const std::string& operand);
 
-/// Puts each question of `choice.batch` to `answer`, which prints it. What cannot be asked, and questions for which
-/// there is nothing to search (Error{not_found}), are named with their lines; the status is then 3. Ends early when
-/// nobody reads any more.
+/// Puts each question of `choice.batch` to `answer`, which prints it. What cannot be asked (Error{usage}), and
+/// questions for which there is nothing to search (Error{not_found}), are named with their lines; the status is then 3.
+/// Ends early when nobody reads any more.
 int run_batch(const SearchChoice& choice, const std::function<void(const BatchLines&)>& answer);
 
 /// After an answer is out: how long it took, for reef-status. Never fails a query.

@@ -7,6 +7,7 @@
 #include "reef/io/http.h"
 #include "reef/session/index.h"
 #include "reef/session/schema.h"
+#include "reef/session/turn_passages.h"
 #include "reef/session/turn_store.h"
 #include "reef/tree/persona.h"
 
@@ -18,48 +19,57 @@ struct ConsolidateArguments {
   bool all = false;
   bool explain = false;
   bool no_llm = false;
-  std::string now;
+  std::optional<std::string> now;
   std::chrono::milliseconds wait{0};
   unsigned threads = 0;
 };
 
+std::string with_hint(const Error& error) {
+  return error.hint().empty() ? std::string(error.what()) : fmt::format("{} ({})", error.what(), error.hint());
+}
+
 /// Vectors of messages as a search of the conversation has them, so that nothing is embedded twice; what has none
-/// there is embedded by itself.
+/// there is embedded here, in the same way.
 class TurnVectors {
  public:
   /// Embeds what is pending first.
   TurnVectors(const tree::Tree& tree, const std::string& persona, embed::Embedder& embedder, unsigned threads,
-              Progress& progress)
-      : embedder_(embedder), threads_(threads) {
+              std::chrono::milliseconds wait, Progress& progress)
+      : embedder_(embedder),
+        threads_(threads),
+        conversations_(session::read_conversations(tree)),
+        passages_(conversations_) {
     session::IndexOptions options;
     options.persona = persona;
     options.threads = threads;
+    options.wait = wait;
     try {
       session::index_turns(tree, options, embedder, progress);
       reader_.emplace(tree, persona);
     } catch (const Error& error) {
-      // Another run indexes this persona, or its turns have vectors of another model still.
-      if (error.code() != Errc::locked && error.code() != Errc::usage) throw;
-      log_warn("{}; messages are embedded once more ({})", error.what(), error.hint());
+      // Another run indexes this persona, its turns have vectors of another model still, or what is there is damaged.
+      if (error.code() != Errc::locked && error.code() != Errc::usage && error.code() != Errc::corrupt) throw;
+      log_warn("messages of {} are embedded once more: {}", persona, with_hint(error));
     }
   }
 
   void operator()(std::span<const memory::MessageText> texts, std::span<float> rows) {
     const std::size_t dim = embedder_.identity().dim;
-    std::vector<std::string_view> contents;
+    std::vector<std::string> passages;
     std::vector<std::size_t> places;
     for (std::size_t i = 0; i < texts.size(); ++i) {
       if (const auto position = reader_ ? reader_->map().position_of(texts[i].message) : std::nullopt) {
         const auto row = reader_->vectors().row(*position);
         std::copy(row.begin(), row.end(), rows.begin() + static_cast<std::ptrdiff_t>(i * dim));
       } else {
-        contents.push_back(texts[i].content);
+        passages.push_back(passages_.of(texts[i].message, texts[i].content, embedder_));
         places.push_back(i);
       }
     }
-    if (contents.empty()) return;
-    std::vector<float> made(contents.size() * dim);
-    embedder_.embed_passages(contents, made, threads_, no_progress());
+    if (passages.empty()) return;
+    const std::vector<std::string_view> views(passages.begin(), passages.end());
+    std::vector<float> made(views.size() * dim);
+    embedder_.embed_passages(views, made, threads_, no_progress());
     for (std::size_t i = 0; i < places.size(); ++i)
       std::copy_n(made.begin() + static_cast<std::ptrdiff_t>(i * dim), dim,
                   rows.begin() + static_cast<std::ptrdiff_t>(places[i] * dim));
@@ -68,6 +78,8 @@ class TurnVectors {
  private:
   embed::Embedder& embedder_;
   unsigned threads_;
+  io::Database conversations_;
+  session::TurnPassages passages_;
   std::optional<session::TurnReader> reader_;
 };
 
@@ -78,19 +90,17 @@ memory::VectorSource vectors_of(const std::shared_ptr<TurnVectors>& vectors) {
 /// The status of this persona's run: 3 when some of its messages could not be read.
 int consolidate_one(cli::Session& session, const tree::Tree& tree, const tree::Config& config,
                     const std::string& persona, const ConsolidateArguments& arguments, embed::Embedder* embedder,
-                    memory::LanguageModel* model, Time now) {
-  memory::ConsolidateOptions options;
-  options.now = now;
-  options.importance = memory::importance_options(config);
-  options.model = model;
-  if (arguments.explain) options.on_decision = [&session](const memory::Decided& decision) { session.show(decision); };
+                    const memory::ConsolidateOptions& options) {
   session::read_conversations(tree);  // before a store is made for nothing
-  memory::Store store(tree, persona, store_options(config, arguments.wait));
+  memory::StoreOptions store_options = tool::store_options(config, arguments.wait);
+  store_options.now = options.now;
+  memory::Store store(tree, persona, store_options);
   const unsigned threads = cli::threads_or_all(arguments.threads);
   if (embedder != nullptr) store.use_embedder(*embedder, threads, session.progress());
   memory::VectorSource vectors;
   if (embedder != nullptr)
-    vectors = vectors_of(std::make_shared<TurnVectors>(tree, persona, *embedder, threads, session.progress()));
+    vectors = vectors_of(
+        std::make_shared<TurnVectors>(tree, persona, *embedder, threads, arguments.wait, session.progress()));
   const auto report = memory::consolidate(tree, store, embedder == nullptr ? 0 : embedder->identity().dim, vectors,
                                           options, session.progress());
   if (report.quantiles) {
@@ -101,6 +111,7 @@ int consolidate_one(cli::Session& session, const tree::Tree& tree, const tree::C
         persona, q[0], q[1], q[2], q[3], q[4]);
   }
   if (session.json() || !session.quiet()) session.show(report);
+  if (!report.finish.words_purged) log_warn("{}: {}", persona, report.finish.not_purged);
   if (report.unreadable == 0) return 0;
   log_warn("{} messages of '{}' wait until they can be read: {}", report.unreadable, persona, report.first_unreadable);
   return kStatusPartial;
@@ -125,32 +136,41 @@ void tell_fault(const memory::LanguageModel& model) {
 }
 
 int consolidate_chosen(cli::Session& session, const tree::Tree& tree, const tree::Config& config,
-                       const ConsolidateArguments& arguments, memory::LanguageModel* model, Time now) {
+                       const ConsolidateArguments& arguments, const memory::ConsolidateOptions& options) {
   if (!arguments.all) {
     const std::string persona = chosen_persona(arguments.persona, config);
     const auto embedder = embedder_if_any(tree, config);
-    return consolidate_one(session, tree, config, persona, arguments, embedder.get(), model, now);
+    return consolidate_one(session, tree, config, persona, arguments, embedder.get(), options);
+  }
+  std::error_code unreadable;
+  if (!std::filesystem::exists(session::conversations_file(tree), unreadable)) {
+    log_info("already so; this tree has no conversations yet");
+    return 0;
   }
   // One that another run holds, or whose files are damaged, keeps none of the others waiting.
   int status = 0;
   const auto personas = tree::personas(config);
   const auto embedder = personas.empty() ? nullptr : embedder_if_any(tree, config);
   for (const std::string& persona : personas) try {
-      status = std::max(status, consolidate_one(session, tree, config, persona, arguments, embedder.get(), model, now));
+      status = std::max(status, consolidate_one(session, tree, config, persona, arguments, embedder.get(), options));
     } catch (const Error& error) {
-      if (error.code() == Errc::interrupted || error.code() == Errc::usage || personas.size() == 1) throw;
-      log_warn("{}: {}", persona, error.what());
+      if (error.code() == Errc::interrupted || personas.size() == 1) throw;
+      log_warn("{}: {}", persona, with_hint(error));
       status = kStatusPartial;
     }
   return status;
 }
 
 int consolidate(cli::Session& session, const ConsolidateArguments& arguments) {
-  const Time now = arguments.now.empty() ? reef::now() : parse_time(arguments.now);
+  memory::ConsolidateOptions options;
+  options.now = arguments.now ? parse_time(*arguments.now) : reef::now();
   const tree::Tree tree = open_tree(session, true);
   const tree::Config config = tree::Config::load(tree);
+  options.importance = memory::importance_options(config);
+  if (arguments.explain) options.on_decision = [&session](const memory::Decided& decision) { session.show(decision); };
   auto model = open_language_model(config, arguments.no_llm);
-  const int status = consolidate_chosen(session, tree, config, arguments, model ? &*model : nullptr, now);
+  if (model) options.model = &*model;
+  const int status = consolidate_chosen(session, tree, config, arguments, options);
   if (model) tell_fault(*model);
   return status;
 }

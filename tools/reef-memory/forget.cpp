@@ -26,31 +26,31 @@ struct ForgetArguments {
 };
 
 /// Whether somebody at a terminal says yes to the plan.
-bool is_agreed(const memory::ForgetReport& plan) {
+bool is_agreed(memory::ForgetReport plan) {
   if (::isatty(STDIN_FILENO) == 0)
     throw Error(Errc::usage, "forgetting cannot be undone, and there is no terminal to ask at",
                 "pass --yes; --dry-run shows what would go");
+  plan.dry_run = false;
   std::cerr << memory::to_text(plan) << "Forget it for good? [y/N] " << std::flush;
   std::string answer;
   return std::getline(std::cin, answer) && (answer == "y" || answer == "Y" || answer == "yes");
 }
 
-/// Vectors of the messages that are gone leave, and those behind them are embedded without them.
-void purge_turns(const tree::Tree& tree, const tree::Config& config, const std::string& persona,
-                 std::chrono::milliseconds wait, Progress& progress) {
-  if (!session::TurnReader::exists(tree, persona)) return;
+/// Turns behind those that are gone are embedded without them, where there is a model.
+void index_followers(const tree::Tree& tree, const tree::Config& config, const std::string& persona,
+                     std::chrono::milliseconds wait, Progress& progress) {
+  if (!session::TurnReader::exists(tree, persona) || session::pending_turns(tree, persona) == 0) return;
   const auto embedder = embedder_if_any(tree, config);
   if (embedder == nullptr) return;
   session::IndexOptions options;
   options.persona = persona;
-  options.purge = true;
   options.threads = cli::threads_or_all(0);
   options.wait = wait;
   try {
     session::index_turns(tree, options, *embedder, progress);
   } catch (const Error& error) {
-    if (error.code() != Errc::locked && error.code() != Errc::usage) throw;
-    log_warn("{}; the next 'reef-session index' takes the vectors of what was forgotten out", error.what());
+    if (error.code() == Errc::interrupted) throw;
+    log_warn("{}; 'reef-session index' embeds what followed the messages that are gone", error.what());
   }
 }
 
@@ -61,25 +61,24 @@ int forget(cli::Session& session, ForgetArguments& arguments) {
   const tree::Config config = tree::Config::load(tree);
   const std::string persona = chosen_persona(arguments.persona, config);
   options.store = store_options(config, arguments.wait);
+  memory::ForgetReport plan;
   if (arguments.dry_run || !arguments.yes) {
-    const auto plan = memory::plan_forget(tree, persona, options);
+    plan = memory::plan_forget(tree, persona, options);
     if (arguments.dry_run) {
       session.show(plan);
       return plan.not_found.empty() ? 0 : kStatusPartial;
     }
     if (!plan.is_empty() && !is_agreed(plan)) throw Error(Errc::failed, "nothing was forgotten: nobody said yes");
+    options.agreed = &plan;
   }
   const auto report = memory::forget(tree, persona, options);
   std::vector<std::string> texts;
   for (const auto& memory : report.memories) texts.push_back(memory.content);
   document::forget_passages(tree.embedding_cache(), texts);
-  if (report.with_source) purge_turns(tree, config, persona, arguments.wait, session.progress());
   if (session.json() || !session.quiet()) session.show(report);
-  if (!report.words_purged)
-    log_warn(
-        "{}: a program that reads the database kept words of what was forgotten in its log; run 'reef-memory export' "
-        "when it has ended",
-        persona);
+  if (!report.words_purged) log_warn("{}: {}", persona, report.not_purged);
+  if (report.with_source && report.words_purged)
+    index_followers(tree, config, persona, arguments.wait, session.progress());
   const bool archived =
       report.with_source && std::any_of(report.sessions.begin(), report.sessions.end(),
                                         [](const auto& s) { return !s.archive_file.empty() && s.messages < s.of; });
@@ -96,7 +95,8 @@ void add_forget(CLI::App& app, cli::Session& session) {
   auto* from = verb->add_option("--session", arguments->options.session, "All that came from this session")
                    ->excludes(ids)
                    ->type_name("SESSION");
-  verb->add_option("--matching", arguments->options.matching, "All whose text holds this, whatever its case")
+  verb->add_option("--matching", arguments->options.matching,
+                   "All that hold this in text, tags or speaker, whatever its case")
       ->excludes(ids)
       ->excludes(from)
       ->type_name("TEXT");

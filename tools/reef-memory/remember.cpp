@@ -2,12 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <cerrno>
-#include <cstdio>
-#include <iostream>
-#include <iterator>
-
 #include "commands.h"
+#include "common/batch_lines.h"
 #include "reef/core/log.h"
 
 namespace reef::tool {
@@ -17,18 +13,13 @@ struct RememberArguments {
   memory::RememberOptions options;
   PersonaChoice persona;
   std::chrono::milliseconds wait{0};
-  unsigned threads = 1;
+  unsigned threads = 0;
 };
 
 /// The operand, or standard input for "-", without its last line feeds.
 std::string text_of(const std::string& operand) {
   if (operand != "-") return operand;
-  errno = 0;
-  std::string text(std::istreambuf_iterator<char>(std::cin), {});
-  if (std::cin.bad() || std::ferror(stdin) != 0) {
-    if (errno == 0) errno = EIO;
-    throw_errno("read", "standard input");
-  }
+  std::string text = read_standard_input("a text to remember");
   text.erase(text.find_last_not_of("\r\n") + 1);
   return text;
 }
@@ -44,6 +35,7 @@ int remember(cli::Session& session, RememberArguments& arguments) {
   const auto embedder = embedder_if_any(tree, config);
   const auto report = memory::remember(tree, persona, options, embedder.get(), session.progress());
   if (session.json() || !session.quiet()) session.show(report);
+  if (!report.finish.words_purged) log_warn("{}: {}", persona, report.finish.not_purged);
   return 0;
 }
 
@@ -85,7 +77,9 @@ void add_export(CLI::App& app, cli::Session& session) {
       const auto embedder = embedder_if_any(tree, config);
       const auto report = memory::export_memories(tree, chosen, *options, embedder.get(), session.progress());
       if (session.json() || !session.quiet()) session.show(report);
-      return 0;
+      if (report.written.words_purged) return 0;
+      log_warn("{}: {}", chosen, report.written.not_purged);
+      return kStatusPartial;
     });
   });
 }

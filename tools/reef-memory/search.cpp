@@ -20,6 +20,7 @@ class Search {
     options_.layers = {"memories"};
     options_.count = static_cast<std::size_t>(choice.count);
     options_.mode = choice.mode;
+    options_.words_suffice = true;
     if (choice.text || *persona) options_.persona = chosen_persona(persona, config_);
   }
 

@@ -23,20 +23,21 @@ struct ImportArguments {
   std::string format = "auto";
 };
 
+void warn(const session::ImportFault& fault) {
+  log_warn("{}{}{}{}", fault.file,
+           fault.line > 0       ? fmt::format(":{}: ", fault.line)
+           : fault.file.empty() ? ""
+                                : ": ",
+           fault.reason, fault.hint.empty() ? "" : fmt::format(" ({})", fault.hint));
+}
+
 int import(cli::Session& session, ImportArguments& arguments) {
   for (const auto& [name, format] : kFormats)
     if (arguments.format == name) arguments.options.format = format;
   const tree::Tree tree = open_tree(session, true);
   require_known(tree, arguments.options.persona);
+  if (!session.json()) arguments.options.on_fault = warn;
   const auto report = session::import_conversations(tree, arguments.options, session.progress());
-  if (!session.json()) {
-    for (const session::ImportFault& fault : report.faults)
-      log_warn("{}{}{}{}", fault.file,
-               fault.line > 0       ? fmt::format(":{}: ", fault.line)
-               : fault.file.empty() ? ""
-                                    : ": ",
-               fault.reason, fault.hint.empty() ? "" : fmt::format(" ({})", fault.hint));
-  }
   if (session.json() || !session.quiet()) session.show(report);
   return report.skipped == 0 ? 0 : kStatusPartial;
 }

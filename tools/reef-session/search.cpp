@@ -13,10 +13,11 @@ namespace reef::tool {
 namespace {
 
 /// Few turns that came since the last run of `index` are embedded first. What keeps it from that (another run, a tree
-/// that cannot be written, a model that is not there) leaves them to be found by words.
-void embed_pending(const tree::Tree& tree, const tree::Config& config, const std::string& persona) {
+/// that cannot be written, a model that is not there) leaves them to be found by words. False where it was told.
+bool embed_pending(const tree::Tree& tree, const tree::Config& config, const std::string& persona) {
   const std::uint64_t limit = config.count("system", "session.embed_on_search");
-  if (limit == 0 || (session::pending_turns(tree, persona) == 0 && session::TurnReader::exists(tree, persona))) return;
+  if (limit == 0 || (session::pending_turns(tree, persona) == 0 && session::TurnReader::exists(tree, persona)))
+    return true;
   try {
     session::IndexOptions options;
     options.persona = persona;
@@ -26,8 +27,13 @@ void embed_pending(const tree::Tree& tree, const tree::Config& config, const std
     session::index_turns(tree, options, *embed::open_default_embedder(tree, config), no_progress());
   } catch (const Error& error) {
     if (error.code() == Errc::interrupted || error.code() == Errc::corrupt) throw;
+    if (error.code() == Errc::usage) {  // vectors of another model, which no search makes anew
+      log_warn("new messages of {} are searched by words alone: {} ({})", persona, error.what(), error.hint());
+      return false;
+    }
     log_info("new messages of {} are searched by words alone: {}", persona, error.what());
   }
+  return true;
 }
 
 class Search {
@@ -48,17 +54,18 @@ class Search {
     const auto answer = searcher_.search(question_text(*choice_.text), options(choice_.persona));
     session_.show(answer);
     finish(answer);
-    return 0;
+    return status(0);
   }
 
   int batch() {
-    return run_batch(choice_, [this](const BatchLines& lines) {
+    const int done = run_batch(choice_, [this](const BatchLines& lines) {
       if (lines.persona()) tree::require_persona(config_, *lines.persona());
       auto answer = searcher_.search(lines.text(), options(lines.persona() ? lines.persona() : choice_.persona));
       answer.id = lines.id();
       cli::Session::print(to_json(answer) + "\n");
       finish(answer);
     });
+    return status(done);
   }
 
  private:
@@ -68,12 +75,13 @@ class Search {
   void embed_for(const std::optional<std::string>& persona) {
     if (choice_.mode == retrieve::Mode::bm25) return;
     for (const std::string& id : persona ? std::vector{*persona} : tree::personas(config_))
-      embed_pending(tree_, config_, id);
+      told_ |= !embed_pending(tree_, config_, id);
   }
   void finish(const retrieve::MessageAnswer& answer) {
     latency_.add(answer.elapsed_ms);
+    damaged_ |= answer.damaged;
     if (answer.by_words > 0 && choice_.mode != retrieve::Mode::bm25 && !std::exchange(told_, true))
-      log_warn("{} messages are not embedded yet and were searched by words alone (run 'reef-session index')",
+      log_warn("{} messages are not embedded yet and were searched by words alone (run 'reef-session index --all')",
                answer.by_words);
   }
 
@@ -83,7 +91,10 @@ class Search {
   tree::Config config_;
   retrieve::ConversationSearcher searcher_;
   LatencyRecord latency_;
+  int status(int done) const { return done == 0 && damaged_ ? kStatusPartial : done; }
+
   bool told_ = false;
+  bool damaged_ = false;  ///< a text could not be read
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "commands.h"
 #include "reef/core/cancel.h"
+#include "reef/core/log.h"
 
 namespace reef::tool {
 
@@ -22,11 +23,18 @@ void add_show(CLI::App& app, cli::Session& session) {
         cli::Session::print(session::heading(row, summary));
       else if (summary)
         cli::Session::print(session::to_json(*summary, row) + "\n");
-      session::read_messages(conversations, archives, *id, [&](const session::Message& message) {
-        check_interrupt();
-        cli::Session::print(session.json() ? session::to_json(message, row) + "\n" : session::to_text(message));
-      });
-      return 0;
+      bool damaged = false;
+      session::read_messages(
+          conversations, archives, *id,
+          [&](const session::Message& message) {
+            check_interrupt();
+            cli::Session::print(session.json() ? session::to_json(message, row) + "\n" : session::to_text(message));
+          },
+          [&](const Error& error) {
+            damaged = true;
+            log_warn("{} ({})", error.what(), error.hint());
+          });
+      return damaged ? kStatusPartial : 0;
     });
   });
 }

@@ -1,6 +1,7 @@
 #include "reef/session/verify.h"
 
 #include "commands.h"
+#include "reef/core/log.h"
 
 namespace reef::tool {
 
@@ -17,7 +18,11 @@ void add_verify(CLI::App& app, cli::Session& session) {
       require_known(tree, *persona);
       const auto report = session::verify(tree, *persona, *wait, session.progress());
       if (session.json() || !session.quiet() || !report.faults.empty()) session.show(report);
-      return report.faults.empty() ? 0 : kStatusFault;
+      if (!session.json())
+        for (const auto& one : report.skipped)
+          log_warn("vectors of {} were not looked at: {} ({})", one.persona, one.why, one.next_step);
+      if (!report.faults.empty()) return kStatusFault;
+      return report.skipped.empty() ? 0 : kStatusPartial;
     });
   });
 }

@@ -208,4 +208,20 @@ bool Database::checkpoint() {
   return ::sqlite3_wal_checkpoint_v2(handle_.get(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr) == SQLITE_OK;
 }
 
+bool Database::empty_log(std::chrono::milliseconds patience) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::chrono::milliseconds kLongestPause{100};
+  const auto end = Clock::now() + patience;
+  for (std::chrono::milliseconds pause{5};; pause = std::min(2 * pause, kLongestPause)) {
+    // SQLite would wait for readers while it holds the lock of writers.
+    ::sqlite3_busy_handler(handle_.get(), nullptr, nullptr);
+    ::sqlite3_wal_checkpoint_v2(handle_.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+    const bool done = checkpoint();
+    ::sqlite3_busy_handler(handle_.get(), wait_while_busy, nullptr);
+    if (done || Clock::now() >= end) return done;
+    check_interrupt();
+    std::this_thread::sleep_for(pause);
+  }
+}
+
 }  // namespace reef::io

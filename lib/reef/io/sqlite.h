@@ -90,6 +90,9 @@ class Database {
   std::string integrity(bool quick = false);
   /// Flushes the WAL into the database and truncates it; best effort.
   bool checkpoint();
+  /// The same where others write: what takes long is done beside them, and who reads is asked again after a pause, for
+  /// `patience`, where checkpoint() keeps writers out until the reader ends. False when the log is not empty.
+  bool empty_log(std::chrono::milliseconds patience);
 
  private:
   std::string path_;

@@ -68,6 +68,7 @@ class Run {
     undecided_.save_watermark();
     transaction.commit();
     report_.waiting += buffer_.size();
+    report_.later = undecided_.later();
     report_.unreadable = undecided_.unreadable();
     report_.first_unreadable = undecided_.first_unreadable();
     take_quantiles();
@@ -165,21 +166,18 @@ class Run {
       decisions_.insert(decision);
       return decision;
     }
-    if (store_.is_forgotten(message.id, message.content)) {
+    if (store_.is_forgotten(message.id, decision.speaker, message.content)) {
       // Nothing is learned from it either.
       decision.state = "forgotten";
       ++report_.forgotten;
       decisions_.insert(decision);
       return decision;
     }
-    // Asked each time: a message that came late stands before some that were scored already.
-    const auto before = undecided_.before(message);
-    importance_.set_previous(
-        message.session,
-        before ? std::optional(Turn{before->session, internal::speaker_of(*before), before->content}) : std::nullopt);
+    const auto& before = waiting.before;
+    const auto previous = before ? std::optional(Turn{internal::speaker_of(*before), before->content}) : std::nullopt;
     const auto nearest = row.empty() ? std::nullopt : store_.nearest(row, message.content);
-    decision.scored = importance_.score({message.session, decision.speaker, message.content},
-                                        nearest ? static_cast<double>(nearest->cosine) : 0);
+    decision.scored = importance_.score({decision.speaker, message.content},
+                                        nearest ? static_cast<double>(nearest->cosine) : 0, previous);
     ++report_.scored;
     scores_.push_back(decision.scored.score);
     for (const std::int64_t rank : mentions_.mentioned_by(waiting.created, decision.scored.rare)) count_mention(rank);
@@ -254,9 +252,8 @@ class Run {
       buffer_.erase(buffer_.begin());
       Waiting waiting{{}, created};
       if (entry.second() >= options_.importance.second) {
-        const std::size_t unreadable = undecided_.unreadable();
         if (auto message = undecided_.find(entry.message)) waiting.message = *std::move(message);
-        if (undecided_.unreadable() > unreadable) {  // it waits on, until a later run can read it
+        if (undecided_.is_unreadable(entry.message)) {  // it waits on, until a later run can read it
           ++report_.waiting;
           continue;
         }
@@ -311,9 +308,23 @@ class Run {
     return decision;
   }
 
-  void tell(const std::vector<Decided>& decided) const {
+  void tell(std::vector<Decided>& decided) {
     if (!options_.on_decision) return;
-    for (const Decided& decision : decided) options_.on_decision(decision);
+    for (Decided& decision : decided) {
+      if (decision.session.empty()) describe(decision);
+      options_.on_decision(decision);
+    }
+  }
+
+  /// What was dropped unread; of what is not in its conversation any more, where and when it was said.
+  void describe(Decided& decision) {
+    if (const auto message = undecided_.glance(decision.message)) {
+      const Decided read = decision_on(*message);
+      decision.external_id = read.external_id;
+      decision.speaker = read.speaker;
+      decision.content = read.content;
+    }
+    decisions_.find_place(decision);
   }
 
   void take_quantiles() {

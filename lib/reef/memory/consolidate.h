@@ -59,6 +59,7 @@ struct ConsolidateReport {
   std::uint64_t unscored = 0;  ///< empty messages, and a system's: discarded
   std::uint64_t discarded = 0, buffered = 0, dropped = 0, remembered = 0, merged = 0, superseded = 0, forgotten = 0;
   std::uint64_t waiting = 0;     ///< in the buffer after this run
+  std::uint64_t later = 0;       ///< messages of later times than `now`
   std::uint64_t unreadable = 0;  ///< archived texts that are not there: decided when they are
   std::string first_unreadable;  ///< why
   /// .1, .25, .5, .75 and .9 of the scores of this run; nothing when none was made.

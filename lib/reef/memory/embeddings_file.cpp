@@ -66,6 +66,9 @@ std::uint64_t append_rows(vector::NpyAppender& file, io::Database& database, con
 /// The whole file, under its name only when it is complete.
 void rewrite(const std::filesystem::path& folder, io::Database& database, VectorState& state) {
   const auto target = embeddings_file(folder);
+  if (std::error_code unreadable; std::filesystem::is_directory(target, unreadable))
+    throw Error(Errc::failed, fmt::format("{} is a folder", io::shown(target)),
+                "it is where a file of vectors belongs: move it away");
   const auto temporary = io::temporary_name(target);
   try {
     vector::NpyAppender file(temporary, "<f4", state.dim * sizeof(float), state.dim);

@@ -13,7 +13,12 @@ namespace reef::memory {
 /// ({entities, relations, links}) and emotional_state.json. The same database gives the same bytes.
 std::vector<std::pair<std::string, std::string>> json_exports(io::Database& memories, const std::string& persona);
 
-/// Writes those that differ from what is there, each atomically; `anew`: all. Returns their names.
+/// Has changes that this connection makes to what the files tell noted in the same transaction. Once, before any.
+void watch_json_exports(io::Database& memories);
+
+/// Writes those that differ from what is there, each atomically; `anew`: all. Returns their names. Where nothing was
+/// noted since the last call, and the files are of the size and time that it left, they are not made to be compared:
+/// that takes as long as the memories are many. Outside a transaction.
 std::vector<std::string> write_json_exports(const std::filesystem::path& folder, io::Database& memories,
                                             const std::string& persona, bool anew);
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <unordered_map>
 
 #include "reef/core/error.h"
 #include "reef/io/checksum.h"
@@ -51,14 +50,6 @@ std::vector<std::uint64_t> hashes(const Parted& parts, const std::vector<text::W
 
 }  // namespace
 
-struct Importance::Sessions {
-  struct Last {
-    std::uint64_t speaker = 0;
-    bool asked = false;
-  };
-  std::unordered_map<std::string, Last> last;
-};
-
 ImportanceOptions importance_options(const tree::Config& config) {
   const auto number = [&](const char* key) { return config.number("system", std::string("memory.") + key); };
   ImportanceOptions options;
@@ -86,17 +77,13 @@ ImportanceOptions importance_options(const tree::Config& config) {
 
 double model_term(double model) { return .4 * (model - .5); }
 
-double second_score(double score, std::int64_t mentions, std::int64_t accesses, std::optional<double> model) {
-  const double accessed = std::log2(1 + static_cast<double>(std::max<std::int64_t>(accesses, 0))) / 3;
-  const double sum = score + .1 * std::min(1.0, accessed) + .15 * std::min(1.0, static_cast<double>(mentions) / 2);
+double second_score(double score, std::int64_t mentions, std::optional<double> model) {
+  const double sum = score + .15 * std::min(1.0, static_cast<double>(mentions) / 2);
   return model ? std::clamp(sum + model_term(*model), 0.0, 1.0) : sum;
 }
 
 Importance::Importance(const ImportanceOptions& options)
-    : options_(options),
-      learned_(std::make_unique<internal::Learned>()),
-      band_(std::make_unique<internal::Band>()),
-      sessions_(std::make_unique<Sessions>()) {}
+    : options_(options), learned_(std::make_unique<internal::Learned>()), band_(std::make_unique<internal::Band>()) {}
 
 Importance::Importance(const ImportanceOptions& options, io::Database& memories) : Importance(options) {
   learned_ = std::make_unique<internal::Learned>(memories);
@@ -110,7 +97,7 @@ Importance::Importance(const ImportanceOptions& options, io::Database& memories)
 
 Importance::~Importance() = default;
 
-Scored Importance::score(const Turn& turn, double nearest) {
+Scored Importance::score(const Turn& turn, double nearest, const std::optional<Turn>& previous) {
   const Parted parts = parted(turn.content);
   const std::vector<text::Word> said = text::words(parts.said);
   const text::Cues cues = text::find_cues(parts.said, said);
@@ -143,8 +130,7 @@ Scored Importance::score(const Turn& turn, double nearest) {
   terms.personal = ((cues.first_person ? 1 : 0) + up_to(text::count_dates(said), 3) +
                     up_to(static_cast<double>(scored.names.size()), 3)) /
                    3;
-  if (const auto last = sessions_->last.find(std::string(turn.session)); last != sessions_->last.end())
-    terms.answer = last->second.asked && last->second.speaker != hash(turn.speaker);
+  terms.answer = previous && previous->content.find('?') != std::string_view::npos && previous->speaker != turn.speaker;
   terms.question = cues.question;
   terms.greeting = cues.greeting;
 
@@ -162,15 +148,7 @@ Scored Importance::score(const Turn& turn, double nearest) {
   for (const std::uint64_t word : scored.words) learned_->add_word(word);
   for (const text::Name& name : scored.names) learned_->add_name(hash(name.folded));
   band_->add(scored.logit);
-  set_previous(turn.session, turn);
   return scored;
-}
-
-void Importance::set_previous(std::string_view session, const std::optional<Turn>& turn) {
-  if (turn)
-    sessions_->last[std::string(session)] = {hash(turn->speaker), turn->content.find('?') != std::string_view::npos};
-  else
-    sessions_->last.erase(std::string(session));
 }
 
 std::vector<std::uint64_t> Importance::word_hashes(std::string_view content) {

@@ -28,7 +28,6 @@ ImportanceOptions importance_options(const tree::Config& config);
 
 /// A message as it is scored. Pictures stand in it as " [image: what they show]".
 struct Turn {
-  std::string_view session;
   std::string_view speaker;  ///< whose it is; the role where nobody is named
   std::string_view content;
 };
@@ -61,9 +60,10 @@ struct Scored {
 /// What asks to be remembered has no less.
 inline constexpr double kAskedScore = .9;
 
-/// The second score, after a day: score + .1 min(1, log2(1 + accesses) / 3) + .15 min(1, mentions / 2), and where a
-/// language model gave one from 0 to 1, that sum + .4 (model - .5), from 0 to 1: the model moves it by .2 at most.
-double second_score(double score, std::int64_t mentions, std::int64_t accesses = 0, std::optional<double> model = {});
+/// The second score, after a day: score + .15 min(1, mentions / 2), and where a language model gave one from 0 to 1,
+/// that sum + .4 (model - .5), from 0 to 1: the model moves it by .2 at most. A message that waits is no memory yet, so
+/// that nobody can have found it: accesses have no part in it.
+double second_score(double score, std::int64_t mentions, std::optional<double> model = {});
 /// The model's term of it.
 double model_term(double model);
 
@@ -83,10 +83,8 @@ class Importance {
   Importance(const ImportanceOptions& options, io::Database& memories);
   ~Importance();
 
-  /// nearest: cosine to the nearest memory, 0 when there is none.
-  Scored score(const Turn& turn, double nearest);
-  /// What stands before the next turn of that session, where it is not the one that was scored last.
-  void set_previous(std::string_view session, const std::optional<Turn>& turn);
+  /// nearest: cosine to the nearest memory, 0 when there is none. previous: what stands before it in its session.
+  Scored score(const Turn& turn, double nearest, const std::optional<Turn>& previous = {});
   /// The hashes that score() would give, for messages scored in another run.
   static std::vector<std::uint64_t> word_hashes(std::string_view content);
   static double sentiment(std::string_view content);
@@ -97,12 +95,9 @@ class Importance {
   void save();
 
  private:
-  struct Sessions;
-
   ImportanceOptions options_;
   std::unique_ptr<internal::Learned> learned_;
   std::unique_ptr<internal::Band> band_;
-  std::unique_ptr<Sessions> sessions_;
 };
 
 }  // namespace reef::memory

@@ -23,6 +23,21 @@ void require_empty(const fs::path& folder) {
                 "name a folder that is absent or empty");
 }
 
+/// What can be made again from the memories, and what belongs to none of them.
+void mend(io::Database& memories) {
+  bool is_whole = true;
+  try {
+    memories.execute("INSERT INTO memories_fts(memories_fts, rank) VALUES ('integrity-check', 1)");
+  } catch (const Error& error) {
+    if (error.code() != Errc::corrupt) throw;
+    is_whole = false;
+  }
+  io::Transaction transaction(memories);
+  if (!is_whole) memories.execute("INSERT INTO memories_fts(memories_fts) VALUES ('rebuild')");
+  memories.execute("DELETE FROM entities WHERE id NOT IN (SELECT entity FROM memory_entities)");
+  transaction.commit();
+}
+
 void copy_export(const fs::path& from, const fs::path& to) {
   const io::UniqueFd source = io::open_file(from, O_RDONLY | O_CLOEXEC);
   io::StagedFile target(to);
@@ -59,7 +74,7 @@ RememberReport remember(const tree::Tree& tree, const std::string& persona, cons
   report.result = store.remember(memory);
   transaction.commit();
   report.has_vector = !vector.empty();
-  store.finish_run();
+  report.finish = store.finish_run();
   return report;
 }
 
@@ -70,7 +85,10 @@ ExportReport export_memories(const tree::Tree& tree, const std::string& persona,
   ExportReport report;
   report.persona = persona;
   report.to = options.to;
-  Store store(tree, persona, options.store);
+  StoreOptions store_options = options.store;
+  store_options.purges = true;
+  Store store(tree, persona, store_options);
+  mend(store.database());
   if (embedder != nullptr) report.embedded = store.use_embedder(*embedder, options.threads, progress);
   report.written = store.finish_run(true);
   if (options.to.empty()) return report;

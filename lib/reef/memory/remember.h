@@ -19,6 +19,7 @@ struct RememberReport {
   std::string persona;
   Remembered result;
   bool has_vector = false;
+  FinishReport finish;
 };
 
 /// The least importance of what somebody asks to remember.
@@ -42,8 +43,8 @@ struct ExportReport {
 };
 
 /// Writes embeddings.npy, relationships.json and emotional_state.json anew, with vectors of that embedder, and copies
-/// them, all of one moment. Error{not_found} when the persona has no memories, Error{usage} for a folder that holds
-/// something.
+/// them, all of one moment. Mends the full text, and removes entities of no memory. Error{not_found} when the persona
+/// has no memories, Error{usage} for a folder that holds something.
 ExportReport export_memories(const tree::Tree& tree, const std::string& persona, const ExportOptions& options,
                              embed::Embedder* embedder, Progress& progress);
 

@@ -117,7 +117,7 @@ std::string to_text(const ForgetReport& report) {
   constexpr std::size_t kShown = 60;
   if (report.is_empty()) return fmt::format("already so; {} remembers nothing of it\n", report.persona);
   std::string text;
-  if (report.dry_run) {
+  if (report.is_plan) {
     Table table({{""}, {""}});
     for (const ForgottenMemory& memory : report.memories)
       table.add({shown_id(memory.id), ellipsis(memory.content, kShown)});
@@ -136,10 +136,12 @@ std::string to_text(const ForgetReport& report) {
     text = table.to_text();
   }
   text += fmt::format("{}: {} {}forgotten", report.persona, counted(report.memories.size(), "memory", "memories"),
-                      report.dry_run ? "to be " : "");
+                      report.is_plan ? "to be " : "");
   if (!report.messages.empty())
     text += fmt::format(", {} {}", counted(report.messages.size(), "message", "messages"),
                         report.with_source ? "removed" : "not to be learned from again");
+  if (!report.titled.empty())
+    text += fmt::format(", {} removed", counted(report.titled.size(), "title or summary", "titles or summaries"));
   for (const std::int64_t id : report.not_found) text += fmt::format("; there is no {}", shown_id(id));
   return text + (report.dry_run ? " (dry run)\n" : "\n");
 }

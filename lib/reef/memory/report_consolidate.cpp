@@ -124,6 +124,7 @@ std::string to_json(const ConsolidateReport& report) {
                    {"superseded", report.superseded},
                    {"forgotten", report.forgotten},
                    {"waiting", report.waiting},
+                   {"later", report.later},
                    {"unreadable", report.unreadable},
                    {"quantiles", std::move(quantiles)},
                    {"language_model", std::move(model)},
@@ -150,6 +151,7 @@ std::string to_text(const ConsolidateReport& report) {
     text += fmt::format("; {} {} summarised", format_count(report.model->summaries),
                         report.model->summaries == 1 ? "session" : "sessions");
   if (report.waiting > 0) text += fmt::format("; {} wait for their day to end", format_count(report.waiting));
+  if (report.later > 0) text += fmt::format("; {} of later times", format_count(report.later));
   return text + "\n";
 }
 

@@ -170,8 +170,8 @@ std::string decision_text(const Decision& decision, const ImportanceOptions& wei
                fmt::format("{:+.2f}", term.adds())});
   }
   text += table.to_text();
-  text += fmt::format("  sum {:.2f}, shifted by {:.2f}: score = 1 / (1 + exp(-{:.2f}))\n", decision.logit,
-                      0 - decision.shift, decision.logit - decision.shift);
+  text += fmt::format("  sum {:.2f}, shifted by {:.2f}: score = 1 / (1 + exp({:.2f}))\n", decision.logit,
+                      0 - decision.shift, decision.shift - decision.logit);
   if (std::abs(sum - decision.logit) > .01)
     text += fmt::format("  by other weights than those of now, which would make it {:.2f}\n", sum);
   return text;

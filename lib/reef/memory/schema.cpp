@@ -157,6 +157,11 @@ INSERT INTO vector_state(id) VALUES (1);
 ALTER TABLE decisions ADD COLUMN model TEXT;
 ALTER TABLE decisions ADD COLUMN model_score REAL;
 ALTER TABLE decisions ADD COLUMN model_reason TEXT;
+)sql",
+    // origin: internal::origin_of() the message, for numbers that start again.
+    R"sql(
+ALTER TABLE decisions ADD COLUMN origin INTEGER;
+ALTER TABLE tombstones ADD COLUMN origin INTEGER;
 )sql"};
 
 }  // namespace
@@ -170,6 +175,13 @@ io::Database open_memories(const tree::Tree& tree, const std::string& persona) {
   tree::make_folders(file.parent_path());
   auto database = io::open_or_make(file, kMigrations, io::temporary_name(file));
   // FTS5 of this SQLite does not say that triggers may use it.
+  database.execute("PRAGMA trusted_schema = ON");
+  return database;
+}
+
+io::Database no_memories() {
+  io::Database database(":memory:", io::OpenMode::create);
+  io::migrate(database, kMigrations);
   database.execute("PRAGMA trusted_schema = ON");
   return database;
 }

@@ -7,6 +7,7 @@
 
 #include "reef/io/checksum.h"
 #include "reef/text/fold.h"
+#include "reef/text/words.h"
 
 namespace reef::memory {
 namespace {
@@ -90,13 +91,46 @@ bool is_opinion(std::string_view word) {
   return kWords.contains(word);
 }
 
-/// Of people one says many things with "is a": one does not take the place of another.
+/// Of people and animals one says many things: only their name takes the place of another.
 bool is_person(std::string_view word) {
-  static const Set kWords{"mother",      "father",    "mom",      "mum",       "dad",  "brother", "sister",
-                          "son",         "daughter",  "friend",   "cousin",    "aunt", "uncle",   "grandmother",
-                          "grandfather", "colleague", "neighbor", "neighbour", "dog",  "cat",     "kid",
-                          "child",       "wife",      "husband",  "partner"};
+  static const Set kWords{
+      "mother",   "father",      "mom",       "mum",      "dad",         "parent",   "brother",       "sister",
+      "sibling",  "son",         "daughter",  "twin",     "baby",        "kid",      "child",         "children",
+      "friend",   "girlfriend",  "boyfriend", "fiancé",   "fiancée",     "fiance",   "fiancee",       "partner",
+      "wife",     "husband",     "spouse",    "cousin",   "aunt",        "uncle",    "niece",         "nephew",
+      "family",   "grandmother", "grandma",   "grandpa",  "grandfather", "grandson", "granddaughter", "colleague",
+      "coworker", "boss",        "manager",   "neighbor", "neighbour",   "roommate", "flatmate",      "doctor",
+      "dentist",  "therapist",   "teacher",   "student",  "lawyer",      "landlord", "coach",         "pet",
+      "dog",      "puppy",       "cat",       "kitten",   "horse",       "pony",     "bird",          "parrot",
+      "fish",     "hamster",     "rabbit",    "bunny",    "turtle",      "tortoise", "snake"};
+  return kWords.contains(word) || (word.ends_with('s') && kWords.contains(word.substr(0, word.size() - 1)));
+}
+
+/// What has a capital and says what somebody is, not their name.
+bool is_origin_or_faith(std::string_view word) {
+  static const Set kWords{"african",  "american",   "asian",     "australian", "austrian", "belgian",   "brazilian",
+                          "british",  "canadian",   "chinese",   "czech",      "danish",   "dutch",     "english",
+                          "european", "finnish",    "french",    "german",     "greek",    "hungarian", "indian",
+                          "irish",    "israeli",    "italian",   "japanese",   "korean",   "mexican",   "norwegian",
+                          "polish",   "portuguese", "romanian",  "russian",    "scottish", "spanish",   "swedish",
+                          "swiss",    "turkish",    "ukrainian", "vietnamese", "welsh",    "buddhist",  "catholic",
+                          "hindu",    "jewish",     "muslim",    "protestant"};
   return kWords.contains(word);
+}
+
+bool has_figure(std::string_view word) {
+  return std::any_of(word.begin(), word.end(), is_digit) || number_words().contains(word);
+}
+
+/// Words that the text writes with a capital, folded; none where it is written in capitals throughout.
+std::unordered_set<std::string> capitalised(std::string_view text) {
+  std::unordered_set<std::string> found;
+  const auto words = text::words(text);
+  const bool shouted = std::none_of(words.begin(), words.end(), [](const text::Word& word) { return !word.capital; });
+  for (const text::Word& word : words)
+    if (word.capital && !(shouted && words.size() > 1))
+      found.insert(text::folded(text.substr(word.start, word.end - word.start)));
+  return found;
 }
 
 bool starts_value(std::string_view word) {
@@ -111,8 +145,32 @@ struct Match {
   Words value;
 };
 
+/// A text's words, where its clauses end, and which of them are names or figures.
+struct Reading {
+  const Words& words;
+  std::vector<bool> ends;
+  std::unordered_set<std::string> capitals;
+
+  bool has_capital(std::string_view word) const { return !is_personal(word) && capitals.contains(std::string(word)); }
+  /// "Anna", "Tom and Eva", "called Rex".
+  bool is_name(const Words& value) const {
+    const auto named = [&](std::string_view word) {
+      return has_capital(word) && !is_origin_or_faith(word) && !word.ends_with("'s");
+    };
+    return std::any_of(value.begin(), value.end(), named) &&
+           std::all_of(value.begin(), value.end(), [&](std::string_view word) {
+             return word == "and" || word == "called" || word == "named" || named(word);
+           });
+  }
+  bool names_something(const Words& value) const {
+    return std::any_of(value.begin(), value.end(),
+                       [&](std::string_view word) { return has_capital(word) || has_figure(word); });
+  }
+};
+
 /// The words of a value: all up to the end of its clause, fillers aside; none when that is no value.
-Words value_at(const Words& words, const std::vector<bool>& ends, std::size_t at) {
+Words value_at(const Reading& text, std::size_t at) {
+  const auto& [words, ends, capitals] = text;
   constexpr std::size_t kLongest = 8;
   Words value;
   for (; at < words.size(); ++at) {
@@ -135,17 +193,24 @@ std::size_t copula_at(const Words& words, std::size_t at) {
 }
 
 /// "my X is Y" at `at`, the word behind "my".
-std::optional<Match> possession_at(const Words& words, const std::vector<bool>& ends, std::size_t at) {
+std::optional<Match> possession_at(const Reading& text, std::size_t at) {
+  const auto& [words, ends, capitals] = text;
   constexpr std::size_t kLongest = 5;
   Match match;
   for (std::size_t i = at; i < words.size() && i < at + kLongest + 1; ++i) {
     if (const std::size_t verb = copula_at(words, i); verb > 0) {
       i += verb;
       if (match.attribute.empty() || is_opinion(match.attribute.back()) || i >= words.size()) return std::nullopt;
-      const bool article = words[i] == "a" || words[i] == "an";
-      if (article && is_person(match.attribute.back())) return std::nullopt;
-      match.value = value_at(words, ends, i);
+      match.value = value_at(text, i);
       if (match.value.empty()) return std::nullopt;
+      const std::string_view what = match.attribute.back();
+      const bool article = words[i] == "a" || words[i] == "an";
+      if (is_person(what)) {
+        if (article || !text.is_name(match.value)) return std::nullopt;
+        std::erase_if(match.value, [](std::string_view word) { return word == "called" || word == "named"; });
+      }
+      // "My sister Anna is …", and "my PIN is 1234".
+      if (text.has_capital(what) && !text.names_something(match.value)) return std::nullopt;
       return match;
     }
     if (ends[i]) return std::nullopt;
@@ -154,11 +219,13 @@ std::optional<Match> possession_at(const Words& words, const std::vector<bool>& 
   return std::nullopt;
 }
 
-/// "I live in Y", "I work at Y" and the like: first words, then the name of the attribute.
-std::optional<Match> habit_at(const Words& words, const std::vector<bool>& ends, std::size_t at) {
+/// "I live in Y", "I work at Y" and the like: first words, then the name of the attribute, and whether Y must name
+/// something: one lives in hope, moves to the next question, and works for free.
+std::optional<Match> habit_at(const Reading& text, std::size_t at) {
   struct Phrase {
     std::array<std::string_view, 3> words;
     std::string_view attribute;
+    bool named = true;
   };
   static constexpr std::array<Phrase, 10> kPhrases{{{{"live", "in", ""}, "home"},
                                                     {{"moved", "to", ""}, "home"},
@@ -166,25 +233,27 @@ std::optional<Match> habit_at(const Words& words, const std::vector<bool>& ends,
                                                     {{"live", "at", ""}, "address"},
                                                     {{"work", "at", ""}, "employer"},
                                                     {{"work", "for", ""}, "employer"},
-                                                    {{"work", "as", ""}, "job"},
-                                                    {{"drive", "a", ""}, "car"},
+                                                    {{"work", "as", ""}, "job", false},
+                                                    {{"drive", "a", ""}, "car", false},
                                                     {{"weigh", "", ""}, "weight"},
                                                     {{"am", "called", ""}, "name"}}};
+  const auto& [words, ends, capitals] = text;
   while (at < words.size() && is_filler(words[at]) && !ends[at]) ++at;
   for (const Phrase& phrase : kPhrases) {
     std::size_t i = at, matched = 0;
     for (; matched < phrase.words.size() && !phrase.words[matched].empty(); ++matched, ++i)
       if (i >= words.size() || words[i] != phrase.words[matched] || ends[i]) break;
     if (matched < phrase.words.size() && !phrase.words[matched].empty()) continue;
-    Match match{{phrase.attribute}, value_at(words, ends, i)};
-    if (match.value.empty()) continue;
+    Match match{{phrase.attribute}, value_at(text, i)};
+    if (match.value.empty() || (phrase.named && !text.names_something(match.value))) continue;
     return match;
   }
   return std::nullopt;
 }
 
 /// One attribute in a short text that asks nothing: of a text that says more, the rest would be superseded with it.
-std::optional<Attribute> read_attribute(const std::string& folded, const Words& words, std::string_view speaker) {
+std::optional<Attribute> read_attribute(std::string_view text, const std::string& folded, const Words& words,
+                                        std::string_view speaker) {
   constexpr std::size_t kLongest = 40;
   if (words.size() > kLongest || folded.find('?') != std::string::npos) return std::nullopt;
   std::vector<bool> ends(words.size());  // a clause ends behind this word
@@ -198,10 +267,13 @@ std::optional<Attribute> read_attribute(const std::string& folded, const Words& 
     ends[i] = ends[i] || (joins && (is_personal(words[i + 2]) || words[i + 2] == "the"));
   }
   if (!ends.empty()) ends.back() = true;
+  const bool speaks = std::any_of(words.begin(), words.end(), [](auto word) { return word == "my" || word == "i"; });
+  if (!speaks) return std::nullopt;
+  const Reading reading{words, std::move(ends), capitalised(text)};
   std::optional<Match> found;
   for (std::size_t i = 0; i + 2 < words.size(); ++i) {
-    auto match = words[i] == "my"  ? possession_at(words, ends, i + 1)
-                 : words[i] == "i" ? habit_at(words, ends, i + 1)
+    auto match = words[i] == "my"  ? possession_at(reading, i + 1)
+                 : words[i] == "i" ? habit_at(reading, i + 1)
                                    : std::nullopt;
     if (!match) continue;
     if (found) return std::nullopt;
@@ -230,7 +302,7 @@ Statement read_statement(std::string_view text, std::string_view speaker) {
     if (is_personal(word)) statement.personal = true;
   }
   std::sort(statement.figures.begin(), statement.figures.end());
-  statement.attribute = read_attribute(folded, words, speaker);
+  statement.attribute = read_attribute(text, folded, words, speaker);
   return statement;
 }
 

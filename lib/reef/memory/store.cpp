@@ -6,8 +6,11 @@
 
 #include "reef/core/error.h"
 #include "reef/core/units.h"
+#include "reef/memory/exports.h"
 #include "reef/memory/internal/loaded.h"
 #include "reef/memory/schema.h"
+#include "reef/session/schema.h"
+#include "reef/session/turn_passages.h"
 #include "reef/tree/folders.h"
 #include "reef/vector/store.h"
 
@@ -25,15 +28,28 @@ std::filesystem::path folder_of(const tree::Tree& tree, const std::string& perso
 
 struct Text {
   std::int64_t id;
+  std::int64_t message;  ///< that said it; 0: none
   std::string content;
 };
 
 std::vector<Text> texts_to_embed(io::Database& database, bool all) {
   std::vector<Text> texts;
-  auto select = database.prepare("SELECT id, content FROM memories WHERE ?1 OR embedding IS NULL ORDER BY id");
+  auto select = database.prepare(
+      "SELECT id, ifnull(source_message, 0), content FROM memories WHERE ?1 OR embedding IS NULL ORDER BY id");
   select.bind(1, all ? 1 : 0);
-  while (select.step()) texts.push_back({select.integer(0), std::string(select.text(1))});
+  while (select.step()) texts.push_back({select.integer(0), select.integer(1), std::string(select.text(2))});
   return texts;
+}
+
+/// What a message said is embedded with what stood before it, as its conversation has it.
+void add_previous(std::vector<Text>& texts, const tree::Tree& tree, const embed::Embedder& embedder) {
+  if (std::none_of(texts.begin(), texts.end(), [](const Text& text) { return text.message != 0; })) return;
+  std::error_code unreadable;
+  if (!std::filesystem::exists(session::conversations_file(tree), unreadable)) return;
+  io::Database conversations = session::read_conversations(tree);
+  session::TurnPassages passages(conversations);
+  for (Text& text : texts)
+    if (text.message != 0) text.content = passages.of(text.message, text.content, embedder);
 }
 
 std::vector<float> embed_all(const std::vector<Text>& texts, embed::Embedder& embedder, unsigned threads,
@@ -69,7 +85,9 @@ Store::Store(const tree::Tree& tree, const std::string& persona, const StoreOpti
       persona_(persona),
       options_(options),
       lock_(folder_ / ".lock", options.wait),
-      database_((io::remove_stale(folder_), open_memories(tree, persona))) {}
+      database_((io::remove_stale(folder_), open_memories(tree, persona))) {
+  watch_json_exports(database_);
+}
 
 Store::~Store() = default;
 
@@ -84,8 +102,9 @@ std::uint64_t Store::use_embedder(embed::Embedder& embedder, unsigned threads, P
   const embed::Identity identity = embedder.identity();
   VectorState state = read_vector_state(database_);
   const bool other = state.model_digest != identity.digest || state.dim != identity.dim;
-  const std::vector<Text> texts = texts_to_embed(database_, other);
+  std::vector<Text> texts = texts_to_embed(database_, other);
   if (!other && texts.empty()) return 0;
+  add_previous(texts, tree_, embedder);
   const std::vector<float> vectors = embed_all(texts, embedder, threads, progress);
   reload();
   io::Transaction transaction(database_);
@@ -109,23 +128,6 @@ std::uint64_t Store::use_embedder(embed::Embedder& embedder, unsigned threads, P
   if (!texts.empty()) link_again(database_);
   transaction.commit();
   return texts.size();
-}
-
-void Store::use_model(const embed::Identity& identity) {
-  VectorState state = read_vector_state(database_);
-  if (state.model_digest == identity.digest && state.dim == identity.dim) return;
-  if (state.rows > 0)
-    throw Error(Errc::usage,
-                fmt::format("memories of '{}' have vectors of {} ({} dimensions), not of {} ({})", persona_,
-                            state.model, state.dim, identity.name, identity.dim),
-                fmt::format("run 'reef-memory export --persona {}', which embeds them again", persona_));
-  state.model = identity.name;
-  state.model_digest = identity.digest;
-  state.dim = identity.dim;
-  io::Transaction transaction(database_);
-  write_vector_state(database_, state);
-  transaction.commit();
-  reload();
 }
 
 void Store::require_unit_row(std::span<const float> vector) const {
@@ -161,15 +163,24 @@ double Store::duplicate_threshold() {
   return all.state.threshold.value_or(kWithFew);
 }
 
-bool Store::is_forgotten(std::optional<std::int64_t> message, std::string_view content) {
+bool Store::is_forgotten(std::optional<std::int64_t> message, std::string_view speaker, std::string_view content) {
+  return is_hash_forgotten(message, content_hash(content), said_hash(speaker, content));
+}
+
+bool Store::is_hash_forgotten(std::optional<std::int64_t> message, const std::string& content,
+                              const std::string& said) {
   io::Statement& find = loaded().find_tombstone;
   if (message)
     find.bind(1, *message);
   else
     find.bind_null(1);
-  const bool found = find.bind(2, content_hash(content)).step();
+  const bool found = find.bind(2, content).bind(3, said).step();
   find.reset();
   return found;
+}
+
+std::string said_hash(std::string_view speaker, std::string_view content) {
+  return content_hash(fmt::format("{}:{} {}", speaker.size(), speaker, content));
 }
 
 std::string shown_id(std::int64_t id) { return fmt::format("M{}", id); }

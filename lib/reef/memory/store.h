@@ -78,6 +78,9 @@ struct StoreOptions {
   std::chrono::milliseconds wait{0};      ///< for the lock of another run
   double half_life_days = kHalfLifeDays;  ///< memory.half_life_days
   std::optional<Time> now = {};           ///< that recency is of; none: the clock's
+  /// Whether the run is there for what was forgotten to leave the databases: it waits some seconds for who reads them,
+  /// and keeps writers of conversations waiting while it writes a large file anew. Else that stays due.
+  bool purges = false;
 };
 
 /// What finish_run() did.
@@ -88,6 +91,8 @@ struct FinishReport {
   bool rewritten = false;          ///< all of embeddings.npy
   std::uint64_t refreshed = 0;     ///< recencies that were out of date
   std::vector<std::string> files;  ///< names of derived files that changed
+  bool words_purged = true;        ///< else what was forgotten is in files still: the next run tries again
+  std::string not_purged;          ///< why, and what to do
 };
 
 /// The long-term memory of one persona, for writing. One Store at a time: it holds data/memories/<persona>/.lock.
@@ -110,11 +115,10 @@ class Store {
   const std::filesystem::path& folder() const { return folder_; }
 
   /// Names whose vectors the store has. All memories are embedded anew when they had another model's (in one
-  /// transaction at the end: what they had serves until then), those without a vector are embedded in any case.
-  /// Returns how many were. Call it outside a transaction.
+  /// transaction at the end: what they had serves until then), those without a vector are embedded in any case. What a
+  /// message said is embedded with what stood before it (session::TurnPassages), as consolidate() does. Returns how
+  /// many were. Call it outside a transaction.
   std::uint64_t use_embedder(embed::Embedder& embedder, unsigned threads, Progress& progress);
-  /// The same where vectors are given: Error{usage} when the store has those of another model.
-  void use_model(const embed::Identity& identity);
 
   /// The nearest of what may be near (internal::Neighbours): the newest 16,384 memories are all compared. `content`
   /// leads to older ones. None: no memory has a vector.
@@ -127,8 +131,8 @@ class Store {
   /// least duplicate_threshold(), with the same figures, days, negations and entities. What says another value of the
   /// same attribute of the same speaker supersedes: the newer by created_at is valid, whichever came first.
   Remembered remember(const NewMemory& memory);
-  /// Whether that message, or that text, was forgotten on request.
-  bool is_forgotten(std::optional<std::int64_t> message, std::string_view content);
+  /// Whether that message, that text, or that text of that speaker was forgotten on request.
+  bool is_forgotten(std::optional<std::int64_t> message, std::string_view speaker, std::string_view content);
 
   /// Cosine from which two texts may say the same: half way from what random pairs of the store reach (their .999
   /// quantile) to 1, .95 at least; .98 below 256 vectors, where that quantile says nothing. Measured anew each time
@@ -147,6 +151,7 @@ class Store {
   struct Loaded;
 
   Loaded& loaded();
+  bool is_hash_forgotten(std::optional<std::int64_t> message, const std::string& content, const std::string& said);
   void require_unit_row(std::span<const float> vector) const;
   bool stayed_so(const std::optional<Attribute>& said, const std::optional<Attribute>& known, Time when,
                  const std::string& known_time);
@@ -173,6 +178,9 @@ void require_text(std::string_view content);
 /// Counts one access to each, now. One transaction that waits for nobody: given up in silence when the database is
 /// locked, read-only or gone.
 void touch(const tree::Tree& tree, const std::string& persona, std::span<const std::int64_t> ids) noexcept;
+
+/// Of a text that one speaker says: where it is forgotten, others may have said the same.
+std::string said_hash(std::string_view speaker, std::string_view content);
 
 /// "M12".
 std::string shown_id(std::int64_t id);

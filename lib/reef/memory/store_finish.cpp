@@ -48,7 +48,8 @@ FinishReport Store::finish_run(bool anew) {
   if (vectors.rewritten || vectors.appended > 0) report.files.emplace_back("embeddings.npy");
   for (std::string& name : write_json_exports(folder_, database_, persona_, anew))
     report.files.push_back(std::move(name));
-  internal::purge(tree_, folder_, database_, options_.wait);
+  report.not_purged = internal::purge(tree_, folder_, database_, options_);
+  report.words_purged = report.not_purged.empty();
   auto count = database_.prepare("SELECT count(*), count(embedding) FROM memories");
   count.step();
   report.memories = static_cast<std::uint64_t>(count.integer(0));

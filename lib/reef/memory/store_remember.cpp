@@ -197,11 +197,11 @@ Remembered Store::remember(const NewMemory& memory) {
     throw Error(Errc::failed, fmt::format("memories of '{}': an importance that is no number", persona_));
   Loaded& all = loaded();
   if (!memory.embedding.empty()) require_unit_row(memory.embedding);
-  const std::string hash = content_hash(memory.content);
+  const std::string hash = content_hash(memory.content), said = said_hash(memory.speaker, memory.content);
   const auto message = memory.source ? std::optional(memory.source->message) : std::nullopt;
   if (memory.even_if_forgotten)
-    database_.prepare("DELETE FROM tombstones WHERE content_hash = ?").bind(1, hash).run();
-  else if (is_forgotten(message, memory.content))
+    database_.prepare("DELETE FROM tombstones WHERE content_hash IN (?, ?)").bind(1, hash).bind(2, said).run();
+  else if (is_hash_forgotten(message, hash, said))
     return {.outcome = Outcome::forgotten, .changed = false};
 
   const Statement statement = read_statement(memory.content, memory.speaker);
@@ -227,7 +227,10 @@ Remembered Store::remember(const NewMemory& memory) {
     source.bind(6, to_database_time(memory.created_at)).run();
     result.changed |= database_.changes() > 0;
   }
-  for (const std::int64_t entity : entities) all.mention.bind(1, result.id).bind(2, entity).run();
+  for (const std::int64_t entity : entities) {
+    all.mention.bind(1, result.id).bind(2, entity).run();
+    result.changed |= database_.changes() > 0;
+  }
   if (duplicate) {
     all.neighbours.add_entities(result.id, entities);
     return result;

@@ -70,7 +70,9 @@ class Summariser {
   std::deque<Piece> pieces_of(const std::string& session) {
     std::deque<Piece> pieces;
     session::read_messages(conversations_, archives_, session, [&](const session::Message& message) {
-      if (!internal::says_something(message) || store_.is_forgotten(message.id, message.content)) return;
+      if (!internal::says_something(message) ||
+          store_.is_forgotten(message.id, internal::speaker_of(message), message.content))
+        return;
       const std::size_t bytes = std::min(message.content.size(), kMostOfMessage) + kAroundMessage;
       if (pieces.empty() || pieces.back().bytes + bytes > kPieceBytes) pieces.emplace_back();
       if (pieces.size() > kMostPieces) pieces.pop_front();

@@ -14,12 +14,14 @@
 #include "reef/memory/internal/loaded.h"
 #include "reef/memory/internal/purge.h"
 #include "reef/memory/schema.h"
+#include "reef/memory/store.h"
 #include "reef/vector/store.h"
 
 namespace reef::memory {
 namespace {
 
 constexpr const char* kRestore = "restore it from a backup";
+constexpr const char* kExport = "mend it: 'reef-memory export'";
 constexpr const char* kNextRun = "the next run mends it: 'reef-memory export'";
 
 class Check {
@@ -33,8 +35,9 @@ class Check {
       database_ = io::Database(file_, io::OpenMode::read);
       io::require_version(database_, kMemoriesVersion);
     } catch (const Error& error) {
-      if (error.code() != Errc::corrupt) throw;
-      add("memories.sqlite", error.what(), kRestore);
+      // Another program's version is no reason to leave the other personas unchecked.
+      if (error.code() != Errc::corrupt && error.code() != Errc::usage) throw;
+      add("memories.sqlite", error.what(), error.code() == Errc::corrupt ? kRestore : error.hint());
       return;
     }
     if (const std::string broken = database_.integrity(); !broken.empty()) {
@@ -63,8 +66,10 @@ class Check {
     statement.step();
     return static_cast<std::uint64_t>(statement.integer(0));
   }
+  /// what: as one says it of any number of them.
   void count_faults(const char* sql, const char* what, const char* next_step) {
-    if (const auto count = number(sql); count > 0) add("memories.sqlite", fmt::format("{} {}", count, what), next_step);
+    if (const auto count = number(sql); count > 0)
+      add("memories.sqlite", fmt::format("{}: {}", what, count), next_step);
   }
 
   void check_text_index() {
@@ -80,36 +85,49 @@ class Check {
       if (writable) writable.execute("INSERT INTO memories_fts(memories_fts, rank) VALUES ('integrity-check', 1)");
     } catch (const Error& error) {
       if (error.code() != Errc::corrupt) throw;
-      add("memories.sqlite", "the full text does not match the memories",
-          "mend it with sqlite3: INSERT INTO memories_fts(memories_fts) VALUES ('rebuild')");
+      add("memories.sqlite", "the full text does not match the memories", kExport);
     }
   }
 
   void check_rows() {
-    count_faults("SELECT count(*) FROM pragma_foreign_key_check", "rows refer to what is not there", kRestore);
+    count_faults("SELECT count(*) FROM pragma_foreign_key_check", "rows that refer to what is not there", kRestore);
     count_faults("SELECT count(*) FROM decisions WHERE memory IS NOT NULL AND memory NOT IN (SELECT id FROM memories)",
-                 "decisions name memories that are not there", kRestore);
+                 "decisions that name memories that are not there", kRestore);
     count_faults("SELECT count(*) FROM entities WHERE id NOT IN (SELECT entity FROM memory_entities)",
-                 "entities are in no memory", "forget any memory: it removes them as well");
+                 "entities in no memory", kExport);
     auto foreign = database_.prepare("SELECT count(*) FROM memories WHERE persona_id <> ?");
     foreign.bind(1, persona_).step();
     if (foreign.integer(0) > 0)
-      add("memories.sqlite", fmt::format("{} memories are of another persona", foreign.integer(0)), kRestore);
+      add("memories.sqlite", fmt::format("memories of another persona: {}", foreign.integer(0)), kRestore);
     std::uint64_t other_hash = 0;
-    auto row = database_.prepare("SELECT content, content_hash FROM memories");
+    std::vector<std::int64_t> forgotten;
+    auto tombstone = database_.prepare(
+        "SELECT 1 FROM tombstones WHERE content_hash IN (?1, ?2) "
+        "OR message IN (SELECT message FROM memory_sources WHERE memory = ?3)");
+    auto row = database_.prepare("SELECT content, content_hash, ifnull(speaker, ''), id FROM memories ORDER BY id");
     while (row.step()) {
       check_interrupt();
       other_hash += content_hash(row.text(0)) != row.text(1) ? 1 : 0;
+      tombstone.reset().bind(1, row.text(1)).bind(2, said_hash(row.text(2), row.text(0))).bind(3, row.integer(3));
+      if (tombstone.step()) forgotten.push_back(row.integer(3));
     }
+    tell_forgotten(forgotten);
     if (other_hash > 0)
-      add("memories.sqlite", fmt::format("the texts of {} memories are not those of their hashes", other_hash),
+      add("memories.sqlite", fmt::format("memories whose texts are not those of their hashes: {}", other_hash),
           kRestore);
-    count_faults(
-        "SELECT count(*) FROM memories m WHERE content_hash IN (SELECT content_hash FROM tombstones) "
-        "OR EXISTS (SELECT 1 FROM memory_sources s JOIN tombstones t ON t.message = s.message WHERE s.memory = m.id)",
-        "memories are there that were to be forgotten", "repeat 'reef-memory forget': 'reef-memory list' names them");
     if (internal::purge_is_due(database_))
       add_mending("memories.sqlite", "words of what was forgotten may still be in the files");
+  }
+
+  void tell_forgotten(const std::vector<std::int64_t>& ids) {
+    constexpr std::size_t kNamed = 10;
+    if (ids.empty()) return;
+    std::string names;
+    for (std::size_t i = 0; i < std::min(kNamed, ids.size()); ++i) names += " " + shown_id(ids[i]);
+    add("memories.sqlite",
+        fmt::format("{} memories are there that were to be forgotten:{}{}", ids.size(), names,
+                    ids.size() > kNamed ? " ..." : ""),
+        fmt::format("'reef-memory forget{} --persona {}'", names, persona_));
   }
 
   /// What of an attribute is valid is decided by times alone.
@@ -117,9 +135,9 @@ class Check {
     count_faults(
         "SELECT count(*) FROM memories a JOIN memories b ON b.slot = a.slot AND b.slot_value <> a.slot_value "
         "WHERE a.superseded_by IS NULL AND b.superseded_by IS NULL",
-        "memories say different things of one attribute, and both are valid", kRestore);
+        "pairs of valid memories that say different things of one attribute", kRestore);
     count_faults("SELECT count(*) FROM memories WHERE (superseded_by IS NULL) <> (valid_to IS NULL)",
-                 "memories are superseded without an end, or ended without a successor", kRestore);
+                 "memories superseded without an end, or ended without a successor", kRestore);
   }
 
   void check_vectors() {
@@ -160,11 +178,11 @@ class Check {
       if (std::any_of(stored.begin(), stored.end(), [](float x) { return x != 0; })) ++other;
     }
     if (no_unit > 0)
-      add("memories.sqlite", fmt::format("{} vectors are no unit vectors of {} dimensions", no_unit, state.dim),
+      add("memories.sqlite", fmt::format("vectors that are no unit vectors of {} dimensions: {}", state.dim, no_unit),
           kRestore);
-    if (numbered > 0) add("memories.sqlite", fmt::format("{} vectors have no row", numbered), kRestore);
+    if (numbered > 0) add("memories.sqlite", fmt::format("vectors without a row: {}", numbered), kRestore);
     if (other > 0)
-      add("embeddings.npy", fmt::format("{} rows are not those of the database", other),
+      add("embeddings.npy", fmt::format("rows that are not those of the database: {}", other),
           "write it anew: 'reef-memory export'");
   }
 

@@ -62,13 +62,14 @@ class ConversationSearcher::Persona {
   bool empty() const { return map_.size() == 0; }
 
   /// False for a message that was deleted since it was embedded.
-  bool read(MessageResult& result) {
+  bool read(MessageResult& result, bool& damaged) {
     std::optional<session::Message> message;
     try {
       message = session::read_message(database_, archives_, result.id);
     } catch (const Error& error) {
-      // It was found by what stands in the database; its text is on a drive that is not mounted.
-      if (error.code() != Errc::not_found) throw;
+      // It was found by what stands in the database; its text is on a drive that is not mounted, or damaged.
+      if (error.code() != Errc::not_found && error.code() != Errc::corrupt) throw;
+      damaged |= error.code() == Errc::corrupt;
       if (!std::exchange(told_, true)) log_warn("{} ({})", error.what(), error.hint());
       message = session::read_stored_message(database_, result.id);
     }
@@ -95,7 +96,8 @@ class ConversationSearcher::Persona {
   /// Turns that are not embedded are neighbours of one another where they follow each other in a session.
   void add_pending() {
     auto pending = database_.prepare(
-        "SELECT m.id, m.session_id, m.speaker, w.sz FROM pending_messages p JOIN messages m ON m.id = p.message "
+        "SELECT m.id, m.session_id, m.speaker, w.sz, m.role FROM pending_messages p JOIN messages m ON m.id = "
+        "p.message "
         "JOIN messages_fts_docsize w ON w.id = (p.persona << 40 | p.message) WHERE p.persona = ? "
         "ORDER BY m.session_id, m.created_at, m.id");
     pending.bind(1, number_);
@@ -112,8 +114,10 @@ class ConversationSearcher::Persona {
       session::Turn turn;
       turn.id = id;
       turn.words = static_cast<std::uint16_t>(std::min<std::uint32_t>(text::words_in_row(pending.blob(3)), UINT16_MAX));
-      turn.speaker = map_.speaker(pending.text(2));
-      before = map_.add(turn, follows ? before : std::nullopt, std::nullopt);
+      if (!follows) before.reset();
+      if (turn.words == 0) continue;  // nothing finds it, and it parts no others
+      turn.speaker = map_.speaker(session::speaker_of(pending.text(4), pending.text(2)));
+      before = map_.add(turn, before, std::nullopt);
     }
   }
 
@@ -182,8 +186,9 @@ bool ConversationSearcher::embed(Persona& persona, const std::string& text) {
   if (model == nullptr) return false;
   if (!embed::makes_vectors_of(model->identity(), state->model_digest, state->dim)) {
     log_warn(
-        "{} is searched by words alone: its vectors come from another {}; 'reef-session index --again' makes them anew",
-        persona.id(), state->model);
+        "{} is searched by words alone: its vectors come from another {}; 'reef-session index --persona {} --again' "
+        "makes them anew",
+        persona.id(), state->model, persona.id());
     return false;
   }
   std::vector<float> vector(state->dim);
@@ -236,7 +241,7 @@ MessageAnswer ConversationSearcher::search(const std::string& text, const Messag
     result.bm25 = scored.bm25;
     result.cosine = scored.cosine;
     result.id = scored.id;
-    if (personas[scored.layer]->read(result)) answer.results.push_back(std::move(result));
+    if (personas[scored.layer]->read(result, answer.damaged)) answer.results.push_back(std::move(result));
   }
   answer.elapsed_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   return answer;

@@ -40,6 +40,7 @@ struct MessageAnswer {
   std::string question;
   std::vector<MessageResult> results;
   std::uint64_t by_words = 0;  ///< turns without vectors yet, which only their words could find
+  bool damaged = false;        ///< the text of a result could not be read out of its archive
   double elapsed_ms = 0;
 };
 

@@ -228,7 +228,8 @@ std::vector<Searcher::Embeddable> Searcher::embeddable(Layers& layers, const std
   return all;
 }
 
-void Searcher::embed_for(Layers& layers, const std::string& text, Mode mode, Vectors& vectors) {
+void Searcher::embed_for(Layers& layers, const std::string& text, const QueryOptions& options, Vectors& vectors) {
+  const bool words_suffice = options.words_suffice && options.mode == Mode::hybrid;
   std::optional<Error> missing;
   std::vector<std::string> without;
   bool any = false;
@@ -237,17 +238,17 @@ void Searcher::embed_for(Layers& layers, const std::string& text, Mode mode, Vec
       store.use(vector_of(store.text, matching_embedder(store), vectors));
       any = true;
     } catch (const Error& error) {
-      if (error.code() != Errc::not_found) throw;
+      if (error.code() != Errc::not_found && !(words_suffice && error.code() == Errc::usage)) throw;
       without.push_back(store.store);
       if (!missing)
         missing.emplace(Errc::not_found,
                         fmt::format("the vectors of {} come from {}, which cannot embed the question: {}", store.store,
                                     store.model, error.what()),
-                        fmt::format("bring {} with 'reef-model import', pass --mode bm25 or --vector, or {}",
-                                    store.model, store.way_out));
+                        fmt::format("bring {} with 'reef-model import', pass --mode bm25{}, or {}", store.model,
+                                    options.words_suffice ? "" : " or --vector", store.way_out));
     }
   }
-  if (missing && (!any || mode == Mode::dense)) throw Error(*missing);
+  if (missing && !words_suffice && (!any || options.mode == Mode::dense)) throw Error(*missing);
   for (const std::string& name : without)
     if (told_.insert(name).second) log_warn("{} is searched by words alone: {}", name, missing->what());
 }
@@ -256,7 +257,7 @@ Answer Searcher::query(const std::string& text, const QueryOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
   const std::string question_text = to_valid_utf8(text);
   if (is_blank(question_text))
-    throw Error(Errc::usage, "the question is empty", "ask in words: reef-index query 'TEXT'");
+    throw Error(Errc::usage, "the question is empty", "ask in words, such as 'when does the lease end?'");
   Question question;
   question.text = question_text;
   question.filter = options.filter;
@@ -281,9 +282,9 @@ Answer Searcher::query(const std::string& text, const QueryOptions& options) {
       failed = std::current_exception();
     }
     auto layers = opened.get();  // "nothing ingested" is the better message of the two
-    if (failed) std::rethrow_exception(failed);
+    if (failed && !options.words_suffice) std::rethrow_exception(failed);
     if (options.mode == Mode::dense) require_vectors(layers);
-    embed_for(layers, question_text, options.mode, vectors);
+    embed_for(layers, question_text, options, vectors);
     result = answer(question, layers, options);
   }
   result.question = question_text;

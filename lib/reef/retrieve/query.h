@@ -26,7 +26,8 @@ struct QueryOptions {
   std::vector<std::string> layers;  ///< empty: retrieve.layers
   std::size_t count = 10;
   Mode mode = Mode::hybrid;
-  bool chunks = false;  ///< several results of one document
+  bool chunks = false;         ///< several results of one document
+  bool words_suffice = false;  ///< hybrid search goes by words alone where no model embeds the question
   document::Snapshot::Filter filter;
 };
 
@@ -60,7 +61,7 @@ class Searcher {
 
   /// The question is embedded for each scope by the model of that scope's vectors. Where one is not
   /// installed, hybrid search goes by words in that scope and says so once; where none is, or in dense
-  /// search, that is an error.
+  /// search, that is an error (but for QueryOptions::words_suffice).
   /// Throws Error{not_found} when nothing was ingested that the query could search or no model is
   /// there, Error{usage} when the question is blank or a model has changed since.
   Answer query(const std::string& text, const QueryOptions& options);
@@ -78,7 +79,7 @@ class Searcher {
   using Vectors = std::map<std::string, std::vector<float>>;
   embed::Embedder& embedder(const std::string& name, const std::string& digest);
   void embed_ahead(const std::string& text, const QueryOptions& options, Vectors& vectors);
-  void embed_for(Layers& layers, const std::string& text, Mode mode, Vectors& vectors);
+  void embed_for(Layers& layers, const std::string& text, const QueryOptions& options, Vectors& vectors);
   static void require_vectors(const Layers& layers);
   std::shared_ptr<MemoryStore> memories(const std::string& persona);
   struct Embeddable;

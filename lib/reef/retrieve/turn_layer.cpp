@@ -15,18 +15,19 @@ constexpr std::size_t kWiden = 3;
 }  // namespace
 
 TurnLayer::TurnLayer(Source source, TurnWeights weights) : source_(std::move(source)), weights_(weights) {
+  speakers_.resize(source_.map->speakers().size());
   double words = 0;
   for (std::uint32_t i = 0; i < source_.map->size(); ++i) {
     if (turn(i).is_removed()) continue;
     words += words_around(i);
     ++rows_;
+    if (const std::uint16_t speaker = turn(i).speaker; speaker > 0 && speakers_[speaker - 1U].empty())
+      speakers_[speaker - 1U] = source_.map->speakers()[speaker - 1U];
   }
   mean_words_ = rows_ > 0 ? words / static_cast<double>(rows_) : 0;
 }
 
-std::string TurnLayer::dense_text(const std::string& question) {
-  return without_names(question, source_.map->speakers());
-}
+std::string TurnLayer::dense_text(const std::string& question) { return without_names(question, speakers_); }
 
 void TurnLayer::ask(const Question& question) {
   left_out_.clear();
@@ -34,7 +35,7 @@ void TurnLayer::ask(const Question& question) {
   asked_ = question.number;
   terms_.clear();
   for (const text::Postings& postings : source_.postings(question.terms)) terms_.push_back(spread(postings));
-  named_ = named_speakers(question.text, source_.map->speakers());
+  named_ = named_speakers(question.text, speakers_);
 }
 
 /// What a word counts at turns that hold it, and at their neighbours.

@@ -78,12 +78,14 @@ class TurnLayer : public Layer {
   std::vector<float> vector_;
   std::vector<Weighted> terms_;
   std::uint64_t asked_ = 0;
-  std::vector<bool> named_;  ///< speakers whom the question names; [0] is nobody
+  std::vector<std::string> speakers_;  ///< those of the map that some turn is of; the others are empty
+  std::vector<bool> named_;            ///< speakers whom the question names; [0] is nobody
   std::vector<std::uint32_t> left_out_;
 };
 
-/// Which speakers a question names: by a whole name or a word of it, case and possessive aside. Names that are words of
-/// every question ("user", "Will") name nobody.
+/// Which speakers a question names: by the whole name, case, accents and possessive aside, or by a word of it that the
+/// question writes with a capital letter ("game" is not the Game Master). Words of every question ("user", "Will") name
+/// nobody, but within a name.
 std::vector<bool> named_speakers(std::string_view question, std::span<const std::string> speakers);
 /// The question without those names; as it is where nothing else would be left.
 std::string without_names(std::string_view question, std::span<const std::string> speakers);

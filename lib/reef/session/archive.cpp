@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "reef/core/cancel.h"
 #include "reef/core/text.h"
@@ -35,9 +36,19 @@ fs::path require_archive(const tree::Tree& tree, const tree::Config& config, io:
   return folder;
 }
 
+/// The dot of ".jsonl" at the end of an id is written as %2E: attachments lie in a folder that is called by the name
+/// without its ending, which must not be another session's file.
+std::string archive_name_of(const std::string& session) {
+  constexpr std::string_view kEnding = ".jsonl";
+  std::string name = file_name_of(session);
+  if (name.ends_with(kEnding)) name.replace(name.size() - kEnding.size(), 1, "%2E");
+  return name + std::string(kEnding);
+}
+
 class Archiver {
  public:
-  Archiver(const tree::Tree& tree, const ArchiveOptions& options, Store& store, fs::path archive)
+  /// `store` is null for a dry run.
+  Archiver(const tree::Tree& tree, const ArchiveOptions& options, Store* store, fs::path archive)
       : tree_(tree), options_(options), store_(store), archive_(std::move(archive)) {}
 
   ArchivedSession run(const SessionRow& row) {
@@ -58,31 +69,38 @@ class Archiver {
  private:
   void archive(const SessionRow& row, ArchivedSession& out) {
     const fs::path folder = archive_ / "conversations" / row.persona;
-    out.file = row.archive_file.empty() ? folder / (file_name_of(row.id) + ".jsonl") : fs::path(row.archive_file);
+    out.file = row.archive_file.empty() ? folder / archive_name_of(row.id) : fs::path(row.archive_file);
     const fs::path attachments = internal::attachments_folder(tree_, row.id);
     const bool has_attachments = fs::exists(fs::symlink_status(attachments));
     out.attachments = internal::count_files(attachments);
     out.has_changed = out.messages > 0 || has_attachments;
-    if (options_.dry_run || !out.has_changed) return;
+    if (store_ == nullptr || !out.has_changed) return;
     tree::make_folders(out.file.parent_path());
     const auto lock = internal::lock_archive(out.file, options_.wait);
-    const auto placed = internal::write_archive_file(store_.database(), row, out.file);
+    const auto placed = internal::write_archive_file(store_->database(), row, out.file);
     if (has_attachments) internal::copy_files(attachments, fs::path(out.file).replace_extension());
-    record(row, out.file, placed);
+    if (!placed.empty() || has_attachments) record_name(row, out.file);
+    record(placed);
     if (has_attachments) internal::remove_folder(attachments);
   }
 
+  /// By the name, whoever deletes the session finds its attachments, too.
+  void record_name(const SessionRow& row, const fs::path& file) {
+    io::Transaction transaction(store_->database());
+    auto name = store_->database().prepare("UPDATE sessions SET archive_file = ? WHERE id = ?");
+    name.bind(1, file.native()).bind(2, row.id).run();
+    transaction.commit();
+  }
+
   /// The texts leave the database; their words stay. One that was changed since it was written stays, too.
-  void record(const SessionRow& row, const fs::path& file, const std::vector<Placed>& placed) {
-    io::Database& database = store_.database();
+  void record(const std::vector<Placed>& placed) {
+    io::Database& database = store_->database();
     auto content = database.prepare("SELECT content FROM messages WHERE id = ? AND archive_offset IS NULL");
     auto empty = database.prepare("UPDATE messages SET content = '', archive_offset = ? WHERE id = ?");
-    auto name = database.prepare("UPDATE sessions SET archive_file = ? WHERE id = ?");
     for (std::size_t next = 0; next < placed.size();) {
       check_interrupt();
       if (next > 0) internal::Turn::of_others();
       io::Transaction transaction(database);
-      if (next == 0) name.bind(1, file.native()).bind(2, row.id).run();
       const internal::Turn turn;
       do {
         const Placed& message = placed[next];
@@ -97,7 +115,7 @@ class Archiver {
 
   const tree::Tree& tree_;
   const ArchiveOptions& options_;
-  Store& store_;
+  Store* store_;
   const fs::path archive_;
 };
 
@@ -105,7 +123,8 @@ std::vector<SessionRow> wanted_sessions(const tree::Tree& tree, const tree::Conf
                                         const ArchiveOptions& options, io::Database& conversations) {
   std::vector<SessionRow> rows;
   if (!options.sessions.empty()) {
-    for (const std::string& id : options.sessions) rows.push_back(require_session(conversations, id));
+    for (const std::string& id : std::set<std::string>(options.sessions.begin(), options.sessions.end()))
+      rows.push_back(require_session(conversations, id));
     return rows;
   }
   const auto age =
@@ -129,11 +148,15 @@ std::size_t ArchiveReport::failures() const {
 
 ArchiveReport archive_sessions(const tree::Tree& tree, const tree::Config& config, const ArchiveOptions& options,
                                Progress& progress) {
-  read_conversations(tree);  // nothing is made where there are none
-  const auto lock = internal::lock_conversations(tree, options.wait);
-  Store store(tree);
-  Archiver archiver(tree, options, store, require_archive(tree, config, store.database()));
-  const auto rows = wanted_sessions(tree, config, options, store.database());
+  io::Database conversations = read_conversations(tree);  // nothing is made where there are none
+  std::optional<io::LockFile> lock;
+  std::optional<Store> store;
+  if (!options.dry_run) {
+    lock.emplace(internal::lock_conversations(tree, options.wait));
+    store.emplace(tree);
+  }
+  Archiver archiver(tree, options, store ? &*store : nullptr, require_archive(tree, config, conversations));
+  const auto rows = wanted_sessions(tree, config, options, conversations);
   ArchiveReport report;
   report.dry_run = options.dry_run;
   progress.begin("archiving", rows.size(), ProgressUnit::items);
@@ -144,7 +167,7 @@ ArchiveReport archive_sessions(const tree::Tree& tree, const tree::Config& confi
   }
   progress.end();
   if (report.sessions.size() == 1 && report.sessions.front().failure) throw Error(*report.sessions.front().failure);
-  store.empty_log();  // the texts leave the log, too
+  if (store) store->empty_log();  // the texts leave the log, too
   return report;
 }
 

@@ -1,9 +1,12 @@
 #include "reef/session/delete.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 
 #include "reef/core/cancel.h"
+#include "reef/io/file.h"
 #include "reef/session/internal/attachments.h"
 #include "reef/session/internal/locks.h"
 
@@ -12,7 +15,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path archived_attachments(const SessionRow& row) { return fs::path(row.archive_file).replace_extension(); }
+/// Empty where there are none. An earlier archive may have another session's file of that name.
+fs::path archived_attachments(const SessionRow& row) {
+  fs::path folder = fs::path(row.archive_file).replace_extension();
+  return fs::is_directory(folder) ? folder : fs::path();
+}
+
+/// Where the session's archive is; a drive that is not mounted leaves an empty folder in its place.
+void require_archive(const SessionRow& row) {
+  const fs::path folder = fs::path(row.archive_file).parent_path();
+  if (!fs::exists(folder))
+    throw Error(Errc::not_found, fmt::format("{}, where the session was archived, is not there", io::shown(folder)),
+                "mount the drive of the archive; or make that folder, if it is gone for good");
+}
 
 DeletedSession plan(const tree::Tree& tree, const SessionRow& row) {
   DeletedSession out;
@@ -25,20 +40,27 @@ DeletedSession plan(const tree::Tree& tree, const SessionRow& row) {
   return out;
 }
 
-void remove(const tree::Tree& tree, Store& store, const SessionRow& row, std::chrono::milliseconds wait,
+void remove(const tree::Tree& tree, Store& store, const SessionRow& row, const DeleteOptions& options,
             DeletedSession& out) {
   try {
-    if (row.archived > 0) store.archives().require(row.archive_file);
     std::optional<io::LockFile> lock;
-    const bool has_archive = !row.archive_file.empty() && fs::exists(fs::path(row.archive_file).parent_path());
-    if (has_archive) lock.emplace(internal::lock_archive(row.archive_file, wait));
+    const bool has_archive = !row.archive_file.empty();
+    if (has_archive) {
+      require_archive(row);
+      if (row.archived > 0) store.archives().require(row.archive_file);
+      lock.emplace(internal::lock_archive(row.archive_file, options.wait));
+    }
     // The session goes last: while it is there, the next run finds what this one leaves.
-    store.remove_session(row.id, [&] {
+    const auto remove_files = [&] {
       internal::remove_folder(internal::attachments_folder(tree, row.id));
       if (!has_archive) return;
-      internal::remove_folder(archived_attachments(row));
+      if (const fs::path folder = archived_attachments(row); !folder.empty()) internal::remove_folder(folder);
       internal::remove_file(row.archive_file);
-    });
+    };
+    if (options.only_empty)
+      store.remove_empty_session(row.id, remove_files);
+    else
+      store.remove_session(row.id, remove_files);
   } catch (const std::exception&) {
     Error error = current_error();
     if (error.code() == Errc::interrupted) throw;
@@ -77,12 +99,14 @@ DeleteReport delete_sessions(const tree::Tree& tree, const DeleteOptions& option
   progress.begin("deleting", rows.size(), ProgressUnit::items);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     check_interrupt();
-    remove(tree, store, rows[i], options.wait, report.sessions[i]);
+    remove(tree, store, rows[i], options, report.sessions[i]);
     progress.advance(1);
   }
   progress.end();
-  store.merge_words();
-  store.empty_log();
+  if (!options.only_empty) {  // else nothing was said in them
+    store.merge_words();
+    store.empty_log();
+  }
   if (rows.size() == 1 && report.sessions.front().failure) throw Error(*report.sessions.front().failure);
   return report;
 }

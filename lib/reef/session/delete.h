@@ -16,6 +16,7 @@ namespace reef::session {
 struct DeleteOptions {
   std::vector<std::string> sessions;
   bool plan_only = false;
+  bool only_empty = false;            ///< one that has a message stays
   std::chrono::milliseconds wait{0};  ///< for another run
 };
 

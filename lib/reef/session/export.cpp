@@ -77,14 +77,20 @@ ExportReport export_conversations(const tree::Tree& tree, const ExportOptions& o
     }
     internal::OwnExport place{&row, true};
     internal::Ordinals ordinals;
-    read_messages(conversations, archives, row.id, [&](Message& message) {
-      // Other programs give no ids; an import would, and the next export would differ from this one.
-      if (message.external_id.empty()) message.external_id = ordinals.digest_of(message);
-      internal::write_own(out, message, place);
-      place.is_first = false;
-      ++report.messages;
-      if (out.size() >= kPieceBytes) write();
-    });
+    read_messages(
+        conversations, archives, row.id,
+        [&](Message& message) {
+          // Other programs give no ids; an import would, and the next export would differ from this one.
+          if (message.external_id.empty()) message.external_id = ordinals.digest_of(message);
+          internal::write_own(out, message, place);
+          place.is_first = false;
+          ++report.messages;
+          if (out.size() >= kPieceBytes) write();
+        },
+        [&](const Error& damaged) {
+          if (report.missing.empty() || report.missing.back().first != row.id)
+            report.missing.emplace_back(row.id, damaged);
+        });
     ++report.sessions;
     progress.advance(1);
   }

@@ -21,7 +21,7 @@ struct ExportOptions {
 struct ExportReport {
   std::string output;
   std::uint64_t sessions = 0, messages = 0, bytes = 0;
-  /// Sessions whose archive is not there: nothing of them was written.
+  /// Sessions whose archive is not there, of which nothing was written, or damaged: without what cannot be read.
   std::vector<std::pair<std::string, Error>> missing;
 };
 

@@ -42,28 +42,57 @@ class Importer {
     Input input(file);
     input_ = &input;
     times_.clear();
+    has_forgotten_ = false;
     ordinals_ = {};
-    internal::Reader reader(options_.format, file == "-" ? "" : fs::path(file).stem().string());
-    progress_.begin("reading " + input.name(), input.size(), ProgressUnit::bytes);
-    std::uint64_t told = 0;
-    const bool is_document = internal::is_document(options_.format, input);
-    while (const auto piece = is_document ? input.next_value() : input.next_line()) {
-      take(reader, *piece);
-      if (batch_.size() < kBatchMessages && batch_bytes_ < kBatchBytes) continue;
-      flush();
-      progress_.advance(input.bytes_read() - told);
-      told = input.bytes_read();
+    array_ = 0;
+    try {
+      read(file, input);
+    } catch (...) {
+      keep();
+      throw;
     }
-    flush();
-    progress_.end();
   }
 
   ImportReport take_report() {
-    if (unnamed_ > 0) report_.faults.push_back({"", 0, fmt::format("{} more could not be taken in", unnamed_), ""});
+    if (unnamed_ > 0) tell({"", 0, fmt::format("{} more could not be taken in", unnamed_), ""});
     return std::move(report_);
   }
 
  private:
+  void read(const std::string& file, Input& input) {
+    input.on_pause([this] { flush(); });
+    input.require_text();
+    internal::Reader reader(options_.format, file == "-" ? "" : to_valid_utf8(fs::path(file).stem().string()));
+    progress_.begin("reading " + input.name(), input.size(), ProgressUnit::bytes);
+    std::uint64_t told = 0;
+    const bool is_document = internal::is_document(options_.format, input);
+    while (const auto piece = is_document ? input.next_value() : input.next_line()) {
+      if (reader.has_list_before(piece->array)) take(reader.end_array(), list_line_);
+      take(reader, *piece);
+      if (batch_.size() < kBatchMessages && batch_bytes_ < kBatchBytes) continue;
+      flush();
+      check_interrupt();
+      progress_.advance(input.bytes_read() - told);
+      told = input.bytes_read();
+    }
+    take(reader.end(), list_line_);
+    flush();
+    store_.end_source(report_.counts);
+    progress_.end();
+  }
+
+  /// What was read before the run is ended by an error, which is what is told. A second signal stops this, too.
+  void keep() {
+    const auto signal = pending_signal;
+    pending_signal = 0;
+    try {
+      flush();
+      store_.end_source(report_.counts);
+    } catch (const std::exception&) {
+    }
+    if (pending_signal == 0) pending_signal = signal;
+  }
+
   void take(internal::Reader& reader, const Input::Piece& piece) {
     if (piece.too_long) return add_fault(piece.line, fmt::format("longer than {} MiB", Input::kLongest >> 20));
     if (piece.is_cut) return add_fault(piece.line, "cut off: the file ends in the middle of what begins here");
@@ -71,15 +100,19 @@ class Importer {
     std::string repaired;
     std::string_view bytes = piece.bytes;
     if (!is_valid_utf8(bytes)) bytes = repaired = to_valid_utf8(bytes);
-    Conversation read = reader.read(bytes);
-    for (const std::string& fault : read.faults) add_fault(piece.line, fault);
+    if (piece.array != array_) array_ = piece.array, list_line_ = piece.line;
+    take(reader.read(bytes, piece.array), piece.line);
+  }
+
+  void take(Conversation&& read, std::uint64_t line) {
+    for (const std::string& fault : read.faults) add_fault(line, fault);
     if (!read.family.empty()) {
       flush();
       read.family = options_.prefix + read.family;
     }
     for (NewMessage& message : read.messages) message.session = options_.prefix + message.session;
     if (!read.family.empty()) internal::keep_places(store_.database(), read);
-    for (NewMessage& message : read.messages) add(std::move(message), piece.line);
+    for (NewMessage& message : read.messages) add(std::move(message), line);
   }
 
   void add(NewMessage&& message, std::uint64_t line) {
@@ -134,9 +167,14 @@ class Importer {
 
   void name_fault(std::uint64_t line, std::string reason, std::string hint) {
     if (report_.faults.size() < kFaultsNamed)
-      report_.faults.push_back({input_->name(), line, printable(reason), std::move(hint)});
+      tell({input_->name(), line, printable(reason), std::move(hint)});
     else
       ++unnamed_;
+  }
+
+  void tell(ImportFault fault) {
+    if (options_.on_fault) options_.on_fault(fault);
+    report_.faults.push_back(std::move(fault));
   }
 
   Store& store_;
@@ -152,6 +190,7 @@ class Importer {
   internal::Ordinals ordinals_;
   std::set<std::string> refused_;
   std::uint64_t unnamed_ = 0;
+  std::uint64_t array_ = 0, list_line_ = 0;  ///< the array that is read, and where it begins
 };
 
 }  // namespace
@@ -164,6 +203,7 @@ ImportReport import_conversations(const tree::Tree& tree, const ImportOptions& o
     if (::access(file.c_str(), R_OK) != 0) throw_errno("open", io::shown(file));
     if (fs::is_directory(file))
       throw Error(Errc::usage, fmt::format("{} is a folder", io::shown(file)), "name the files in it");
+    if (fs::is_regular_file(file)) Input(file).require_text();
   }
   Store store(tree);
   Importer importer(store, options, progress);

@@ -16,7 +16,8 @@ struct IndexOptions {
   std::string persona;
   std::uint64_t limit = 0;  ///< embed at most as many turns; 0: all that are pending
   bool again = false;       ///< embed every turn again, by another model; what is there serves until that is done
-  bool purge = false;       ///< write the vectors anew when any turn was removed, so that none of it is left
+  bool other_models_only = false;  ///< with `again`: where the vectors are of this model already, embed the rest
+  bool purge = false;              ///< write the vectors anew when any turn was removed, so that none of it is left
   /// Leave the longer part of the tidying, which only other programs see, to the next run that has time.
   bool quick = false;
   unsigned threads = 1;
@@ -41,7 +42,7 @@ struct IndexReport {
 ///
 /// Killed anywhere, the store is as before a batch or after it, and the next run embeds what is pending still. Throws
 /// Error{locked} when another run indexes this persona, Error{usage} when the vectors that are there are of another
-/// model and `again` is not asked for.
+/// model and `again` is not asked for. A turn whose archive is not there, or damaged, waits.
 IndexReport index_turns(const tree::Tree& tree, const IndexOptions& options, embed::Embedder& embedder,
                         Progress& progress);
 

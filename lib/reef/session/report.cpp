@@ -4,6 +4,7 @@
 #include "reef/core/table.h"
 #include "reef/core/units.h"
 #include "reef/session/import.h"
+#include "reef/session/internal/report.h"
 #include "reef/session/list.h"
 
 namespace reef::session {
@@ -11,11 +12,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string counted(std::uint64_t count, const char* one, const char* many) {
-  return fmt::format("{} {}", format_count(count), count == 1 ? one : many);
-}
+using internal::counted;
+using internal::text_or_null;
 
-Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 Json time_or_null(const std::string& time) { return time.empty() ? Json(nullptr) : Json(rfc3339_of(time)); }
 
 }  // namespace

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
 #include "reef/core/json.h"
+#include "reef/core/units.h"
 #include "reef/session/index.h"
+#include "reef/session/words.h"
 
 namespace reef::session {
 
@@ -32,6 +34,17 @@ std::string to_json(const std::vector<IndexReport>& reports) {
     text += (text.empty() ? "" : "\n") + dump(json);
   }
   return text;
+}
+
+std::string to_text(const WordsReport& report) {
+  std::string text = fmt::format("full text of {} messages made anew", format_count(report.messages));
+  if (report.unread > 0)
+    text += fmt::format("; {} have no words: their archive is damaged", format_count(report.unread));
+  return text + "\n";
+}
+
+std::string to_json(const WordsReport& report) {
+  return dump({{"schema", "reef.session.rebuild_words/1"}, {"messages", report.messages}, {"unread", report.unread}});
 }
 
 }  // namespace reef::session

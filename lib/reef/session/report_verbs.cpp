@@ -8,6 +8,7 @@
 #include "reef/session/archive.h"
 #include "reef/session/delete.h"
 #include "reef/session/export.h"
+#include "reef/session/internal/report.h"
 #include "reef/session/show.h"
 #include "reef/session/verify.h"
 
@@ -16,11 +17,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string counted(std::uint64_t count, const char* one, const char* many) {
-  return fmt::format("{} {}", format_count(count), count == 1 ? one : many);
-}
-
-Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+using internal::counted;
+using internal::text_or_null;
 
 Json failure_json(const std::optional<Error>& failure) {
   if (!failure) return nullptr;
@@ -212,12 +210,16 @@ std::string to_json(const VerifyReport& report) {
   Json faults = Json::array();
   for (const VerifyFault& fault : report.faults)
     faults.push_back({{"place", fault.place}, {"fault", fault.what}, {"next_step", fault.next_step}});
+  Json skipped = Json::array();
+  for (const VerifySkipped& one : report.skipped)
+    skipped.push_back({{"persona", one.persona}, {"why", one.why}, {"next_step", one.next_step}});
   return dump({{"schema", "reef.session.verify/1"},
                {"ok", report.faults.empty()},
                {"sessions", report.sessions},
                {"messages", report.messages},
                {"archived", report.archived},
-               {"faults", faults}});
+               {"faults", faults},
+               {"skipped", skipped}});
 }
 
 }  // namespace reef::session

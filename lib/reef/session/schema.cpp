@@ -1,7 +1,10 @@
 #include "reef/session/schema.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <optional>
 
 #include "reef/core/error.h"
@@ -146,15 +149,144 @@ WHEN new.content <> old.content AND new.archive_offset IS NULL AND old.archive_o
   UPDATE sessions SET summary = NULL WHERE id = old.session_id;
   DELETE FROM session_summaries WHERE session_id = old.session_id;
 END;
+)sql",
+    // What is moved takes its words along, but for those of archived messages, which cannot be taken out without their
+    // archive. What was there before its session was, or under a persona without a number, is found now. OR IGNORE
+    // within a trigger means OR REPLACE where the statement says that: a persona must not get another number by it.
+    R"sql(
+INSERT OR IGNORE INTO persona_numbers(persona_id) SELECT DISTINCT persona_id FROM sessions;
+INSERT OR IGNORE INTO pending_messages
+  SELECT n.number, m.id FROM messages m JOIN session_numbers n ON n.session_id = m.session_id
+  WHERE NOT EXISTS (SELECT 1 FROM messages_fts_docsize w WHERE w.id = (n.number << 40 | m.id));
+INSERT INTO messages_fts(rowid, content)
+  SELECT (n.number << 40) | m.id, m.content FROM messages m JOIN session_numbers n ON n.session_id = m.session_id
+  WHERE m.archive_offset IS NULL
+    AND NOT EXISTS (SELECT 1 FROM messages_fts_docsize w WHERE w.id = (n.number << 40 | m.id));
+
+DROP TRIGGER sessions_insert;
+CREATE TRIGGER sessions_insert AFTER INSERT ON sessions BEGIN
+  INSERT INTO persona_numbers(persona_id)
+    SELECT new.persona_id WHERE new.persona_id NOT IN (SELECT persona_id FROM persona_numbers);
+  INSERT OR IGNORE INTO pending_messages
+    SELECT n.number, m.id FROM messages m JOIN session_numbers n ON n.session_id = m.session_id
+    WHERE m.session_id = new.id
+      AND NOT EXISTS (SELECT 1 FROM messages_fts_docsize w WHERE w.id = (n.number << 40 | m.id));
+  INSERT INTO messages_fts(rowid, content)
+    SELECT (n.number << 40) | m.id, m.content FROM messages m JOIN session_numbers n ON n.session_id = m.session_id
+    WHERE m.session_id = new.id AND m.archive_offset IS NULL
+      AND NOT EXISTS (SELECT 1 FROM messages_fts_docsize w WHERE w.id = (n.number << 40 | m.id));
+END;
+CREATE TRIGGER sessions_update AFTER UPDATE OF persona_id ON sessions WHEN new.persona_id <> old.persona_id BEGIN
+  SELECT RAISE(ABORT, 'a session with archived messages stays with its persona')
+    WHERE EXISTS (SELECT 1 FROM messages WHERE session_id = new.id AND archive_offset IS NOT NULL);
+  INSERT INTO persona_numbers(persona_id)
+    SELECT new.persona_id WHERE new.persona_id NOT IN (SELECT persona_id FROM persona_numbers);
+  INSERT INTO messages_fts(messages_fts, rowid, content)
+    SELECT 'delete', (n.number << 40) | m.id, m.content FROM messages m, persona_numbers n
+    WHERE m.session_id = new.id AND n.persona_id = old.persona_id;
+  INSERT INTO messages_fts(rowid, content)
+    SELECT (n.number << 40) | m.id, m.content FROM messages m, persona_numbers n
+    WHERE m.session_id = new.id AND n.persona_id = new.persona_id;
+  DELETE FROM pending_messages WHERE persona = (SELECT number FROM persona_numbers WHERE persona_id = old.persona_id)
+    AND message IN (SELECT id FROM messages WHERE session_id = new.id);
+  INSERT OR IGNORE INTO removed_messages
+    SELECT n.number, m.id FROM messages m, persona_numbers n
+    WHERE m.session_id = new.id AND n.persona_id = old.persona_id;
+  INSERT OR IGNORE INTO pending_messages
+    SELECT n.number, m.id FROM messages m, persona_numbers n
+    WHERE m.session_id = new.id AND n.persona_id = new.persona_id;
+END;
+CREATE TRIGGER sessions_renamed BEFORE UPDATE OF id ON sessions WHEN new.id <> old.id BEGIN
+  SELECT RAISE(ABORT, 'a session with messages keeps its id')
+    WHERE EXISTS (SELECT 1 FROM messages WHERE session_id = old.id);
+END;
+CREATE TRIGGER sessions_delete BEFORE DELETE ON sessions BEGIN
+  SELECT RAISE(ABORT, 'the messages of a session go before it')
+    WHERE EXISTS (SELECT 1 FROM messages WHERE session_id = old.id);
+END;
+CREATE TRIGGER messages_moved BEFORE UPDATE OF session_id, id ON messages
+WHEN old.archive_offset IS NOT NULL AND (new.session_id IS NOT old.session_id OR new.id <> old.id) BEGIN
+  SELECT RAISE(ABORT, 'an archived message keeps its id and its session');
+END;
+CREATE TRIGGER messages_moved_summary AFTER UPDATE OF session_id, id ON messages
+WHEN (new.session_id IS NOT old.session_id OR new.id <> old.id)
+  AND EXISTS (SELECT 1 FROM session_summaries WHERE session_id = old.session_id) BEGIN
+  UPDATE sessions SET summary = NULL WHERE id = old.session_id;
+  DELETE FROM session_summaries WHERE session_id = old.session_id;
+END;
+DROP TRIGGER messages_update;
+CREATE TRIGGER messages_update AFTER UPDATE OF content, session_id, id ON messages
+WHEN new.archive_offset IS NULL AND old.archive_offset IS NULL
+  AND (new.content <> old.content OR new.session_id IS NOT old.session_id OR new.id <> old.id) BEGIN
+  INSERT INTO messages_fts(messages_fts, rowid, content)
+    SELECT 'delete', (number << 40) | old.id, old.content FROM session_numbers WHERE session_id = old.session_id;
+  INSERT INTO messages_fts(rowid, content)
+    SELECT (number << 40) | new.id, new.content FROM session_numbers WHERE session_id = new.session_id;
+  DELETE FROM pending_messages WHERE message = old.id
+    AND persona = (SELECT number FROM session_numbers WHERE session_id = old.session_id);
+  INSERT OR IGNORE INTO removed_messages
+    SELECT number, old.id FROM session_numbers WHERE session_id = old.session_id
+      AND (new.session_id IS NOT old.session_id OR new.id <> old.id);
+  INSERT OR IGNORE INTO pending_messages
+    SELECT number, new.id FROM session_numbers WHERE session_id = new.session_id;
+END;
 )sql"};
+static_assert(std::size(kMigrations) == kConversationsVersion);
 
 constexpr std::chrono::seconds kWhileAnotherMakesIt{10};
+constexpr int kLookedAt = 1000;  ///< names in a folder, for a start that takes no longer
 
-/// What a killed run left is removed by the next one that writes, whatever it does.
+/// What a killed run left is removed by the next one that writes, whatever it does; where there are very many folders
+/// of attachments, by the next one that archives, deletes or verifies.
 bool has_leftovers(const tree::Tree& tree) {
-  const std::filesystem::directory_iterator entries(tree.conversations());
-  return std::any_of(begin(entries), end(entries),
-                     [](const auto& entry) { return io::is_temporary_name(entry.path().filename().string()); });
+  int looked_at = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(tree.conversations())) {
+    if (io::is_temporary_name(entry.path().filename().string())) return true;
+    if (++looked_at == kLookedAt) break;
+  }
+  return false;
+}
+
+/// Whether another program made it by the documented schema alone: it has no version then.
+bool is_documents_own(io::Database& database) {
+  auto version = database.prepare("PRAGMA user_version");
+  if (!version.step() || version.integer(0) != 0) return false;
+  auto tables =
+      database.prepare("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('sessions', 'messages')");
+  return tables.step() && tables.integer(0) == 2;
+}
+
+/// Gives it the version that it has; false where it is something else.
+bool adopt_documents_own(const std::filesystem::path& file) {
+  io::Database database(file, io::OpenMode::write);
+  io::Transaction transaction(database);
+  if (!is_documents_own(database)) return false;
+  constexpr std::pair<const char*, const char*> kColumns[] = {
+      {"sessions", "id persona_id created_at updated_at title summary"},
+      {"messages", "id session_id role content created_at tokens metadata"}};
+  for (const auto& [table, columns] : kColumns) {
+    auto missing = database.prepare(
+        "SELECT 1 FROM pragma_table_info(?1) t WHERE instr(' ' || ?2 || ' ', ' ' || t.name || ' ') > 0 "
+        "AND (?1 = 'sessions' OR t.name <> 'id' OR (t.pk = 1 AND upper(t.type) = 'INTEGER'))");
+    missing.bind(1, table).bind(2, columns);
+    auto wanted = std::count(columns, columns + std::char_traits<char>::length(columns), ' ') + 1;
+    while (missing.step()) --wanted;
+    if (wanted > 0)
+      throw Error(Errc::usage, fmt::format("{}: table {} has not the columns {}", io::shown(file), table, columns),
+                  "reef-tree(5) says what it has to be; move the file elsewhere, or bring it into that form");
+  }
+  database.execute("CREATE INDEX IF NOT EXISTS idx_messages_session ON messages(session_id); PRAGMA user_version = 1");
+  transaction.commit();
+  return true;
+}
+
+io::Database open_newest(const std::filesystem::path& file) {
+  try {
+    return io::open_or_make(file, kMigrations, io::temporary_name(file));
+  } catch (const Error& error) {
+    if (error.code() != Errc::corrupt || !adopt_documents_own(file)) throw;
+  }
+  return io::open_or_make(file, kMigrations, io::temporary_name(file));
 }
 
 }  // namespace
@@ -176,7 +308,7 @@ io::Database open_conversations(const tree::Tree& tree) {
       if (held.code() != Errc::locked) throw;
     }
   }
-  auto database = io::open_or_make(file, kMigrations, io::temporary_name(file));
+  auto database = open_newest(file);
   // FTS5 of this SQLite does not say that triggers may use it.
   database.execute("PRAGMA trusted_schema = ON");
   return database;
@@ -188,6 +320,12 @@ io::Database read_conversations(const tree::Tree& tree) {
     io::require_version(database, kConversationsVersion);
     return database;
   } catch (const Error& error) {
+    if (error.code() == Errc::corrupt) {
+      io::Database database(conversations_file(tree), io::OpenMode::read);
+      if (is_documents_own(database))
+        throw Error(Errc::usage, fmt::format("{} was made by another program", io::shown(database.path())),
+                    "run 'reef-session index --all' once, which adds what is searched");
+    }
     if (error.code() != Errc::not_found) throw;
     throw Error(Errc::not_found, "there are no conversations in this tree", "run 'reef-session import' first");
   }

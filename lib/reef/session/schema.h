@@ -12,11 +12,11 @@ namespace reef::session {
 /// data/conversations/conversations.sqlite: sessions and messages of all personas and their full text.
 ///
 /// The first migration is the documented schema, so that programs which know it go on working; columns and tables of
-/// ours came with the second. Triggers keep the full text and the lists of what is to be embedded in step, whoever
-/// writes. Rows of messages_fts are numbered `persona number << 40 | message id`: a search reads the
-/// words of one persona alone, however many others there are. The third keeps what a language model's summaries rest
-/// on.
-inline constexpr int kConversationsVersion = 3;
+/// ours came with the second; a database without a version that holds those two tables alone begins there. Triggers
+/// keep the full text and the lists of what is to be embedded in step, whoever writes (reef-tree(5) says what they
+/// cannot see). Rows of messages_fts are numbered `persona number << 40 | message id`: a search reads the words of one
+/// persona alone, however many others there are. The third keeps what a language model's summaries rest on.
+inline constexpr int kConversationsVersion = 4;
 inline constexpr int kPersonaShift = 40;
 
 std::filesystem::path conversations_file(const tree::Tree& tree);

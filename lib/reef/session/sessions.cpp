@@ -36,6 +36,10 @@ SessionRow read_session(const io::Statement& row) {
   return session;
 }
 
+void read_text(const io::Statement& row, Archives& archives, Message& message) {
+  if (message.archive_offset) message.content = archives.text(std::string(row.text(10)), *message.archive_offset);
+}
+
 /// `archives` null: an archived message has no text.
 void read_message_row(const io::Statement& row, Archives* archives, Message& message) {
   message.id = row.integer(0);
@@ -48,8 +52,7 @@ void read_message_row(const io::Statement& row, Archives* archives, Message& mes
   message.tokens = row.is_null(7) ? std::nullopt : std::optional(row.integer(7));
   message.metadata = row.text(8);
   message.archive_offset = row.is_null(9) ? std::nullopt : std::optional(row.integer(9));
-  if (message.archive_offset && archives != nullptr)
-    message.content = archives->text(std::string(row.text(10)), *message.archive_offset);
+  if (archives != nullptr) read_text(row, *archives, message);
 }
 
 }  // namespace
@@ -97,35 +100,54 @@ SessionRow require_session(io::Database& conversations, const std::string& id) {
 }
 
 void read_messages(io::Database& conversations, Archives& archives, const std::string& session,
-                   const std::function<void(Message&)>& on_message) {
+                   const std::function<void(Message&)>& on_message,
+                   const std::function<void(const Error&)>& on_damaged) {
   auto rows = conversations.prepare(fmt::format("{} WHERE m.session_id = ? ORDER BY m.created_at, m.id", kMessage));
   rows.bind(1, session);
   Message message;
   while (rows.step()) {
-    read_message_row(rows, &archives, message);
+    read_message_row(rows, nullptr, message);
+    try {
+      read_text(rows, archives, message);
+    } catch (const Error& error) {
+      if (error.code() != Errc::corrupt || !on_damaged) throw;
+      on_damaged(error);
+      continue;
+    }
     on_message(message);
   }
 }
 
 namespace {
 
-std::optional<Message> read_one(io::Database& conversations, Archives* archives, std::int64_t id) {
-  auto row = conversations.prepare(fmt::format("{} WHERE m.id = ?", kMessage));
-  row.bind(1, id);
+io::Statement one_row(io::Database& conversations) {
+  return conversations.prepare(fmt::format("{} WHERE m.id = ?", kMessage));
+}
+
+std::optional<Message> read_one(io::Statement& row, Archives* archives, std::int64_t id) {
+  row.reset().bind(1, id);
   if (!row.step()) return std::nullopt;
   Message message;
   read_message_row(row, archives, message);
+  row.reset();
   return message;
 }
 
 }  // namespace
 
+MessageReader::MessageReader(io::Database& conversations) : row_(one_row(conversations)) {}
+
+std::optional<Message> MessageReader::read(Archives& archives, std::int64_t id) {
+  return read_one(row_, &archives, id);
+}
+
 std::optional<Message> read_message(io::Database& conversations, Archives& archives, std::int64_t id) {
-  return read_one(conversations, &archives, id);
+  return MessageReader(conversations).read(archives, id);
 }
 
 std::optional<Message> read_stored_message(io::Database& conversations, std::int64_t id) {
-  return read_one(conversations, nullptr, id);
+  io::Statement row = one_row(conversations);
+  return read_one(row, nullptr, id);
 }
 
 }  // namespace reef::session

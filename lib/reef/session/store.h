@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -9,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "reef/core/error.h"
+#include "reef/core/progress.h"
 #include "reef/io/sqlite.h"
 #include "reef/session/archives.h"
 #include "reef/session/schema.h"
@@ -50,13 +53,24 @@ std::optional<SessionRow> find_session(io::Database& conversations, std::string_
 SessionRow require_session(io::Database& conversations, const std::string& id);
 
 /// The messages of a session in their order: time, then id. Texts that were archived are read from there: Error as
-/// Archives::text() throws it.
+/// Archives::text() throws it; where one is damaged, `on_damaged` is told instead and the message left out.
 void read_messages(io::Database& conversations, Archives& archives, const std::string& session,
-                   const std::function<void(Message&)>& on_message);
+                   const std::function<void(Message&)>& on_message,
+                   const std::function<void(const Error&)>& on_damaged = nullptr);
 /// One message with its text; nullopt when there is none of that id.
 std::optional<Message> read_message(io::Database& conversations, Archives& archives, std::int64_t id);
 /// The same without the text of an archived one.
 std::optional<Message> read_stored_message(io::Database& conversations, std::int64_t id);
+
+/// read_message() for many, by one statement.
+class MessageReader {
+ public:
+  explicit MessageReader(io::Database& conversations);
+  std::optional<Message> read(Archives& archives, std::int64_t id);
+
+ private:
+  io::Statement row_;
+};
 
 /// A time of the database as RFC 3339; one of no form that is known stays as it is.
 std::string rfc3339_of(std::string_view database_time);
@@ -73,6 +87,7 @@ struct NewMessage {
   std::optional<std::int64_t> tokens;
   std::string metadata;                       ///< JSON on one line; empty: none
   std::optional<std::string> title, summary;  ///< of its session
+  bool is_addition = false;                   ///< one of that id that is there stays as it is
 };
 
 /// SHA-256 as hexadecimal digits over what tells a message without an id from the others of its session. `time` is
@@ -87,10 +102,15 @@ struct PutCounts {
 };
 /// A message that was not stored, and why.
 struct Refusal {
+  enum class Kind { others_session, archived, repeated };
   std::size_t index = 0;  ///< among those given
+  Kind kind = Kind::others_session;
   std::string session;
   std::string reason, hint;
 };
+
+/// What purge_words() came to; kept_by_reader: others kept the log, or added much, for so long.
+enum class Purged { wholly, not_written_anew, kept_by_reader };
 
 /// Writes conversations. Every transaction is ended after some 10 ms of work, so that other writers hardly wait.
 /// One object in a thread; what other processes do between two calls is seen by the next one.
@@ -105,28 +125,41 @@ class Store {
   io::Database& database() { return database_; }
   Archives& archives() { return archives_; }
 
-  /// Adds messages that are new by (session, external id), changes those that differ, makes sessions at need.
-  /// Refused are messages of a session that another persona owns, and changes of archived ones.
+  /// Adds messages that are new by (session, external id), changes those that differ, makes sessions at need. What a
+  /// message does not have (tokens, speaker, metadata) stays as it is stored. Refused are messages of a session that
+  /// another persona owns, changes of archived ones, and an id that came before in the same source and differs.
   std::vector<Refusal> put(const std::string& persona, std::span<const NewMessage> messages, PutCounts& counts);
+  /// What was put since the last call was one source: of several titles of a session its last one counts.
+  void end_source(PutCounts& counts);
 
   /// Removes messages with their words: in transactions of their own, so that one that fails leaves the others
   /// removed. Their sessions stay. Archived ones need their archive: Error as Archives::text() throws it.
   /// Returns how many there were.
   std::uint64_t remove_messages(std::span<const std::int64_t> ids);
-  /// Removes all messages of a session, then the session itself; `before_last` runs between the two.
+  /// Removes all messages of a session, then the session itself; `before_last` runs between the two. Where its archive
+  /// is damaged, the full text is made anew without it.
   std::uint64_t remove_session(const std::string& session, const std::function<void()>& before_last);
+  /// Removes a session if it has no message, in one transaction, `before_last` in it. False when it has one.
+  bool remove_empty_session(const std::string& session, const std::function<void()>& before_last);
 
-  /// Words of removed messages leave the full text's own pages: merged into one segment, piece by piece.
-  void merge_words();
-  /// merge_words(), then VACUUM (one transaction that takes as long as copying the file: other writers wait) and the
-  /// write-ahead log emptied: of what was removed, no byte is left in the files. False when a reader kept the log.
-  bool purge_words();
-  /// Brings the write-ahead log into the database and empties it; false when a reader kept it.
-  bool empty_log();
+  /// Makes the full text anew from the messages, in one transaction: other writers wait. Returns how many archived
+  /// messages could not be read, of which no words are in it. Error{not_found} for an archive that is not there.
+  std::uint64_t rebuild_words(Progress& progress);
+  /// Words of removed messages leave the full text's own pages: merged into one segment, piece by piece. False when
+  /// others added so much meanwhile that it did not come to an end.
+  bool merge_words();
+  /// merge_words(), then VACUUM and the write-ahead log emptied. What was removed is zeros by then (secure_delete), but
+  /// copies that SQLite made when it moved rows from page to page may stand between the rows of others. VACUUM is one
+  /// transaction, which takes as long as copying the file: one beyond 2 MiB is written anew with `large` only.
+  Purged purge_words(std::chrono::milliseconds patience, bool large);
+  /// Brings the write-ahead log into the database and empties it; false when a reader kept it for so long.
+  bool empty_log(std::chrono::milliseconds patience = std::chrono::seconds(5));
 
  private:
   class Writer;
   std::int64_t total_changes();
+  std::uint64_t write_words(Progress& progress);
+  std::uint64_t remove_unreadable(const std::string& session);
 
   io::Database database_;
   Archives archives_;

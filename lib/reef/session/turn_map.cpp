@@ -21,6 +21,11 @@ std::int64_t magnitude(const Turn& turn) { return turn.id < 0 ? -turn.id : turn.
 
 }  // namespace
 
+std::string speaker_of(std::string_view role, std::string_view speaker) {
+  const bool is_program = role == "tool" || role == "function" || role == "system" || role == "developer";
+  return is_program ? std::string() : std::string(speaker);
+}
+
 const char* const TurnMap::kSchema = R"sql(
 CREATE TABLE turn_map (page INTEGER PRIMARY KEY, turns BLOB NOT NULL) STRICT;
 CREATE TABLE turn_speakers (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
@@ -42,6 +47,7 @@ void TurnMap::load(io::Database& database) {
   auto names = database.prepare("SELECT number, name FROM turn_speakers ORDER BY number");
   while (names.step()) {
     speakers_.emplace_back(names.text(1));
+    numbers_.emplace(speakers_.back(), static_cast<std::uint16_t>(speakers_.size()));
     if (names.integer(0) != static_cast<std::int64_t>(speakers_.size()))
       throw_damaged(database, "a speaker is missing");
   }
@@ -78,11 +84,12 @@ void TurnMap::save(io::Database& database) {
 
 std::uint16_t TurnMap::speaker(std::string_view name) {
   if (name.empty()) return 0;
-  const auto known = std::find(speakers_.begin(), speakers_.end(), name);
-  if (known != speakers_.end()) return static_cast<std::uint16_t>(known - speakers_.begin() + 1);
+  if (const auto known = numbers_.find(std::string(name)); known != numbers_.end()) return known->second;
   if (speakers_.size() >= UINT16_MAX) return 0;
   speakers_.emplace_back(name);
-  return static_cast<std::uint16_t>(speakers_.size());
+  const auto number = static_cast<std::uint16_t>(speakers_.size());
+  numbers_.emplace(speakers_.back(), number);
+  return number;
 }
 
 /// A message may have been here before it was changed: the last one counts.

@@ -5,6 +5,8 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "reef/io/sqlite.h"
@@ -25,6 +27,9 @@ struct Turn {
 
   bool is_removed() const { return id < 0; }
 };
+
+/// Who is named by a message: nobody by what tools and programs put in.
+std::string speaker_of(std::string_view role, std::string_view speaker);
 
 /// The turns of a store of vectors, in the order of its rows: position i belongs to row i. Kept in table turn_map of
 /// that store's database in pages of kPage, of which a writer replaces those that changed.
@@ -66,6 +71,7 @@ class TurnMap {
 
   std::vector<Turn> turns_;
   std::vector<std::string> speakers_;
+  std::unordered_map<std::string, std::uint16_t> numbers_;  ///< of speakers
   std::size_t stored_speakers_ = 0;
   /// Positions of turns whose id is above all before them, nearly all there are; the others, by id.
   std::vector<std::uint32_t> ascending_;

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "reef/core/progress.h"
@@ -15,6 +16,9 @@
 #include "reef/vector/store.h"
 
 namespace reef::session {
+
+/// Whether a message says nothing that could be embedded: blanks and control characters.
+bool is_blank_turn(std::string_view content);
 
 /// Vectors of the turns of one persona's conversations, in vectors/conversations/<persona>: row i is turn i of the map.
 /// Everything here is derived from conversations.sqlite and can be made again.
@@ -74,6 +78,11 @@ class TurnReader {
   vector::StoreReader vectors_;
   TurnMap map_;
 };
+
+/// Takes out the turns of removed messages, and those behind them, whose vectors were made together with them and which
+/// are pending then; where any was taken out, now or before, vectors are written anew without it. Needs no model.
+/// Throws as TurnStore does. Nothing where there are no vectors.
+void purge_turns(const tree::Tree& tree, const std::string& persona, std::chrono::milliseconds wait);
 
 /// Faults of a persona's turn store: its files against one another, and against the conversations, of which every
 /// message is embedded, pending or without a word. Holds its lock meanwhile.

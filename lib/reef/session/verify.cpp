@@ -21,6 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr const char* kRestore = "restore conversations.sqlite from a backup";
+constexpr const char* kRebuild = "run 'reef-session index --rebuild-words'";
 constexpr std::size_t kNamed = 20;  ///< faults of one kind in one session's archive
 
 /// A copy of the database in a folder of its own, removed at the end; of a killed run, by the next one.
@@ -74,13 +75,23 @@ class Check {
     while (rows.step()) personas.emplace_back(rows.text(0));
     for (const std::string& persona : personas) {
       if ((persona_ && persona != *persona_) || !TurnReader::exists(tree_, persona)) continue;
-      for (const vector::StoreFault& fault : verify_turns(tree_, persona, wait))
-        add(fmt::format("vectors/conversations/{}/{}", persona, fault.file), fault.what,
-            fault.mends_itself ? "run 'reef-session index', which mends it" : fault.next_step);
+      try {
+        check_turns_of(persona, wait);
+      } catch (const Error& error) {
+        if (error.code() != Errc::locked) throw;
+        report_.skipped.push_back({persona, error.what(), error.hint()});
+      }
     }
   }
 
  private:
+  void check_turns_of(const std::string& persona, std::chrono::milliseconds wait) {
+    for (const vector::StoreFault& fault : verify_turns(tree_, persona, wait))
+      add(fmt::format("vectors/conversations/{}/{}", persona, fault.file), fault.what,
+          fault.mends_itself ? fmt::format("run 'reef-session index --persona {}', which mends it", persona)
+                             : fault.next_step);
+  }
+
   void add(std::string place, std::string what, std::string next_step) {
     report_.faults.push_back({std::move(place), std::move(what), std::move(next_step)});
   }
@@ -97,7 +108,7 @@ class Check {
         "SELECT count(*) FROM sessions WHERE persona_id NOT IN (SELECT persona_id FROM persona_numbers)");
     if (unnumbered.step() && unnumbered.integer(0) > 0)
       add("conversations.sqlite", fmt::format("{} sessions of personas without a number", unnumbered.integer(0)),
-          kRestore);
+          kRebuild);
   }
 
   /// Texts of archived messages are put into the copy, for its words to be compared with.
@@ -168,26 +179,25 @@ class Check {
       check.bind(1, has_all_texts_ ? 1 : 0).run();
     } catch (const Error& error) {
       if (error.code() != Errc::corrupt) throw;
-      add("conversations.sqlite", "the full text is not that of the messages", kRestore);
+      add("conversations.sqlite", "the full text is not that of the messages", kRebuild);
     }
   }
 
   void check_folders() {
+    std::vector<std::string> unknown;
     for (const auto& entry : fs::directory_iterator(tree_.conversations())) {
       const std::string name = entry.path().filename().string();
       if (name.starts_with("conversations.sqlite") || name == ".lock" || ids_.contains(name)) continue;
       if (io::is_temporary_name(name)) continue;  // the copy that this run looks at
-      // One that was made since the sessions were listed.
-      if (is_folder_of_session(name)) continue;
-      add(io::shown(name), "belongs to no session", "remove it, or move it elsewhere");
+      check_interrupt();
+      unknown.push_back(name);
     }
-  }
-
-  bool is_folder_of_session(const std::string& name) {
+    if (unknown.empty()) return;
+    // Some may be of sessions that were made since these were listed.
     auto ids = database_.prepare("SELECT id FROM sessions");
-    while (ids.step())
-      if (file_name_of(ids.text(0)) == name) return true;
-    return false;
+    while (ids.step()) ids_.insert(file_name_of(ids.text(0)));
+    for (const std::string& name : unknown)
+      if (!ids_.contains(name)) add(io::shown(name), "belongs to no session", "remove it, or move it elsewhere");
   }
 
   const tree::Tree& tree_;

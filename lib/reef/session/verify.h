@@ -17,9 +17,15 @@ struct VerifyFault {
   std::string next_step;
 };
 
+/// A persona whose vectors another run was writing.
+struct VerifySkipped {
+  std::string persona, why, next_step;
+};
+
 struct VerifyReport {
   std::uint64_t sessions = 0, messages = 0, archived = 0;
   std::vector<VerifyFault> faults;
+  std::vector<VerifySkipped> skipped;
 };
 
 /// Compares conversations.sqlite with itself, its full text with the messages (archived ones as their archive has

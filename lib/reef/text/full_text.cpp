@@ -92,9 +92,19 @@ fts5_api* fts5_of(sqlite3* database) {
   return api;
 }
 
-void add_new(std::vector<std::string>& words, std::string word) {
-  if (!word.empty() && std::find(words.begin(), words.end(), word) == words.end()) words.push_back(std::move(word));
-}
+/// Words of a question, each once. Of a text that somebody passed as one, the first so many.
+class DistinctWords {
+ public:
+  void add(std::string word) {
+    constexpr std::size_t kMost = 1024;
+    if (!word.empty() && words_.size() < kMost && seen_.insert(word).second) words_.push_back(std::move(word));
+  }
+  std::vector<std::string> take() { return std::move(words_); }
+
+ private:
+  std::vector<std::string> words_;
+  std::unordered_set<std::string> seen_;
+};
 
 bool is_ascii(std::string_view text) {
   return std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
@@ -102,7 +112,7 @@ bool is_ascii(std::string_view text) {
 
 /// What unicode61 makes of ASCII, without SQLite: most questions are of that kind.
 std::vector<std::string> ascii_words(std::string_view text) {
-  std::vector<std::string> words;
+  DistinctWords words;
   std::string word;
   for (const char c : text) {
     if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z'))
@@ -110,10 +120,10 @@ std::vector<std::string> ascii_words(std::string_view text) {
     else if (c >= 'A' && c <= 'Z')
       word += static_cast<char>(c + 32);
     else
-      add_new(words, std::exchange(word, {}));
+      words.add(std::exchange(word, {}));
   }
-  add_new(words, std::move(word));
-  return words;
+  words.add(std::move(word));
+  return words.take();
 }
 
 /// FTS5's own tokenizer under the one that stems: which characters part words (dashes, no-break
@@ -132,15 +142,15 @@ class Unicode61 {
   ~Unicode61() { methods_.xDelete(tokenizer_); }
 
   std::vector<std::string> words(std::string_view text) {
-    std::vector<std::string> words;
+    DistinctWords words;
     const auto take = [](void* into, int, const char* token, int size, int, int) {
-      add_new(*static_cast<std::vector<std::string>*>(into), std::string(token, static_cast<std::size_t>(size)));
+      static_cast<DistinctWords*>(into)->add(std::string(token, static_cast<std::size_t>(size)));
       return SQLITE_OK;
     };
     const int size = static_cast<int>(std::min<std::size_t>(text.size(), INT_MAX));
     if (methods_.xTokenize(tokenizer_, &words, FTS5_TOKENIZE_QUERY, text.data(), size, take) != SQLITE_OK)
       throw Error(Errc::failed, "FTS5 could not part the question into words");
-    return words;
+    return words.take();
   }
 
  private:

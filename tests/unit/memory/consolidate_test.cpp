@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cstring>
 #include <map>
 
 #include "reef/core/error.h"
@@ -69,6 +70,20 @@ struct Talk : test::TreeFixture {
         "' || "
         "coalesce(memory, ''), char(10)) FROM decisions",
         persona);
+  }
+  /// Those of a persona whose messages are the next `by` ones.
+  static std::string shifted(const std::string& decisions, std::int64_t by) {
+    std::string result;
+    std::istringstream lines(decisions);
+    for (std::string line; std::getline(lines, line);) {
+      std::istringstream words(line);
+      std::int64_t rank = 0, message = 0;
+      std::string rest;
+      words >> rank >> message;
+      std::getline(words, rest);
+      result += (result.empty() ? "" : "\n") + std::to_string(rank) + " " + std::to_string(message + by) + rest;
+    }
+    return result;
   }
   std::string learned(const std::string& persona = "alice") {
     return cell(
@@ -162,20 +177,7 @@ TEST_CASE_FIXTURE(Talk, "one run and many decide alike") {
        {"2024-03-01T10:11:00Z", "2024-03-01T10:20:00Z", "2024-03-02T10:25:30Z", "2024-03-03T00:00:00Z",
         "2024-03-04T10:30:00Z", "2024-03-05T10:30:00Z", "2024-03-09T00:00:00Z"})
     decide(now, true, "bob");
-  const auto shifted = [&](const std::string& text) {  // the second persona's messages are the next ones
-    std::string result;
-    std::istringstream lines(text);
-    for (std::string line; std::getline(lines, line);) {
-      std::istringstream words(line);
-      std::int64_t rank = 0, message = 0;
-      std::string rest;
-      words >> rank >> message;
-      std::getline(words, rest);
-      result += std::to_string(rank) + " " + std::to_string(message + 120) + rest + "\n";
-    }
-    return result;
-  };
-  CHECK(shifted(decisions()) == decisions("bob") + "\n");
+  CHECK(decisions("bob") == shifted(decisions(), 120));
   CHECK(learned() == learned("bob"));
 }
 
@@ -185,20 +187,30 @@ TEST_CASE_FIXTURE(Talk, "a run that ends anywhere goes on where it was") {
   tree::apply_init(tree, more);
   talk("alice");
   decide("2024-03-09T00:00:00Z");
-  const std::string expected = learned();
   talk("bob");
   int ended = 0;
-  for (int round = 0; round < 40; ++round) {
-    decisions_left = 3 + round % 3;
+  for (int round = 0; round < 200; ++round) {
+    // Behind a commit, or in the midst of a transaction: the database refuses a decision.
+    decisions_left = round % 2 == 0 ? 3 + round % 3 : -1;
+    if (decisions_left < 0)
+      memory::open_memories(tree, "bob")
+          .execute("CREATE TRIGGER refuse BEFORE " + std::string(round % 4 == 1 ? "INSERT" : "UPDATE OF state") +
+                   " ON decisions WHEN new.message % 7 = " + std::to_string(round % 7) +
+                   " BEGIN SELECT RAISE(ABORT, 'the run ends here'); END");
+    bool whole = false;
     try {
       decide("2024-03-09T00:00:00Z", true, "bob");
-      break;
+      whole = true;
     } catch (const Error&) {
       ++ended;
     }
+    memory::open_memories(tree, "bob").execute("DROP TRIGGER IF EXISTS refuse");
+    if (whole) break;
   }
   CHECK(ended > 2);
-  CHECK(learned("bob") == expected);
+  CHECK(cell("SELECT count(*) FROM decisions WHERE state = 'buffered'", "bob") == "0");
+  CHECK(decisions("bob") == shifted(decisions(), 120));
+  CHECK(learned("bob") == learned());
 }
 
 TEST_CASE_FIXTURE(Talk, "only what is new is read, in whatever order it came") {
@@ -240,13 +252,105 @@ TEST_CASE_FIXTURE(Talk, "what left its conversation while it waited is dropped, 
   conversations.execute("DELETE FROM messages WHERE id = " + std::to_string(gone));
   conversations.execute("UPDATE sessions SET archive_file = '/nowhere/t.jsonl' WHERE id = 't'");
   conversations.execute("UPDATE messages SET archive_offset = 0, content = '' WHERE id = " + std::to_string(away));
+  const auto behind = say("t", "user", "And the bridge", "2024-03-01T10:02:00Z");
   report = decide("2024-03-03T00:00:00Z");
   CHECK(report.dropped == 1);
   CHECK(report.waiting == 1);
-  CHECK(report.unreadable > 0);
+  CHECK(report.unreadable == 2);  // each once, and what stands behind one that may have asked
   CHECK(report.first_unreadable.find("/nowhere") != std::string::npos);
   CHECK(state(gone) == "dropped");
   CHECK(state(away) == "buffered");
+  CHECK(state(behind) == "no row");
+  CHECK(told.back().message == gone);
+  CHECK(told.back().session == "s");
+  CHECK(told.back().created == "2024-03-01 10:00:00.000");
+}
+
+TEST_CASE_FIXTURE(Talk, "what is dropped a day later is told with its text") {
+  say("s", "user", "I saw the lighthouse near the harbour yesterday", "2024-03-01T10:00:00Z");
+  REQUIRE(decide("2024-03-01T12:00:00Z").buffered == 1);
+  memory::open_memories(tree, "alice").execute("UPDATE decisions SET score = .3");
+  told.clear();
+  CHECK(decide("2024-03-03T00:00:00Z").dropped == 1);
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].content == "I saw the lighthouse near the harbour yesterday");
+  CHECK(told[0].speaker == "user");
+  CHECK(told[0].external_id == "m1");
+  CHECK(told[0].session == "s");
+  CHECK(told[0].created == "2024-03-01 10:00:00.000");
+}
+
+TEST_CASE_FIXTURE(Talk, "what shows no character is not scored") {
+  for (int i = 0; i < 30; ++i)
+    say("s", i % 2 == 0 ? "user" : "assistant", "ok", "2024-03-01T10:" + std::to_string(10 + i) + ":00Z");
+  const auto question = say("s", "user", "Really?", "2024-03-01T10:50:00Z");
+  const auto mark = say("s", "assistant", "\u200e", "2024-03-01T10:51:00Z");
+  const auto blank = say("s", "assistant", "\u00a0", "2024-03-01T10:52:00Z");
+  const auto answer = say("s", "assistant", "Of course", "2024-03-01T10:53:00Z");
+  CHECK(decide("2024-03-01T12:00:00Z").unscored == 2);
+  decide("2024-03-09T00:00:00Z");
+  CHECK(state(question) != "no row");
+  CHECK(state(mark) == "discarded");
+  CHECK(state(blank) == "discarded");
+  CHECK(cell("SELECT answer FROM decisions WHERE message = " + std::to_string(answer)) == "1");
+}
+
+TEST_CASE_FIXTURE(Talk, "times of any form are times, what is none is long ago, and later ones are counted") {
+  const auto add = [&](const char* content, const char* time) {
+    const auto id = say("s", "user", content, "2024-03-01T10:00:00Z");
+    auto update = conversations.prepare("UPDATE messages SET created_at = ? WHERE id = ?");
+    update.bind(1, time).bind(2, id).run();
+    return id;
+  };
+  const auto rfc = add("I saw the lighthouse", "2024-03-01T10:30:00Z");
+  const auto none = add("I saw the harbour", "yesterday");
+  const auto far = add("I saw the museum", "2999-01-01 00:00:00.000");
+  const auto plain = add("I saw the bakery", "2024-03-01 10:40:00.000");
+  const auto report = decide("2024-03-01T12:00:00Z");
+  CHECK(report.scored == 3);
+  CHECK(report.later == 1);
+  CHECK(memory::to_text(report).find("1 of later times") != std::string::npos);
+  CHECK(state(far) == "no row");
+  CHECK(cell("SELECT group_concat(message) FROM (SELECT message FROM decisions ORDER BY rank)") ==
+        std::to_string(none) + "," + std::to_string(rfc) + "," + std::to_string(plain));
+}
+
+TEST_CASE_FIXTURE(Talk, "another model embeds what a message said with what stood before it") {
+  say("s", "assistant", "Which colour has the gate?", "2024-03-01T10:00:00Z");
+  const auto said = say("s", "user", "Please remember that it is green", "2024-03-01T10:01:00Z");
+  decide("2024-03-01T12:00:00Z");
+  {
+    memory::Store store(tree, "alice");
+    memory::NewMemory asked;
+    asked.content = "The cellar key hangs behind the clock";
+    io::Transaction transaction(store.database());
+    store.remember(asked);
+    transaction.commit();
+  }
+  test::FakeEmbedder other("other");
+  const auto row_of = [&](const std::string& text) {
+    std::vector<float> row(kDim);
+    other.embed_query(text, row);
+    return row;
+  };
+  const auto stored = [&](const std::string& where) {
+    io::Database database = memory::read_memories(tree, "alice");
+    auto select = database.prepare("SELECT embedding FROM memories WHERE " + where);
+    REQUIRE(select.step());
+    const auto bytes = select.blob(0);
+    std::vector<float> row(bytes.size() / sizeof(float));
+    std::memcpy(row.data(), bytes.data(), bytes.size());
+    return row;
+  };
+  CHECK(memory::Store(tree, "alice").use_embedder(other, 1, no_progress()) == 2);
+  CHECK(stored("source_message = " + std::to_string(said)) ==
+        row_of("Which colour has the gate?\nPlease remember that it is green"));
+  CHECK(stored("source_message IS NULL") == row_of("The cellar key hangs behind the clock"));
+  // Of a message that says something else by now the memory's own text is all there is.
+  conversations.execute("UPDATE messages SET content = 'Never mind' WHERE id = " + std::to_string(said));
+  other = test::FakeEmbedder("third");
+  memory::Store(tree, "alice").use_embedder(other, 1, no_progress());
+  CHECK(stored("source_message = " + std::to_string(said)) == row_of("Please remember that it is green"));
 }
 
 TEST_CASE_FIXTURE(Talk, "without vectors everything is as unlike the memories as can be") {
@@ -309,4 +413,39 @@ TEST_CASE("decisions and reports as text and JSON") {
   report.waiting = 1;
   CHECK(memory::to_text(report) == "alice: 2 remembered; 1 wait for their day to end\n");
   CHECK(memory::to_json(report).find("\"quantiles\":null") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(Talk, "messages are told apart where their numbers start again") {
+  for (int i = 0; i < 12; ++i)
+    say("s", "user", "Please remember that boat " + std::to_string(i) + " leaks",
+        "2026-01-01T10:00:0" + std::to_string(i % 10) + "Z");
+  CHECK(decide("2026-02-01").scored == 12);
+  const std::string copy = (tree.root() / "copy.sqlite").string();
+  SUBCASE("an older copy was restored, and went on") {
+    conversations.execute("VACUUM INTO '" + copy + "'");
+    say("s", "user", "Please remember that this gets lost", "2026-01-02T10:00:00Z");
+    CHECK(decide("2026-02-01").scored == 1);
+  }
+  SUBCASE("it was made anew in another order") {
+    conversations.execute("UPDATE messages SET id = 100 - id");
+    conversations.execute("UPDATE sqlite_sequence SET seq = 99 WHERE name = 'messages'");
+    conversations.execute("VACUUM INTO '" + copy + "'");
+  }
+  conversations = {};
+  for (const char* end : {"", "-wal", "-shm"})
+    std::filesystem::remove(session::conversations_file(tree).string() + end);
+  std::filesystem::rename(copy, session::conversations_file(tree));
+  conversations = session::open_conversations(tree);
+  const auto stranger = say("s", "user", "Please remember that the mill burns", "2026-01-03T10:00:00Z");
+  const auto report = decide("2026-02-01");
+  CHECK(report.scored == 1);
+  CHECK(state(stranger) == "remembered");
+  CHECK(cell("SELECT count(*) FROM decisions WHERE message > 0") == "13");
+  CHECK(decide("2026-02-01").scored == 0);
+  // Sources follow.
+  auto number = conversations.prepare("SELECT id FROM messages WHERE content LIKE '%boat 3 %'");
+  REQUIRE(number.step());
+  CHECK(cell("SELECT source_message FROM memories WHERE content LIKE '%boat 3 %'") == std::string(number.text(0)));
+  CHECK(cell("SELECT message FROM memory_sources WHERE memory = (SELECT id FROM memories WHERE content LIKE '%boat 3 "
+             "%')") == std::string(number.text(0)));
 }

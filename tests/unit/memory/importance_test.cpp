@@ -18,7 +18,7 @@ using memory::Turn;
 namespace {
 
 Scored one(std::string_view content, double nearest = 0) {
-  return Importance(memory::ImportanceOptions{}).score({"s", "anna", content}, nearest);
+  return Importance(memory::ImportanceOptions{}).score({"anna", content}, nearest);
 }
 
 double sigmoid(double z) { return 1 / (1 + std::exp(-z)); }
@@ -76,30 +76,29 @@ TEST_CASE("whoever asks to remember is heard") {
 
 TEST_CASE("df, names and what stood before are those of earlier messages") {
   Importance importance{memory::ImportanceOptions{}};
-  const Scored first = importance.score({"s", "anna", "Did you see Lisbon?"}, 0);
+  const Scored first = importance.score({"anna", "Did you see Lisbon?"}, 0);
   CHECK(first.terms.reference == 0);
   CHECK(!first.terms.answer);
-  const Scored second = importance.score({"s", "bob", "Lisbon was lovely"}, 0);
+  const Scored second = importance.score({"bob", "Lisbon was lovely"}, 0, Turn{"anna", "Did you see Lisbon?"});
   CHECK(second.terms.answer);
   CHECK(second.terms.reference == .25);  // at a sentence's start, since it is known
   CHECK(second.words.size() == 2);
   CHECK(second.terms.novelty == doctest::Approx(.6 * (std::log(2.5 / 1.5) + std::log(2.5 / .5)) / 60 + .4 / 2));
-  CHECK(!importance.score({"s", "bob", "And green"}, 0).terms.answer);
-  importance.score({"s", "bob", "Is it?"}, 0);
-  CHECK(!importance.score({"s", "bob", "It is"}, 0).terms.answer);
-  CHECK(!importance.score({"other", "anna", "It is"}, 0).terms.answer);
-  importance.set_previous("third", Turn{"third", "bob", "Really?"});
-  CHECK(importance.score({"third", "anna", "It is. Is it?"}, 0).terms.answer);
-  importance.set_previous("third", std::nullopt);
-  CHECK(!importance.score({"third", "bob", "It is"}, 0).terms.answer);
+  const auto answers = [&](const std::optional<Turn>& previous, std::string_view speaker) {
+    return importance.score({speaker, "It is"}, 0, previous).terms.answer;
+  };
+  CHECK(!answers(Turn{"anna", "And green"}, "bob"));
+  CHECK(!answers(Turn{"bob", "Is it?"}, "bob"));
+  CHECK(answers(Turn{"bob", "Really? I see."}, "anna"));
+  CHECK(!answers(std::nullopt, "anna"));
 }
 
 TEST_CASE("rare words are those of two messages before, or of one in a hundred") {
   Importance importance{memory::ImportanceOptions{}};
-  for (int i = 0; i < 3; ++i) CHECK(importance.score({"s", "a", "tiles"}, 0).rare.size() == 1);
-  CHECK(importance.score({"s", "a", "tiles"}, 0).rare.empty());
-  for (int i = 0; i < 400; ++i) importance.score({"s", "a", "harbour"}, 0);
-  CHECK(importance.score({"s", "a", "tiles"}, 0).rare.size() == 1);  // four of 404
+  for (int i = 0; i < 3; ++i) CHECK(importance.score({"a", "tiles"}, 0).rare.size() == 1);
+  CHECK(importance.score({"a", "tiles"}, 0).rare.empty());
+  for (int i = 0; i < 400; ++i) importance.score({"a", "harbour"}, 0);
+  CHECK(importance.score({"a", "tiles"}, 0).rare.size() == 1);  // four of 404
 }
 
 TEST_CASE("the band takes a share of the median, from the 21st logit on") {
@@ -132,24 +131,22 @@ TEST_CASE("without the band nothing is shifted") {
   for (int i = 0; i < 40; ++i) {
     const std::string text =
         "I saw Anna in Lisbon and word" + std::to_string(i) + " at May " + std::to_string(i % 28 + 1);
-    CHECK(plain.score({"s", "a", text}, 0).shift == 0);
-    shifted = banded.score({"s", "a", text}, 0).shift > 0;
+    CHECK(plain.score({"a", text}, 0).shift == 0);
+    shifted = banded.score({"a", text}, 0).shift > 0;
   }
   CHECK(shifted);
 }
 
-TEST_CASE("the second score adds accesses and mentions, up to a limit") {
+TEST_CASE("the second score adds mentions, up to a limit") {
   CHECK(memory::second_score(.4, 0) == .4);
   CHECK(memory::second_score(.4, 1) == doctest::Approx(.475));
   CHECK(memory::second_score(.4, 9) == doctest::Approx(.55));
-  CHECK(memory::second_score(.4, 0, 1) == doctest::Approx(.4 + .1 / 3));
-  CHECK(memory::second_score(.4, 0, 1000) == doctest::Approx(.5));
   // A language model moves it by .2 at most.
-  CHECK(memory::second_score(.4, 1, 0, .5) == doctest::Approx(.475));
-  CHECK(memory::second_score(.4, 0, 0, 1) == doctest::Approx(.6));
-  CHECK(memory::second_score(.7, 0, 0, 0) == doctest::Approx(.5));
-  CHECK(memory::second_score(.1, 0, 0, 0) == 0);
-  CHECK(memory::second_score(.95, 9, 0, 1) == 1);
+  CHECK(memory::second_score(.4, 1, .5) == doctest::Approx(.475));
+  CHECK(memory::second_score(.4, 0, 1) == doctest::Approx(.6));
+  CHECK(memory::second_score(.7, 0, 0) == doctest::Approx(.5));
+  CHECK(memory::second_score(.1, 0, 0) == 0);
+  CHECK(memory::second_score(.95, 9, 1) == 1);
 }
 
 TEST_CASE_FIXTURE(test::TreeFixture, "saved and read again at any place, the scores are the same") {
@@ -158,16 +155,17 @@ TEST_CASE_FIXTURE(test::TreeFixture, "saved and read again at any place, the sco
   auto decide = database.prepare(
       "INSERT INTO decisions VALUES (NULL, ?, 's', '2024-01-01 00:00:00.000', 'discarded', ?, ?, 0, 0, 0, 0, 0, 0, 0, "
       "0, "
-      "0, 0, 0, NULL, NULL, '2024-01-01 00:00:00.000', NULL, NULL, NULL)");
+      "0, 0, 0, NULL, NULL, '2024-01-01 00:00:00.000', NULL, NULL, NULL, NULL)");
   std::int64_t message = 0;
   std::string before;
   for (int round = 0; round < 5; ++round)
     for (const char* text : kTalk) {
       Importance part(memory::ImportanceOptions{}, database);
-      if (!before.empty()) part.set_previous("s", Turn{"s", message % 2 == 0 ? "a" : "b", before});
+      std::optional<Turn> previous;
+      if (!before.empty()) previous = Turn{message % 2 == 0 ? "a" : "b", before};
       ++message;
-      const Turn turn{"s", message % 2 == 0 ? "a" : "b", text};
-      const Scored expected = whole.score(turn, 0), scored = part.score(turn, 0);
+      const Turn turn{message % 2 == 0 ? "a" : "b", text};
+      const Scored expected = whole.score(turn, 0, previous), scored = part.score(turn, 0, previous);
       CHECK(scored.logit == expected.logit);
       CHECK(scored.shift == expected.shift);
       CHECK(scored.rare == expected.rare);

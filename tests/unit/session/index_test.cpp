@@ -140,6 +140,93 @@ TEST_CASE_FIXTURE(Fixture, "vectors of another model are made anew only when tha
   require_sound();
 }
 
+TEST_CASE_FIXTURE(Fixture, "embedding all of them anew, interrupted, leaves pending what was") {
+  say("s", "one");
+  index();
+  database.execute("BEGIN");
+  for (int i = 0; i < 3000; ++i) say("t", "turn " + std::to_string(i), "2026-01-02 00:00:00.000");
+  database.execute("COMMIT");
+  int batches = 0;
+  test::FakeEmbedder second("other", [&] {
+    if (++batches == 3) throw Error(Errc::interrupted, "");
+  });
+  session::IndexOptions options;
+  options.persona = "alice";
+  options.again = true;
+  CHECK_THROWS_AS(session::index_turns(tree, options, second, no_progress()), Error);
+  CHECK(session::pending_turns(tree, "alice") == 3000);
+  require_sound();
+  const auto changed = say("t", "this one changes", "2026-01-02 00:00:00.000");
+  test::FakeEmbedder third("other", [&] {
+    if (++batches == 6)  // after it was read
+      database.execute("UPDATE messages SET content = 'it did' WHERE id = " + std::to_string(changed));
+  });
+  CHECK(session::index_turns(tree, options, third, no_progress()).embedded == 3002);
+  CHECK(session::pending_turns(tree, "alice") == 1);
+  require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture, "anew, but not where the vectors are of this model already") {
+  say("s", "one");
+  index();
+  say("s", "two");
+  session::IndexOptions options;
+  options.again = true;
+  options.other_models_only = true;
+  CHECK(index(options).embedded == 1);
+  CHECK(embedder.embedded == 2);
+  options.persona = "alice";
+  test::FakeEmbedder second("other");
+  CHECK(session::index_turns(tree, options, second, no_progress()).embedded == 2);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a message without text parts no neighbours, and one that lost its text leaves") {
+  const auto first = say("s", "which day is it");
+  const auto blank = say("s", "\x01 \n");
+  const auto last = say("s", "it is sunday"), other = say("s", "thanks");
+  index();
+  CHECK(has_vector_of(last, "which day is it\nit is sunday"));
+  {
+    session::TurnReader reader(tree, "alice");
+    CHECK(reader.map()[*reader.map().position_of(first)].next == reader.map().position_of(last));
+    CHECK(!reader.map().position_of(blank));
+  }
+  require_sound();
+  database.execute("UPDATE messages SET content = '' WHERE id = " + std::to_string(last));
+  CHECK(index().removed == 1);
+  CHECK(has_vector_of(other, "which day is it\nthanks"));
+  CHECK(!session::TurnReader(tree, "alice").map().position_of(last));
+  require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture, "what a tool says names nobody") {
+  say("s", "one");
+  database.execute("UPDATE messages SET role = 'tool', speaker = 'python'");
+  say("s", "two");
+  index();
+  CHECK(session::TurnReader(tree, "alice").map().speakers() == std::vector<std::string>{"Anna"});
+}
+
+TEST_CASE_FIXTURE(test::TreeFixture, "where there are no conversations, none are made") {
+  test::FakeEmbedder embedder;
+  session::IndexOptions options;
+  options.persona = "alice";
+  CHECK(!session::index_turns(tree, options, embedder, no_progress()).changed());
+  CHECK(!std::filesystem::exists(session::conversations_file(tree)));
+  CHECK(!std::filesystem::exists(tree.turns("alice")));
+}
+
+TEST_CASE("text without spaces is cut, at a character") {
+  const test::FakeEmbedder model;
+  std::string before;
+  for (int i = 0; i < 60; ++i) before += "w" + std::to_string(i) + "\u3002";
+  const std::string passage = session::turn_passage(before, "after", model);
+  CHECK(passage.ends_with("w59\u3002\nafter"));
+  CHECK(model.count_tokens(passage) <= 40);
+  CHECK(model.count_tokens(passage) > 30);
+  CHECK((static_cast<unsigned char>(passage.front()) & 0xC0) != 0x80);
+}
+
 TEST_CASE_FIXTURE(Fixture, "a long turn is whole, and takes the end of the one before it along") {
   const test::FakeEmbedder model;  // 40 tokens
   std::string thirty, words;

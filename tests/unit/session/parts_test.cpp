@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <fstream>
+
 #include "reef/core/error.h"
 #include "reef/session/archives.h"
 #include "reef/session/internal/conversations.h"
@@ -7,6 +9,7 @@
 #include "reef/session/internal/json_text.h"
 #include "reef/session/internal/ordinals.h"
 #include "reef/session/internal/own_format.h"
+#include "support/temp_dir.h"
 
 using namespace reef::session;
 using internal::Input;
@@ -27,6 +30,21 @@ TEST_CASE("times of chats in all their forms") {
     CHECK_MESSAGE(time(none) == "", none);
 }
 
+TEST_CASE("times of the own form: RFC 3339, what ISO 8601 allows beside it, numbers that are no dates") {
+  const auto time = internal::database_time;
+  for (const char* eight : {"2026-01-01T08:00:00Z", "2026-01-01T08:00Z", "2026-01-01 08:00", "2026-01-01T09:00+01:00",
+                            "2026-01-01T09:00:00+0100", "2026-01-01T09:00:00.000+01", "2026-01-01T09:00+01",
+                            "1767254400", "1767254400.0", "1767254400000"})
+    CHECK_MESSAGE(time(eight) == "2026-01-01 08:00:00.000", eight);
+  for (const char* none : {"2026", "20260101", "1e3", "inf", "nan", "-1", "2026-01-01T08:0", "2026-01-01T08:00.5Z",
+                           "2026-01-01T08:00:00+1", "2026-01-01T08:00:00+010", "2026-01-01T0800Z", "1767254400.0.0"})
+    CHECK_MESSAGE(time(none) == "", none);
+  CHECK(internal::read_own(R"({"session":"s","role":"r","content":"x","created_at":1767254400000})").message.created ==
+        "2026-01-01 08:00:00.000");
+  CHECK(internal::read_own(R"({"session":"s","role":"r","content":"x","created_at":1767254400})").message.created ==
+        "2026-01-01 08:00:00.000");
+}
+
 TEST_CASE("names of folders stay inside their folder and are told apart") {
   CHECK(file_name_of("a-Z_0.9") == "a-Z_0.9");
   CHECK(file_name_of("../x") == "%2E.%2Fx");
@@ -39,11 +57,29 @@ TEST_CASE("names of folders stay inside their folder and are told apart") {
   CHECK(file_name_of(std::string(160, 'x')) == std::string(160, 'x'));
 }
 
+TEST_CASE("lines know where they begin, behind one beyond all measure, too") {
+  const reef::test::TempDir dir;
+  {
+    std::ofstream file(dir / "lines");
+    file << "ab\n" << std::string(Input::kLongest + 5, 'x') << "\n\nc";
+  }
+  Input input(dir / "lines");
+  std::vector<std::uint64_t> offsets;
+  while (const auto line = input.next_line()) offsets.push_back(line->offset);
+  CHECK(offsets == std::vector<std::uint64_t>{0, 3, Input::kLongest + 9, Input::kLongest + 10});
+}
+
 TEST_CASE("an input tells documents from lines, and finds values and their lines") {
   CHECK(Input::of_text("[1]").is_document());
   CHECK(Input::of_text("\n {\n \"a\": 1}").is_document());
   CHECK_FALSE(Input::of_text("{\"a\":1}\n{\"b\":2}").is_document());
   CHECK_FALSE(Input::of_text("{\"a\":\n{\"b\":2}\n").is_document());  // a cut line among others
+  CHECK_FALSE(Input::of_text("{\"a\":\"cut\nmore\n{\"b\":2}\n").is_document());
+  CHECK_FALSE(Input::of_text("{\"a\":\"cut,\nmore\n").is_document());
+  CHECK_FALSE(Input::of_text("{\"a\":1\nmore\n").is_document());
+  CHECK(Input::of_text("{\"a\":1\n,\"b\":2}").is_document());
+  CHECK(Input::of_text("{\"a\":[\n1]}").is_document());
+  CHECK(Input::of_text("{\"a\":[\n  {\"b\":2}\n]}").is_document());
   CHECK_FALSE(Input::of_text("").is_document());
   Input input = Input::of_text(" [ {\"a\":\"}]\\\"\"},\n[1,[2]] , 7\n,\"x,y\"]\n{\"b\"");
   std::vector<std::pair<std::string, std::uint64_t>> values;

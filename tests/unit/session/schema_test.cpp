@@ -54,6 +54,90 @@ TEST_CASE_FIXTURE(Fixture, "whoever writes, the full text and the list of pendin
   database.execute("INSERT INTO messages_fts(messages_fts) VALUES ('integrity-check')");
 }
 
+TEST_CASE_FIXTURE(Fixture, "what is moved takes its words along, and what the vectors have to know") {
+  const auto check = [&] {
+    database.execute("INSERT INTO messages_fts(messages_fts, rank) VALUES ('integrity-check', 1)");
+  };
+  add("s1", "alice", "the harbour");
+  add("s1", "alice", "a pier");
+  add("s2", "bob", "a boat");
+  const auto alice = session::persona_number(database, "alice"), bob = session::persona_number(database, "bob");
+  database.execute("DELETE FROM pending_messages");
+  database.execute("UPDATE messages SET session_id = 's2', content = 'two piers' WHERE content = 'a pier'");
+  check();
+  CHECK(one("SELECT rowid >> 40 FROM messages_fts WHERE messages_fts MATCH 'pier'") == bob);
+  CHECK(one("SELECT persona FROM pending_messages") == bob);
+  CHECK(one("SELECT persona FROM removed_messages") == alice);
+  database.execute("UPDATE messages SET id = 77 WHERE content = 'two piers'");
+  check();
+  CHECK(one("SELECT rowid & 0xffffffffff FROM messages_fts WHERE messages_fts MATCH 'pier'") == 77);
+  CHECK(one("SELECT message FROM pending_messages") == 77);
+  database.execute("UPDATE sessions SET persona_id = 'carol' WHERE id = 's2'");
+  check();
+  const auto carol = session::persona_number(database, "carol");
+  CHECK(carol > bob);
+  CHECK(one("SELECT count(*) FROM pending_messages WHERE persona = " + std::to_string(carol)) == 2);
+  CHECK(one("SELECT count(*) FROM pending_messages") == 2);
+  CHECK(one("SELECT count(*) FROM removed_messages WHERE persona = " + std::to_string(bob)) == 3);
+  database.execute("UPDATE messages SET content = '', archive_offset = 0 WHERE id = 77");
+  for (const char* sql :
+       {"UPDATE sessions SET persona_id = 'bob' WHERE id = 's2'", "UPDATE messages SET session_id = 's1' WHERE id = 77",
+        "UPDATE messages SET id = 78 WHERE id = 77"})
+    CHECK_THROWS_WITH_AS(database.execute(sql), doctest::Contains("archived message"), Error);
+}
+
+TEST_CASE_FIXTURE(Fixture, "without foreign keys: a message may come before its session, and has to go before it") {
+  database.execute("PRAGMA foreign_keys = OFF");
+  database.execute("INSERT INTO messages(session_id, role, content) VALUES ('s1', 'user', 'the harbour')");
+  CHECK(matches("harbour") == 0);
+  database.execute("INSERT INTO sessions(id, persona_id) VALUES ('s1', 'alice')");
+  CHECK(matches("harbour") == 1);
+  CHECK(one("SELECT count(*) FROM pending_messages") == 1);
+  database.execute("INSERT OR REPLACE INTO sessions(id, persona_id) VALUES ('s1', 'alice')");
+  database.execute("INSERT INTO messages_fts(messages_fts, rank) VALUES ('integrity-check', 1)");
+  CHECK(one("SELECT count(*) FROM messages_fts_docsize") == 1);
+  CHECK_THROWS_AS(database.execute("DELETE FROM sessions"), Error);
+  CHECK_THROWS_AS(database.execute("UPDATE sessions SET id = 's2'"), Error);
+  database.execute("DELETE FROM messages; DELETE FROM sessions");
+  database.execute("INSERT INTO messages_fts(messages_fts, rank) VALUES ('integrity-check', 1)");
+}
+
+TEST_CASE_FIXTURE(test::TreeFixture, "a database of the documented schema alone gets the rest") {
+  std::filesystem::create_directories(tree.conversations());
+  const auto file = session::conversations_file(tree);
+  {
+    io::Database other(file, io::OpenMode::create);
+    other.execute(
+        "CREATE TABLE sessions (id TEXT PRIMARY KEY, persona_id TEXT NOT NULL, created_at TIMESTAMP, updated_at"
+        " TIMESTAMP, title TEXT, summary TEXT);"
+        "CREATE TABLE messages (id INTEGER PRIMARY KEY AUTOINCREMENT, session_id TEXT REFERENCES sessions(id), role "
+        "TEXT"
+        " NOT NULL, content TEXT NOT NULL, created_at TIMESTAMP, tokens INTEGER, metadata JSON);"
+        "INSERT INTO sessions(id, persona_id) VALUES ('s', 'alice');"
+        "INSERT INTO messages(session_id, role, content) VALUES ('s', 'user', 'the harbour')");
+  }
+  CHECK_THROWS_WITH_AS(session::read_conversations(tree), doctest::Contains("another program"), Error);
+  auto database = session::open_conversations(tree);
+  auto found = database.prepare("SELECT count(*) FROM messages_fts WHERE messages_fts MATCH 'harbour'");
+  REQUIRE(found.step());
+  CHECK(found.integer(0) == 1);
+  CHECK(session::read_conversations(tree));
+}
+
+TEST_CASE_FIXTURE(test::TreeFixture, "tables of other columns are left alone") {
+  std::filesystem::create_directories(tree.conversations());
+  const auto file = session::conversations_file(tree);
+  {
+    io::Database other(file, io::OpenMode::create);
+    other.execute("CREATE TABLE sessions (id TEXT, persona_id TEXT); CREATE TABLE messages (id TEXT PRIMARY KEY)");
+  }
+  CHECK_THROWS_WITH_AS(session::open_conversations(tree), doctest::Contains("columns"), Error);
+  io::Database other(file, io::OpenMode::read);
+  auto tables = other.prepare("SELECT count(*) FROM sqlite_schema WHERE type IN ('table', 'index', 'trigger')");
+  REQUIRE(tables.step());
+  CHECK(tables.integer(0) == 3);  // and an automatic index
+}
+
 TEST_CASE_FIXTURE(Fixture, "a summary by a language model goes with what it was made of, whoever writes") {
   const auto rows = [&] {
     return one(
@@ -75,6 +159,7 @@ TEST_CASE_FIXTURE(Fixture, "a summary by a language model goes with what it was 
   add("s1", "alice", "the harbour");
   add("s1", "alice", "a pier");
   add("s1", "alice", "a crane");
+  database.execute("INSERT INTO sessions(id, persona_id) VALUES ('s2', 'bob')");
   put();
   const auto read = session::read_summary(database, "s1");
   REQUIRE(read);
@@ -102,6 +187,11 @@ TEST_CASE_FIXTURE(Fixture, "a summary by a language model goes with what it was 
   session::remove_summaries(database, ids);
   CHECK(session::find_session(database, "s1")->summary == "mine");
   database.execute("UPDATE sessions SET summary = NULL WHERE id = 's1'");
+  put();
+  database.execute("UPDATE messages SET session_id = 's2' WHERE content = 'a buoy'");
+  CHECK(rows() == 0);
+  CHECK(session::find_session(database, "s1")->summary.empty());
+  database.execute("UPDATE messages SET session_id = 's1' WHERE content = 'a buoy'");
   put();
   // As sqlite3 does it.
   database.execute(

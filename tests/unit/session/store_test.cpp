@@ -27,6 +27,7 @@ struct Fixture : test::TreeFixture {
   session::PutCounts put(const std::vector<session::NewMessage>& messages) {
     session::PutCounts counts;
     CHECK(store.put("alice", messages, counts).empty());
+    store.end_source(counts);
     return counts;
   }
   std::int64_t one(const std::string& sql) {
@@ -62,7 +63,7 @@ TEST_CASE_FIXTURE(Fixture, "what was removed and purged is in no byte of the fil
   CHECK(ids.size() == 6);
   ids.push_back(999'999);  // there is none
   CHECK(store.remove_messages(ids) == 6);
-  CHECK(store.purge_words());
+  CHECK(store.purge_words(std::chrono::seconds(5), true) == session::Purged::wholly);
   CHECK_FALSE(is_in_files("zanzibarword"));
   CHECK_FALSE(is_in_files("anzibarword"));
   CHECK(one("SELECT count(*) FROM messages_fts WHERE messages_fts MATCH 'harbour'") == 2994);
@@ -94,6 +95,20 @@ TEST_CASE_FIXTURE(Fixture, "put tells new, changed and unchanged; a time that wa
   CHECK(none.added + none.updated + none.unchanged == 0);
 }
 
+TEST_CASE_FIXTURE(Fixture, "what a message does not have stays as others filled it in") {
+  auto made = message("a", "x");
+  put({made});
+  store.database().execute("UPDATE messages SET tokens = 7, speaker = 'Ann', metadata = '{\"k\":1}'");
+  CHECK(put({made}).unchanged == 1);
+  made.content = "y";
+  CHECK(put({made}).updated == 1);
+  CHECK(one("SELECT count(*) FROM messages WHERE content = 'y' AND tokens = 7 AND speaker = 'Ann'"
+            " AND metadata = '{\"k\":1}'") == 1);
+  made.tokens = 8;
+  CHECK(put({made}).updated == 1);
+  CHECK(one("SELECT tokens FROM messages") == 8);
+}
+
 TEST_CASE_FIXTURE(Fixture, "rows of other programs: no ids, times of another form") {
   store.database().execute("INSERT INTO sessions(id, persona_id) VALUES ('f', 'alice')");
   store.database().execute(
@@ -122,4 +137,26 @@ TEST_CASE_FIXTURE(Fixture, "a session that is removed takes its messages along, 
   CHECK(one("SELECT count(*) FROM messages_fts_docsize") == 0);
   CHECK(one("SELECT count(*) FROM pending_messages") == 0);
   CHECK(one("SELECT count(*) FROM removed_messages") == 4000);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a session of a persona without a number is removed, too") {
+  put({message("a", "x"), message("b", "y")});
+  store.database().execute("DELETE FROM persona_numbers");
+  CHECK(store.remove_session("s", [] {}) == 2);
+  CHECK(one("SELECT count(*) FROM sessions") == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "messages that do not leave are told, not waited for") {
+  put({message("a", "x")});
+  store.database().execute("CREATE TRIGGER stays BEFORE DELETE ON messages BEGIN SELECT RAISE(IGNORE); END");
+  CHECK_THROWS_WITH_AS(store.remove_session("s", [] {}), doctest::Contains("stay"), Error);
+}
+
+TEST_CASE_FIXTURE(Fixture, "the full text is made anew from the messages") {
+  put({message("a", "the harbour"), message("b", "a pier")});
+  store.database().execute("INSERT INTO messages_fts(messages_fts) VALUES ('delete-all')");
+  store.database().execute("DELETE FROM persona_numbers");
+  CHECK(store.rebuild_words(no_progress()) == 0);
+  CHECK(one("SELECT count(*) FROM messages_fts WHERE messages_fts MATCH 'harbour'") == 1);
+  store.database().execute("INSERT INTO messages_fts(messages_fts, rank) VALUES ('integrity-check', 1)");
 }

@@ -10,6 +10,9 @@ TEST_CASE("query terms are lower case, each once, without stop words") {
   CHECK(text::query_terms("Does the Lease end? THE lease!") == std::vector<std::string>{"lease", "end"});
   CHECK(text::query_terms("to be or not to be") == std::vector<std::string>{"to", "be", "or", "not"});
   CHECK(text::query_terms("  ?! ").empty());
+  std::string long_text;
+  for (int i = 0; i < 60'000; ++i) long_text += "word" + std::to_string(i) + " ";
+  CHECK(text::query_terms(long_text).size() == 1024);
 }
 
 TEST_CASE("query terms end where FTS5 ends words, and are folded as it folds them") {

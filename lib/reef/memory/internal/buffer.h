@@ -25,7 +25,7 @@ struct Buffered {
   std::optional<Verdict> verdict = {};
 
   double second() const {
-    return second_score(score, mentions, 0, verdict ? std::optional(verdict->score) : std::nullopt);
+    return second_score(score, mentions, verdict ? std::optional(verdict->score) : std::nullopt);
   }
 };
 /// By time, then by rank.

@@ -1,6 +1,20 @@
 #include "reef/memory/internal/decisions.h"
 
+#include "reef/memory/internal/numbering.h"
+
 namespace reef::memory::internal {
+namespace {
+
+std::int64_t origin_of(const Decided& decision) {
+  session::Message message;
+  message.session = decision.session;
+  message.external_id = decision.external_id;
+  message.created = decision.created;
+  message.content = decision.content;
+  return internal::origin_of(message);
+}
+
+}  // namespace
 
 Decisions::Decisions(io::Database& memories, Time decided_at)
     : database_(&memories),
@@ -8,8 +22,8 @@ Decisions::Decisions(io::Database& memories, Time decided_at)
       insert_(
           memories,
           "INSERT INTO decisions(message, session, created_at, state, score, logit, shift, emotion, request, novelty,"
-          " nearest, reference, personal, answer, question, greeting, memory, decided_at)"
-          " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+          " nearest, reference, personal, answer, question, greeting, memory, decided_at,"
+          " origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
       settle_(memories,
               "UPDATE decisions SET state = ?2, second_score = ?3, memory = ?4, decided_at = ?5, model = ?6,"
               " model_score = ?7, model_reason = ?8 WHERE rank = ?1"),
@@ -29,7 +43,7 @@ void Decisions::insert(Decided& decision) {
     insert_.bind_null(column++);
   else
     insert_.bind(column++, decision.memory);
-  insert_.bind(column, decided_at_).run();
+  insert_.bind(column++, decided_at_).bind(column, origin_of(decision)).run();
   decision.rank = database_->last_insert_rowid();
 }
 
@@ -51,6 +65,13 @@ void Decisions::settle(const Decided& decision) {
     if (decision.memory != 0 && !decision.model_reason.empty()) settle_.bind(8, decision.model_reason);
   }
   settle_.run();
+}
+
+void Decisions::find_place(Decided& decision) {
+  auto find = database_->prepare("SELECT session, created_at FROM decisions WHERE rank = ?");
+  if (!find.bind(1, decision.rank).step()) return;
+  decision.session = find.text(0);
+  decision.created = find.text(1);
 }
 
 void Decisions::count_mention(std::int64_t rank, std::int64_t mentions) {

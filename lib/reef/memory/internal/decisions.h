@@ -14,6 +14,8 @@ class Decisions {
   void insert(Decided& decision);  ///< sets its rank
   /// State, second score and memory of what was buffered.
   void settle(const Decided& decision);
+  /// Session and time of one that was decided.
+  void find_place(Decided& decision);
   void count_mention(std::int64_t rank, std::int64_t mentions);
 
  private:

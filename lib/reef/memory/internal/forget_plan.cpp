@@ -3,10 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <set>
 
 #include "reef/core/error.h"
+#include "reef/memory/internal/numbering.h"
+#include "reef/memory/internal/tags.h"
+#include "reef/memory/internal/undecided.h"
 #include "reef/session/store.h"
 #include "reef/text/fold.h"
 
@@ -15,6 +19,11 @@ namespace {
 
 bool contains(const std::string& content, const std::string& folded_wanted) {
   return text::folded(content).find(folded_wanted) != std::string::npos;
+}
+
+bool is_role(std::string_view speaker) {
+  constexpr std::array<std::string_view, 6> kRoles{"user", "assistant", "system", "tool", "function", "developer"};
+  return std::find(kRoles.begin(), kRoles.end(), speaker) != kRoles.end();
 }
 
 std::set<std::int64_t> wanted_memories(io::Database& memories, const ForgetOptions& options,
@@ -37,24 +46,71 @@ std::set<std::int64_t> wanted_memories(io::Database& memories, const ForgetOptio
   }
   if (options.matching) {
     const std::string wanted = text::folded(*options.matching);
-    auto all = memories.prepare("SELECT id, content FROM memories");
-    while (all.step())
-      if (contains(std::string(all.text(1)), wanted)) ids.insert(all.integer(0));
+    auto all = memories.prepare(
+        "SELECT id, content, ifnull(speaker, ''), ifnull(tags, '[]') FROM memories "
+        "UNION ALL SELECT memory, '', speaker, '[]' FROM memory_sources WHERE speaker IS NOT NULL");
+    // Where nobody is named, the role stands for the speaker.
+    const auto names = [&](std::string_view speaker) {
+      return !is_role(speaker) && contains(std::string(speaker), wanted);
+    };
+    while (all.step()) {
+      const auto tags = parse_tags(std::string(all.text(3)));
+      if (contains(std::string(all.text(1)), wanted) || names(all.text(2)) ||
+          std::any_of(tags.begin(), tags.end(), [&](const std::string& tag) { return contains(tag, wanted); }))
+        ids.insert(all.integer(0));
+    }
   }
   return ids;
 }
 
-/// The messages that said a memory, with their sessions.
-std::map<std::int64_t, std::string> messages_of(io::Database& memories, const std::set<std::int64_t>& ids) {
-  std::map<std::int64_t, std::string> messages;
+/// The messages that said a memory.
+std::map<std::int64_t, NamedMessage> messages_of(io::Database& memories, const std::set<std::int64_t>& ids) {
+  std::map<std::int64_t, NamedMessage> messages;
   auto select = memories.prepare(
-      "SELECT message, session FROM memory_sources WHERE memory = ?1 "
-      "UNION SELECT message, session FROM decisions WHERE memory = ?1");
+      "SELECT message, session, ifnull(external_id, ''), created_at, "
+      "(SELECT ifnull(content_hash, '') FROM memories WHERE id = ?1) FROM memory_sources WHERE memory = ?1 "
+      "UNION ALL SELECT message, session, '', created_at, '' FROM decisions WHERE memory = ?1");
   for (const std::int64_t id : ids) {
-    for (select.bind(1, id); select.step();) messages[select.integer(0)] = select.text(1);
+    for (select.bind(1, id); select.step();)
+      messages.try_emplace(select.integer(0),
+                           NamedMessage{select.integer(0), std::string(select.text(1)), std::string(select.text(2)),
+                                        std::string(select.text(3)), std::string(select.text(4))});
     select.reset();
   }
   return messages;
+}
+
+/// Memories that one of the messages said: those that no other message said go with them, the others lose that source.
+void add_said(io::Database& memories, const std::map<std::int64_t, ForgottenMessage>& found,
+              std::set<std::int64_t>& ids, std::vector<CutSource>& cut) {
+  std::map<std::int64_t, std::vector<std::int64_t>> said;
+  auto by_message = memories.prepare("SELECT memory FROM memory_sources WHERE message = ?");
+  for (const auto& [message, unused] : found) {
+    for (by_message.bind(1, message); by_message.step();)
+      if (!ids.contains(by_message.integer(0))) said[by_message.integer(0)].push_back(message);
+    by_message.reset();
+  }
+  auto count = memories.prepare("SELECT count(*) FROM memory_sources WHERE memory = ?");
+  for (const auto& [memory, messages] : said) {
+    count.bind(1, memory).step();
+    if (count.integer(0) > static_cast<std::int64_t>(messages.size()))
+      for (const std::int64_t message : messages) cut.push_back({memory, message});
+    else
+      ids.insert(memory);
+    count.reset();
+  }
+}
+
+std::vector<std::string> said_by(io::Database& memories, const std::set<std::int64_t>& ids) {
+  std::set<std::string> hashes;
+  auto select = memories.prepare(
+      "SELECT content, ifnull(speaker, '') FROM memories WHERE id = ?1 UNION SELECT m.content, s.speaker "
+      "FROM memories m JOIN memory_sources s ON s.memory = m.id WHERE m.id = ?1 AND s.speaker IS NOT NULL");
+  for (const std::int64_t id : ids) {
+    for (select.bind(1, id); select.step();) hashes.insert(said_hash(select.text(1), select.text(0)));
+    select.reset();
+  }
+  return {hashes.begin(), hashes.end()};
 }
 
 /// Texts of the persona's sessions: of all that have a message in question, or of all when a text is looked for.
@@ -69,7 +125,9 @@ class Conversations {
     const std::string wanted = text::folded(text);
     for (const auto& row : session::list_sessions(database_, persona_)) {
       each(row.id, [&](const session::Message& message) {
-        if (contains(message.content, wanted) || contains(message.metadata, wanted)) take(message, found);
+        if (contains(message.content, wanted) || contains(message.metadata, wanted) ||
+            contains(message.speaker, wanted))
+          take(message, found);
       });
     }
   }
@@ -87,15 +145,15 @@ class Conversations {
     for (const auto& row : session::list_sessions(database_, persona_))
       if (!row.summary_model.empty() && contains(row.summary, wanted)) sessions.insert(row.id);
   }
-  /// Numbers that mean another session's message by now are of messages that are gone.
-  void add_messages(const std::map<std::int64_t, std::string>& messages,
+  void add_messages(const std::map<std::int64_t, NamedMessage>& messages,
                     std::map<std::int64_t, ForgottenMessage>& found) {
-    for (const auto& [id, session] : messages) {
-      const auto message = session::read_message(database_, archives_, id);
-      if (message && message->session == session && is_own(session))
+    for (const auto& [number, named] : messages) {
+      const auto message = is_own(named.session) ? find_named(database_, archives_, named) : std::nullopt;
+      if (message)
         take(*message, found);
-      else
-        found.try_emplace(id, ForgottenMessage{id, "", ""});
+      else if (number > 0 &&
+               !session::read_stored_message(database_, number))  // else the number is another message's by now
+        found.try_emplace(number, ForgottenMessage{number});
     }
   }
   std::optional<session::SessionRow> own_session(const std::string& id) {
@@ -105,7 +163,12 @@ class Conversations {
 
  private:
   static void take(const session::Message& message, std::map<std::int64_t, ForgottenMessage>& found) {
-    found[message.id] = {message.id, message.session, content_hash(message.content)};
+    found[message.id] = {message.id,
+                         message.session,
+                         content_hash(message.content),
+                         said_hash(speaker_of(message), message.content),
+                         origin_of(message),
+                         mark_of(message)};
   }
   bool is_own(const std::string& id) {
     const auto [known, is_new] = own_.try_emplace(id, false);
@@ -138,13 +201,7 @@ ForgetPlan make_plan(io::Database& memories, io::Database* conversations, const 
   ForgetPlan plan;
   plan.report.persona = persona;
   plan.report.with_source = options.with_source;
-  const auto ids = wanted_memories(memories, options, plan.report.not_found);
-  auto read = memories.prepare("SELECT content, created_at FROM memories WHERE id = ?");
-  for (const std::int64_t id : ids) {
-    read.bind(1, id).step();
-    plan.report.memories.push_back({id, std::string(read.text(0)), std::string(read.text(1))});
-    read.reset();
-  }
+  auto ids = wanted_memories(memories, options, plan.report.not_found);
   std::map<std::int64_t, ForgottenMessage> found;
   const auto messages = messages_of(memories, ids);
   if (conversations != nullptr) {
@@ -165,13 +222,22 @@ ForgetPlan make_plan(io::Database& memories, io::Database* conversations, const 
     }
     plan.report.summarised.assign(summarised.begin(), summarised.end());
   } else {
-    for (const auto& [id, session] : messages) found[id] = {id, "", ""};
+    for (const auto& [id, named] : messages)
+      if (id > 0) found[id] = ForgottenMessage{id};
   }
   // Of a session that is gone, or was never read, decisions tell the messages.
   if (options.session) {
-    auto select = memories.prepare("SELECT message FROM decisions WHERE session = ?");
+    auto select = memories.prepare("SELECT message FROM decisions WHERE session = ? AND message > 0");
     for (select.bind(1, *options.session); select.step();)
-      found.try_emplace(select.integer(0), ForgottenMessage{select.integer(0), "", ""});
+      found.try_emplace(select.integer(0), ForgottenMessage{select.integer(0)});
+  }
+  add_said(memories, found, ids, plan.cut);
+  plan.said = said_by(memories, ids);
+  auto read = memories.prepare("SELECT content, created_at FROM memories WHERE id = ?");
+  for (const std::int64_t id : ids) {
+    read.bind(1, id).step();
+    plan.report.memories.push_back({id, std::string(read.text(0)), std::string(read.text(1))});
+    read.reset();
   }
   for (auto& [id, message] : found) {
     plan.report.messages.push_back(id);

@@ -11,12 +11,22 @@ namespace reef::memory::internal {
 struct ForgottenMessage {
   std::int64_t id = 0;
   std::string session;
-  std::string content_hash;  ///< empty: its text could not be read, or it is gone
+  std::string content_hash;  ///< empty: it is gone
+  std::string said_hash;     ///< of its speaker and its text
+  std::int64_t origin = 0;   ///< 0: it is gone
+  std::uint64_t mark = 0;
+};
+
+/// A source that leaves a memory which has others.
+struct CutSource {
+  std::int64_t memory = 0, message = 0;
 };
 
 struct ForgetPlan {
   ForgetReport report;
   std::vector<ForgottenMessage> messages;
+  std::vector<CutSource> cut;
+  std::vector<std::string> said;  ///< said_hash of what each memory's speakers said
 };
 
 /// `conversations`: null when there are none.

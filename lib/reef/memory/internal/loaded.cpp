@@ -25,7 +25,7 @@ Store::Loaded::Loaded(io::Database& database)
       insert_entity(database, "INSERT INTO entities(name, kind) VALUES (?, ?)"),
       mention(database, "INSERT OR IGNORE INTO memory_entities(memory, entity) VALUES (?, ?)"),
       insert_link(database, internal::kInsertLink),
-      find_tombstone(database, "SELECT 1 FROM tombstones WHERE message = ?1 OR content_hash = ?2") {
+      find_tombstone(database, "SELECT 1 FROM tombstones WHERE message = ?1 OR content_hash IN (?2, ?3)") {
   internal::load_neighbours(database, neighbours);
 }
 

@@ -25,15 +25,20 @@ void Rescore::ask_from(Buffer& buffer, Buffer::iterator at, Time end) {
 }
 
 std::optional<Told> Rescore::told(std::int64_t id) {
-  const auto message = undecided_.peek(id);
-  if (!message || !says_something(*message) || store_.is_forgotten(id, message->content)) return std::nullopt;
+  const auto message = undecided_.glance(id);
+  if (!message || !says_something(*message) || store_.is_forgotten(id, speaker_of(*message), message->content))
+    return std::nullopt;
   Told told;
   told.speaker = speaker_of(*message);
   told.content = message->content;
-  const auto before = undecided_.before(*message);
-  if (before && !store_.is_forgotten(before->id, before->content)) {
-    told.speaker_before = speaker_of(*before);
-    told.content_before = before->content;
+  try {
+    const auto before = undecided_.before(*message);
+    if (before && !store_.is_forgotten(before->id, speaker_of(*before), before->content)) {
+      told.speaker_before = speaker_of(*before);
+      told.content_before = before->content;
+    }
+  } catch (const Error& error) {
+    if (error.code() != Errc::not_found) throw;  // it is asked about without
   }
   return told;
 }

@@ -6,7 +6,8 @@
 #include <charconv>
 #include <unordered_set>
 
-#include "reef/core/error.h"
+#include "reef/memory/internal/numbering.h"
+#include "reef/text/fold.h"
 
 namespace reef::memory::internal {
 namespace {
@@ -31,7 +32,7 @@ std::string_view speaker_of(const session::Message& message) {
 }
 
 bool says_something(const session::Message& message) {
-  return message.role != "system" && message.content.find_first_not_of(" \t\r\n\f\v") != std::string::npos;
+  return message.role != "system" && !text::folded(message.content).empty();
 }
 
 Time time_of(std::string_view database_time) {
@@ -46,10 +47,9 @@ Undecided::Undecided(io::Database& conversations, io::Database& memories, const 
     : conversations_(&conversations),
       memories_(&memories),
       before_(conversations,
-              "SELECT role, speaker, content, id FROM messages WHERE session_id = ?1 AND (created_at, id) < (?2, ?3)"
-              " AND role <> 'system' AND trim(content, ' ' || char(9, 10, 11, 12, 13)) <> ''"
-              " ORDER BY created_at DESC, id DESC LIMIT 1"),
-      old_watermark_(read_watermark(memories)) {
+              "SELECT id FROM messages WHERE session_id = ?1 AND (created_at, id) < (?2, ?3) AND role <> 'system'"
+              " ORDER BY created_at DESC, id DESC"),
+      old_watermark_((follow_numbers(conversations, memories, persona), read_watermark(memories))) {
   std::unordered_set<std::int64_t> decided;
   auto decisions = memories.prepare("SELECT message FROM decisions WHERE message > ?");
   decisions.bind(1, old_watermark_);
@@ -58,31 +58,40 @@ Undecided::Undecided(io::Database& conversations, io::Database& memories, const 
   io::Transaction snapshot(conversations, io::Transaction::Kind::read);
   // By id alone: what was decided long ago is not read again.
   auto messages = conversations.prepare(
-      "SELECT m.id, m.created_at <= ?3 FROM messages m NOT INDEXED JOIN sessions s ON s.id = m.session_id"
-      " WHERE m.id > ?1 AND s.persona_id = ?2 ORDER BY m.created_at, m.id");
-  messages.bind(1, old_watermark_).bind(2, persona).bind(3, to_database_time(now));
+      "SELECT m.id, m.created_at FROM messages m NOT INDEXED JOIN sessions s ON s.id = m.session_id"
+      " WHERE m.id > ?1 AND s.persona_id = ?2");
+  messages.bind(1, old_watermark_).bind(2, persona);
   auto last = conversations.prepare("SELECT coalesce(max(id), 0) FROM messages");
   last.step();
   watermark_ = std::max(last.integer(0), old_watermark_);
+  std::vector<std::pair<Time, std::int64_t>> due;
   while (messages.step()) {
     const std::int64_t id = messages.integer(0);
     if (decided.contains(id)) continue;
-    if (messages.is_null(1) || messages.integer(1) != 0)
-      ids_.push_back(id);
-    else
+    // Other programs write times in other forms, which do not compare as texts.
+    if (const Time created = time_of(messages.text(1)); created <= now) {
+      due.emplace_back(created, id);
+    } else {
+      ++later_;
       watermark_ = std::min(watermark_, id - 1);
+    }
   }
+  std::sort(due.begin(), due.end());
+  for (const auto& [created, id] : due) ids_.push_back(id);
 }
 
 std::vector<Waiting> Undecided::next(std::size_t count) {
   std::vector<Waiting> found;
   for (; next_ < ids_.size() && found.size() < count; ++next_) {
-    const std::size_t unreadable = unreadable_;
-    auto message = find(ids_[next_]);
-    if (unreadable_ > unreadable) watermark_ = std::min(watermark_, ids_[next_] - 1);
-    if (!message) continue;
-    const Time created = time_of(message->created);
-    found.push_back({*std::move(message), created});
+    const std::int64_t id = ids_[next_];
+    if (auto message = find(id)) try {
+        auto before = this->before(*message);
+        const Time created = time_of(message->created);
+        found.push_back({*std::move(message), created, std::move(before)});
+      } catch (const Error& error) {
+        add_unreadable(id, error);
+      }
+    if (is_unreadable(id)) watermark_ = std::min(watermark_, id - 1);
   }
   return found;
 }
@@ -90,13 +99,11 @@ std::vector<Waiting> Undecided::next(std::size_t count) {
 std::optional<session::Message> Undecided::before(const session::Message& message) {
   before_.reset();
   before_.bind(1, message.session).bind(2, message.created).bind(3, message.id);
-  if (!before_.step()) return std::nullopt;
-  session::Message found;
-  found.session = message.session;
-  found.role = before_.text(0);
-  found.speaker = before_.text(1);
-  found.content = before_.text(2);
-  found.id = before_.integer(3);
+  std::optional<session::Message> found;
+  while (!found && before_.step()) {
+    found = session::read_message(*conversations_, archives_, before_.integer(0));
+    if (found && !says_something(*found)) found.reset();
+  }
   before_.reset();
   return found;
 }
@@ -105,22 +112,29 @@ std::optional<session::Message> Undecided::find(std::int64_t id) {
   try {
     return session::read_message(*conversations_, archives_, id);
   } catch (const Error& error) {
-    if (error.code() != Errc::not_found) throw;
-    if (unreadable_++ == 0) first_unreadable_ = error.what();
+    add_unreadable(id, error);
     return std::nullopt;
   }
 }
 
-std::optional<session::Message> Undecided::peek(std::int64_t id) {
+/// Where an archive is not mounted; throws for what else an error may be.
+void Undecided::add_unreadable(std::int64_t id, const Error& error) {
+  if (error.code() != Errc::not_found) throw Error(error);
+  if (unreadable_.empty()) first_unreadable_ = error.what();
+  unreadable_.insert(id);
+}
+
+std::optional<session::Message> Undecided::glance(std::int64_t id) {
   try {
     return session::read_message(*conversations_, archives_, id);
   } catch (const Error& error) {
     if (error.code() != Errc::not_found) throw;
-    return std::nullopt;
+    return session::read_stored_message(*conversations_, id);
   }
 }
 
 void Undecided::save_watermark() {
+  note_numbers(*conversations_, *memories_);
   if (watermark_ <= old_watermark_) return;
   auto put = memories_->prepare("INSERT OR REPLACE INTO progress(key, value) VALUES (?, ?)");
   put.bind(1, kWatermark).bind(2, std::to_string(watermark_)).run();

@@ -12,6 +12,7 @@
 #include "reef/core/text.h"
 #include "reef/io/checksum.h"
 #include "reef/io/file.h"
+#include "reef/session/internal/attachments.h"
 #include "reef/session/internal/input.h"
 #include "reef/session/internal/own_format.h"
 
@@ -28,11 +29,8 @@ Lines lines_of(const fs::path& file) {
   Lines lines;
   if (!fs::exists(file)) return lines;
   Input input(file);
-  std::int64_t offset = 0;
-  while (const auto line = input.next_line()) {
-    lines.emplace(content_mark(line->bytes), offset);
-    offset += static_cast<std::int64_t>(line->bytes.size()) + 1;
-  }
+  while (const auto line = input.next_line())
+    lines.emplace(content_mark(line->bytes), static_cast<std::int64_t>(line->offset));
   return lines;
 }
 
@@ -62,10 +60,7 @@ class Writer {
   void publish() {
     flush();
     io::sync_file(staged_.fd(), staged_.temporary_path());
-    ::posix_fadvise(staged_.fd(), 0, 0, POSIX_FADV_DONTNEED);
-    if (io::sha256_file(staged_.temporary_path(), [](std::uint64_t) { check_interrupt(); }) != digest_.finish())
-      throw Error(Errc::corrupt, fmt::format("{} was read back with other bytes", io::shown(file_)),
-                  "look after the drive of the archive; the tree was not changed");
+    require_readable(staged_.temporary_path(), digest_.finish(), file_);
     staged_.commit();
   }
 

@@ -21,12 +21,6 @@ namespace fs = std::filesystem;
 
 void look_again(std::uint64_t) { check_interrupt(); }
 
-/// From the drive, as far as the kernel lets its pages go.
-io::Sha256Digest digest_of_copy(const fs::path& file) {
-  ::posix_fadvise(io::open_file(file, O_RDONLY).get(), 0, 0, POSIX_FADV_DONTNEED);
-  return io::sha256_file(file, look_again);
-}
-
 void copy_one(const fs::path& from, const fs::path& to) {
   const auto digest = io::sha256_file(from, look_again);
   io::remove_stale_of(to);
@@ -43,13 +37,18 @@ void copy_one(const fs::path& from, const fs::path& to) {
   const io::UniqueFd source = io::open_regular(from, "attachments are files");
   io::copy_contents(source.get(), copy.fd(), from, copy.temporary_path());
   io::sync_file(copy.fd(), copy.temporary_path());
-  if (digest_of_copy(copy.temporary_path()) != digest)
-    throw Error(Errc::corrupt, fmt::format("{} was read back with other bytes", io::shown(to)),
-                "look after the drive of the archive; the tree was not changed");
+  require_readable(copy.temporary_path(), digest, to);
   if (!copy.commit_new()) throw Error(Errc::failed, fmt::format("{} was made meanwhile", io::shown(to)), "");
 }
 
 }  // namespace
+
+void require_readable(const fs::path& copy, const io::Sha256Digest& digest, const fs::path& target) {
+  ::posix_fadvise(io::open_file(copy, O_RDONLY).get(), 0, 0, POSIX_FADV_DONTNEED);
+  if (io::sha256_file(copy, look_again) != digest)
+    throw Error(Errc::corrupt, fmt::format("{} was read back with other bytes", io::shown(target)),
+                "look after the drive of the archive; the tree was not changed");
+}
 
 fs::path attachments_folder(const tree::Tree& tree, const std::string& session) {
   return tree.conversations() / file_name_of(session);
@@ -81,6 +80,8 @@ void copy_files(const fs::path& from, const fs::path& to) {
 
 void remove_folder(const fs::path& folder) {
   if (!fs::exists(fs::symlink_status(folder))) return;
+  if (!fs::is_directory(folder))
+    throw Error(Errc::usage, fmt::format("{} is no folder of attachments", io::shown(folder)), "move it elsewhere");
   const fs::path aside = io::temporary_name(folder);
   if (::rename(folder.c_str(), aside.c_str()) != 0) throw_errno("rename", io::shown(folder));
   io::sync_directory(folder.parent_path());

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -31,15 +32,27 @@ std::string join(const json& list, std::initializer_list<const char*> keys) {
   return text;
 }
 
+/// Of these nothing is to be told when there is no text in them.
+constexpr std::array<std::string_view, 11> kKnownKinds{
+    "text",         "multimodal_text",       "code",
+    "thoughts",     "execution_output",      "tether_browsing_display",
+    "tether_quote", "user_editable_context", "model_editable_context",
+    "system_error", "reasoning_recap"};
+
 /// By content_type: "text" and "multimodal_text" have parts, "code" and "execution_output" a text, "thoughts" a list,
-/// "tether_browsing_display" a result, "user_editable_context" two texts.
+/// "tether_browsing_display" a result or a summary, "user_editable_context" two texts, "model_editable_context" and
+/// "citable_code_output" one by another name, "computer_output" one within its state. "[KIND]" of what is not known.
 std::string text_of_content(const json& content) {
   if (content.is_string()) return content.get<std::string>();
   if (value_at(content, "parts").is_array()) return text_of_parts(content.at("parts"));
   if (value_at(content, "thoughts").is_array()) return join(content.at("thoughts"), {"summary", "content"});
-  for (const char* key : {"text", "result", "content"})
+  for (const char* key : {"text", "result", "content", "summary", "model_set_context", "output_str"})
     if (const std::string text = text_at(content, key); !text.empty()) return text;
-  return join(json::array({content}), {"user_profile", "user_instructions"});
+  if (const std::string text = text_at(value_at(content, "state"), "text"); !text.empty()) return text;
+  const std::string kind = text_at(content, "content_type");
+  const std::string text = join(json::array({content}), {"user_profile", "user_instructions"});
+  const bool is_known = kind.empty() || std::find(kKnownKinds.begin(), kKnownKinds.end(), kind) != kKnownKinds.end();
+  return text.empty() && !is_known ? fmt::format("[{}]", kind) : text;
 }
 
 json metadata_of(const json& message) {
@@ -132,13 +145,21 @@ class Tree {
       path.push_back(&node);
       at = node.parent;
     }
-    std::string before = at.empty() ? time_of(value_at(conversation_, "create_time")) : nodes_.at(at).time;
+    std::string before = at.empty() ? time_of_first(path) : nodes_.at(at).time;
     for (auto node = path.rbegin(); node != path.rend(); ++node) {
       // Kept in the order of the path whatever their clocks said.
       (*node)->time = std::max((*node)->time, before);
       before = (*node)->time;
       if ((*node)->message != nullptr) store(**node, session);
     }
+  }
+
+  /// Of a path's first node, if it has none itself: that of the conversation, which must not lift those behind it.
+  std::string time_of_first(const std::vector<Node*>& path) const {
+    const std::string begun = time_of(value_at(conversation_, "create_time"));
+    for (auto node = path.rbegin(); node != path.rend(); ++node)
+      if (!(*node)->time.empty()) return begun.empty() ? (*node)->time : std::min(begun, (*node)->time);
+    return begun;
   }
 
   /// The nearest message above, whatever session it is in.
@@ -174,10 +195,12 @@ class Tree {
     message.speaker = text_at(value_at(from, "author"), "name");
     message.created = node.time;
     json metadata = metadata_of(from);
-    if (const std::string parent = parent_of(node); !parent.empty()) metadata["parent"] = parent;
+    const std::string parent = parent_of(node);
+    if (!parent.empty()) metadata["parent"] = parent;
     message.metadata = metadata_text(metadata);
     if (const std::string title = text_at(conversation_, "title"); !title.empty()) message.title = title;
     out_.messages.push_back(std::move(message));
+    out_.parents.push_back(parent);
   }
 
   const json& conversation_;

@@ -6,7 +6,8 @@
 namespace reef::session::internal {
 
 /// A later export of a tree may have another path for its main one. Messages that are stored stay in the session that
-/// has them, a branch goes on in the session where it began, and a new branch gets a number that is free.
+/// has them. A new one goes where the one is that it answers, unless another answer is there: then it begins a branch,
+/// with a number that is free.
 void keep_places(io::Database& conversations, Conversation& tree);
 
 }  // namespace reef::session::internal

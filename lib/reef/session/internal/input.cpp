@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -30,6 +32,10 @@ class ValueEnd {
     for (std::size_t i = 0; i < bytes.size(); ++i) {
       const char c = bytes[i];
       if (in_string_) {
+        if (c == '\n') {  // none stands in a JSON string
+          is_broken_ = true;
+          return end(i);
+        }
         if (is_escaped_)
           is_escaped_ = false;
         else if (c == '\\')
@@ -53,6 +59,7 @@ class ValueEnd {
   }
   bool has_ended() const { return has_ended_; }
   bool is_open() const { return depth_ > 0 || in_string_; }
+  bool is_broken() const { return is_broken_; }
 
  private:
   std::size_t end(std::size_t at) {
@@ -61,8 +68,26 @@ class ValueEnd {
   }
 
   std::uint64_t depth_ = 0;
-  bool in_string_ = false, is_escaped_ = false, has_ended_ = false;
+  bool in_string_ = false, is_escaped_ = false, has_ended_ = false, is_broken_ = false;
 };
+
+/// What is no text in UTF-8, by its first bytes.
+struct Foreign {
+  std::string_view begin;
+  const char* what;
+  const char* hint;
+};
+using namespace std::string_view_literals;
+constexpr std::array<Foreign, 8> kForeign{{
+    {"\xFF\xFE"sv, "UTF-16", "iconv -f UTF-16 -t UTF-8 makes UTF-8 of it"},
+    {"\xFE\xFF"sv, "UTF-16", "iconv -f UTF-16 -t UTF-8 makes UTF-8 of it"},
+    {"{\0"sv, "UTF-16", "iconv -f UTF-16LE -t UTF-8 makes UTF-8 of it"},
+    {"[\0"sv, "UTF-16", "iconv -f UTF-16LE -t UTF-8 makes UTF-8 of it"},
+    {"\0{"sv, "UTF-16", "iconv -f UTF-16BE -t UTF-8 makes UTF-8 of it"},
+    {"\0["sv, "UTF-16", "iconv -f UTF-16BE -t UTF-8 makes UTF-8 of it"},
+    {"\x1F\x8B"sv, "compressed", "gunzip it first"},
+    {"PK\x03\x04"sv, "a zip archive", "unzip it first; of ChatGPT's export, conversations.json is what to take in"},
+}};
 
 }  // namespace
 
@@ -102,6 +127,7 @@ bool Input::refill() {
   }
   if (end_ == buffer_.size()) buffer_.resize(buffer_.size() * 2);
   for (;;) {
+    if (on_pause_) wait();
     check_interrupt();
     const ssize_t count = ::read(fd_, buffer_.data() + end_, buffer_.size() - end_);
     if (count < 0 && errno == EINTR) continue;
@@ -111,6 +137,25 @@ bool Input::refill() {
     bytes_read_ += static_cast<std::uint64_t>(count);
     return count > 0;
   }
+}
+
+void Input::wait() {
+  constexpr std::chrono::seconds kLongestUntold{1};  // where a little comes again and again
+  constexpr int kPauseMilliseconds = 100;
+  const bool is_due = std::chrono::steady_clock::now() - paused_ > kLongestUntold;
+  pollfd ready{fd_, POLLIN, 0};
+  if (::poll(&ready, 1, is_due ? 0 : kPauseMilliseconds) != 0) return;
+  on_pause_();
+  paused_ = std::chrono::steady_clock::now();
+}
+
+void Input::require_text() {
+  constexpr std::size_t kLongestBegin = 4;
+  while (have().size() < kLongestBegin && refill()) {
+  }
+  for (const Foreign& foreign : kForeign)
+    if (have().starts_with(foreign.begin))
+      throw Error(Errc::usage, fmt::format("{} is {}", name_, foreign.what), foreign.hint);
 }
 
 void Input::skip_mark() {
@@ -123,8 +168,10 @@ void Input::skip_mark() {
 }
 
 void Input::take(std::size_t count) {
-  line_ += static_cast<std::uint64_t>(std::count(buffer_.begin() + static_cast<std::ptrdiff_t>(begin_),
-                                                 buffer_.begin() + static_cast<std::ptrdiff_t>(begin_ + count), '\n'));
+  const std::string_view taken = have().substr(0, count);
+  line_ += static_cast<std::uint64_t>(std::count(taken.begin(), taken.end(), '\n'));
+  const std::size_t feed = taken.rfind('\n');
+  column_ = feed == std::string_view::npos ? column_ + count : count - feed - 1;
   begin_ += count;
 }
 
@@ -140,20 +187,26 @@ bool Input::is_document() {
   const std::size_t start = first_of(0);
   if (start == std::string_view::npos) return false;
   if (have()[start] != '{') return have()[start] == '[';
-  // An object that ends on its line is one of many; else the next line tells whether it was cut.
+  // An object that ends on its line is one of many; else its end and the next line tell whether it was cut.
   std::size_t end;
   while ((end = have().find('\n', start)) == std::string_view::npos && end_ < kBufferBytes && refill()) {
   }
   if (end == std::string_view::npos) return false;
   const std::size_t last = have().find_last_not_of(kBlanks, end);
   if (have()[last] == '}') return false;
+  ValueEnd value;
+  value.scan(have().substr(start, end + 1 - start));
+  if (value.is_broken()) return false;
+  const bool goes_on = std::string_view("{[,:").find(have()[last]) != std::string_view::npos;
   const std::size_t next = first_of(end);
-  return next != std::string_view::npos && have()[next] != '{';
+  if (next == std::string_view::npos) return false;
+  if (have()[next] == '{' && have()[next - 1] == '\n') return false;  // not indented: the next one of many
+  return goes_on || std::string_view(",:]}").find(have()[next]) != std::string_view::npos;
 }
 
 std::optional<Input::Piece> Input::next_line() {
   skip_mark();
-  const std::uint64_t line = line_;
+  const std::uint64_t line = line_, offset = bytes_read_ - have().size();
   std::size_t scanned = 0;
   bool too_long = false;
   for (;;) {
@@ -163,7 +216,7 @@ std::optional<Input::Piece> Input::next_line() {
       too_long |= at > kLongest;
       begin_ += at + 1;
       ++line_;
-      return Piece{too_long ? std::string_view{} : bytes, line, too_long, false};
+      return Piece{too_long ? std::string_view{} : bytes, line, too_long, false, offset};
     }
     scanned = have().size();
     if (scanned > kLongest) {
@@ -177,17 +230,18 @@ std::optional<Input::Piece> Input::next_line() {
   const std::string_view bytes = have();
   too_long |= bytes.size() > kLongest;
   begin_ = end_;
-  return Piece{too_long ? std::string_view{} : bytes, line, too_long, false};
+  return Piece{too_long ? std::string_view{} : bytes, line, too_long, false, offset};
 }
 
 std::optional<Input::Piece> Input::next_value() {
   skip_mark();
+  if (broken_from_ && !skip_broken()) return std::nullopt;
   for (;;) {
     std::size_t skipped = 0;
     while (skipped < have().size()) {
       const char c = have()[skipped];
       if (c == '[' && !is_in_array_)
-        is_in_array_ = true;
+        is_in_array_ = true, ++arrays_;
       else if (c == ']' && is_in_array_)
         is_in_array_ = false;
       else if (!is_blank(c) && c != ',')
@@ -202,7 +256,8 @@ std::optional<Input::Piece> Input::next_value() {
       return Piece{{}, line_, false, true};
     }
   }
-  const std::uint64_t line = line_;
+  const std::uint64_t line = line_, array = is_in_array_ ? arrays_ : 0;
+  const std::size_t column = column_;
   ValueEnd value;
   std::size_t scanned = 0;
   bool too_long = false;
@@ -223,7 +278,28 @@ std::optional<Input::Piece> Input::next_value() {
   take(scanned);
   const bool is_cut = !value.has_ended() && value.is_open();
   if (is_cut) is_in_array_ = false;  // told once, not for the array around it again
-  return Piece{too_long ? std::string_view{} : bytes, line, too_long, is_cut};
+  if (value.is_broken()) broken_from_ = column;
+  return Piece{too_long ? std::string_view{} : bytes, line, too_long, is_cut, 0, array};
+}
+
+bool Input::skip_broken() {
+  for (;;) {
+    std::size_t at = 0;
+    while ((at = have().find('\n')) == std::string_view::npos) {
+      take(have().size());
+      if (refill()) continue;
+      is_in_array_ = false;
+      broken_from_.reset();
+      return false;
+    }
+    take(at + 1);
+    while ((at = have().find_first_not_of(" \t\r")) == std::string_view::npos && have().size() <= *broken_from_ &&
+           refill()) {
+    }
+    if (at == std::string_view::npos || have()[at] != '{' || at > *broken_from_) continue;
+    broken_from_.reset();
+    return true;
+  }
 }
 
 }  // namespace reef::session::internal

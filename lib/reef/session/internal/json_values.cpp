@@ -88,11 +88,7 @@ std::string text_at(const json& object, const char* key) {
 }
 
 std::string time_of(const json& value) {
-  constexpr double kFirstOfMilliseconds = 1e11;  // as seconds: the year 5138
-  if (value.is_number()) {
-    const double number = value.get<double>();
-    return database_time_of_seconds(number >= kFirstOfMilliseconds ? number / 1000 : number);
-  }
+  if (value.is_number()) return database_time_of_number(value.get<double>());
   return value.is_string() ? time_of_send_date(value.get_ref<const std::string&>()) : "";
 }
 

@@ -24,6 +24,12 @@ json metadata_of(const json& message) {
   return metadata;
 }
 
+/// What stands in the place of a content.
+std::string text_beside(const json& message) {
+  const std::string refusal = text_at(message, "refusal");
+  return refusal.empty() ? text_at(value_at(message, "audio"), "transcript") : refusal;
+}
+
 }  // namespace
 
 Conversation read_openai(std::string_view text) {
@@ -55,7 +61,9 @@ Conversation read_openai(std::string_view text) {
     message.metadata = metadata_text(metadata);
     const json& content = value_at(from, "content");
     message.content = text_of_parts(content);
-    const bool has_content = content.is_string() || content.is_array() || content.is_object();
+    if (message.content.empty()) message.content = text_beside(from);
+    const bool has_content =
+        !message.content.empty() || content.is_string() || content.is_array() || content.is_object();
     std::string wrong;
     if (!from.is_object())
       wrong = "not an object";

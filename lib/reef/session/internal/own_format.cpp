@@ -54,6 +54,7 @@ class Events {
  public:
   OwnLine line;
   bool has_content = false;
+  bool names_session = false, names_content = false;  ///< such a key is there
 
   bool null() {
     if (writer_.depth() > 0) return literal("null");
@@ -78,16 +79,20 @@ class Events {
   bool end_array() { return close(']'); }
   bool key(std::string& name);
   bool parse_error(std::size_t position, const std::string&, const json::exception& error) {
-    line.fault = json_fault(error.what(), position);
+    wrong(json_fault(error.what(), position));
     return false;
   }
 
  private:
   bool in_metadata() const { return depth_ == 1 && field_ == Field::metadata; }
-  bool plain() { return wrong("not a JSON object"); }
-  bool wrong(std::string reason) {
-    line.fault = std::move(reason);
+  bool plain() {
+    wrong("not a JSON object");
     return false;
+  }
+  /// The first fault counts, and the look goes on: a key that comes later may tell that it is another form.
+  bool wrong(std::string reason) {
+    if (line.fault.empty()) line.fault = std::move(reason);
+    return true;
   }
   /// A value of the wrong type: ignored within what is ignored.
   bool unexpected() {
@@ -122,6 +127,8 @@ bool Events::key(std::string& name) {
   for (const Key& key : kKeys) {
     if (key.name != name) continue;
     field_ = key.field;
+    names_session |= field_ == Field::session;
+    names_content |= field_ == Field::content;
     return true;
   }
   if (const auto other = shape_of(name)) {
@@ -176,7 +183,8 @@ bool Events::string(std::string& value) {
 }
 
 bool Events::number(const std::string& text, bool is_whole) {
-  if (in_metadata()) return literal(text);
+  // A column JSON makes a number of SQLite's out of one that stands alone: other digits than came.
+  if (in_metadata()) return literal(writer_.depth() == 0 ? "{\"value\":" + text + "}" : text);
   if (depth_ == 0) return plain();
   if (depth_ > 1) return true;
   switch (field_) {
@@ -187,7 +195,9 @@ bool Events::number(const std::string& text, bool is_whole) {
       line.message.external_id = text;
       return true;
     case Field::created: {
-      line.message.created = database_time(text);
+      double seconds = 0;
+      std::from_chars(text.data(), text.data() + text.size(), seconds);
+      line.message.created = database_time_of_number(seconds);
       if (line.message.created.empty()) return wrong(fmt::format("created_at {} is not a time in seconds", text));
       return true;
     }
@@ -206,10 +216,12 @@ bool Events::number(const std::string& text, bool is_whole) {
 bool Events::open(char bracket) {
   if (in_metadata()) {
     writer_.open(bracket);
-    return writer_.depth() <= kDeepestJson || wrong(fmt::format("nested deeper than {}", kDeepestJson));
+    if (writer_.depth() <= kDeepestJson) return true;
+    wrong(fmt::format("nested deeper than {}", kDeepestJson));
+    return false;
   }
   if (depth_ == 0 && bracket != '{') return plain();
-  if (depth_ == 1 && !unexpected()) return false;
+  if (depth_ == 1) unexpected();
   ++depth_;
   return true;
 }
@@ -223,18 +235,45 @@ bool Events::close(char bracket) {
   return true;
 }
 
+/// RFC 3339 of what ISO 8601 allows beside it: no seconds, "+0100", "+01". In `completed`, if it is not `text` itself.
+std::string_view as_rfc3339(std::string_view text, std::string& completed) {
+  constexpr std::size_t kMinute = std::string_view("2026-01-01T08:00").size();
+  if (text.size() < kMinute || text[kMinute - 3] != ':') return text;
+  const std::size_t sign = text.find_last_of("+-");
+  std::string_view offset = sign < kMinute ? "" : text.substr(sign);
+  const bool has_seconds = text.size() > kMinute && text[kMinute] == ':';
+  const bool is_short = (offset.size() == 3 || offset.size() == 5) && offset.find(':') == std::string_view::npos;
+  if (has_seconds && !is_short) return text;
+  if (!has_seconds && text.size() > kMinute && std::string_view("Zz+-").find(text[kMinute]) == std::string_view::npos)
+    return text;
+  completed = text;
+  if (is_short) completed.insert(sign + 3, offset.size() == 3 ? ":00" : ":");
+  if (!has_seconds) completed.insert(kMinute, ":00");
+  return completed;
+}
+
 }  // namespace
 
 std::string database_time_of_seconds(double seconds) {
   return std::isfinite(seconds) ? database_time(fmt::format("@{:.3f}", seconds)) : "";
 }
 
+std::string database_time_of_number(double number) {
+  constexpr double kFirstOfMilliseconds = 1e11;  // as seconds: the year 5138
+  return database_time_of_seconds(number >= kFirstOfMilliseconds ? number / 1000 : number);
+}
+
 std::string database_time(std::string_view text) {
-  double seconds = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  if (error == std::errc{} && end == text.data() + text.size()) return database_time_of_seconds(seconds);
+  constexpr std::size_t kFewestDigits = 9;  // fewer are a year, or a day without its dashes
+  if (text.find_first_not_of("0123456789.") == std::string_view::npos && text.find('.') >= kFewestDigits &&
+      text.size() >= kFewestDigits) {
+    double number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    return error == std::errc{} && end == text.data() + text.size() ? database_time_of_number(number) : "";
+  }
   try {
-    return to_database_time(parse_time(text));
+    std::string completed;
+    return to_database_time(parse_time(as_rfc3339(text, completed)));
   } catch (const Error&) {
     return {};
   }
@@ -244,6 +283,7 @@ OwnLine read_own(std::string_view line) {
   Events events;
   const bool whole = json::sax_parse(line.data(), line.data() + line.size(), &events);
   OwnLine& out = events.line;
+  out.is_bare = whole && !out.message.role.empty() && events.names_content && !events.names_session;
   if (out.shape != Shape::own || !out.fault.empty()) return std::move(out);
   if (!whole)
     out.fault = "not a JSON object";

@@ -1,5 +1,13 @@
 #include "reef/session/internal/readers.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "reef/session/internal/json_values.h"
+
 namespace reef::session::internal {
 
 bool is_document(Format format, Input& input) {
@@ -7,7 +15,13 @@ bool is_document(Format format, Input& input) {
   return input.is_document();
 }
 
-Conversation Reader::read(std::string_view text) {
+Conversation Reader::read(std::string_view text, std::uint64_t array) {
+  if (format_ == Format::openai || format_ == Format::automatic) {
+    if (text.starts_with('[')) return read_openai(fmt::format("{{\"messages\":{}}}", text));
+    if (array != array_) is_list_ = array != 0 && read_own(text).is_bare;
+    array_ = array;
+    if (is_list_) return collect(text);
+  }
   switch (format_) {
     case Format::openai:
       return read_as(Shape::openai, text);
@@ -34,6 +48,33 @@ Conversation Reader::read(std::string_view text) {
   return out;
 }
 
+Conversation Reader::collect(std::string_view text) {
+  Conversation out;
+  std::string fault;
+  parse_object(text, fault);
+  if (fault.empty() && list_.size() + text.size() > Input::kLongest)
+    fault = fmt::format("the array is one conversation, and longer than {} MiB", Input::kLongest >> 20);
+  if (fault.empty())
+    list_.append(list_.empty() ? "{\"messages\":[" : ",").append(text);
+  else
+    out.faults.push_back(std::move(fault));
+  return out;
+}
+
+Conversation Reader::end_array() {
+  Conversation out;
+  if (!list_.empty()) out = read_openai(list_ + "]}");
+  list_.clear();
+  return out;
+}
+
+Conversation Reader::end() {
+  Conversation out = tavern_.end(), list = end_array();
+  std::move(list.messages.begin(), list.messages.end(), std::back_inserter(out.messages));
+  std::move(list.faults.begin(), list.faults.end(), std::back_inserter(out.faults));
+  return out;
+}
+
 Conversation Reader::read_as(Shape shape, std::string_view text) {
   Conversation out;
   switch (shape) {
@@ -44,8 +85,7 @@ Conversation Reader::read_as(Shape shape, std::string_view text) {
     case Shape::tavern_message:
       return tavern_.message(text);
     case Shape::tavern_header:
-      if (std::string fault = tavern_.header(text); !fault.empty()) out.faults.push_back(std::move(fault));
-      return out;
+      return tavern_.header(text);
     case Shape::own:
       break;
   }

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "reef/io/checksum.h"
 #include "reef/session/internal/conversations.h"
@@ -29,19 +30,40 @@ bool is_set(const json& line, const char* key) {
   return value.is_boolean() && value.get<bool>();
 }
 
+constexpr std::size_t kMostUnnamed = 64;
+
 }  // namespace
 
-std::string TavernChat::header(std::string_view text) {
+Conversation TavernChat::header(std::string_view text) {
+  Conversation out = end();
   std::string fault;
   const json header = parse_object(text, fault);
-  if (!fault.empty()) return fault;
+  if (!fault.empty()) {
+    out.faults.push_back(fault);
+    return out;
+  }
+  created_ = text_at(header, "create_date");
+  chat_ = file_stem_.empty() ? created_ : file_stem_;
+  if (chat_.empty()) chat_ = io::to_hex(io::sha256(text)).substr(0, 16);
+  session_.clear();
+  place_ = 0;
   const std::string character = text_at(header, "character_name");
-  std::string chat = file_stem_;
-  if (chat.empty()) chat = text_at(header, "create_date");
-  if (chat.empty()) chat = io::to_hex(io::sha256(text)).substr(0, 16);
+  // Groups have no character, and newer versions write "unused" in all chats.
+  if (!character.empty() && character != "unused") name_session(character);
+  return out;
+}
+
+void TavernChat::name_session(std::string_view character) {
   // Chats of all characters are called by their date alone in older versions.
-  session_ = character.empty() || chat.starts_with(character) ? chat : fmt::format("{} - {}", character, chat);
-  return {};
+  session_ = character.empty() || chat_.starts_with(character) ? chat_ : fmt::format("{} - {}", character, chat_);
+}
+
+Conversation TavernChat::end() {
+  Conversation out;
+  if (!unnamed_.empty() && session_.empty()) name_session("");
+  for (NewMessage& message : unnamed_) message.session = session_;
+  out.messages = std::exchange(unnamed_, {});
+  return out;
 }
 
 Conversation TavernChat::message(std::string_view text) {
@@ -50,22 +72,31 @@ Conversation TavernChat::message(std::string_view text) {
   const json line = parse_object(text, fault);
   if (fault.empty() && !value_at(line, "mes").is_string())
     fault = value_at(line, "mes").is_null() ? "mes is missing" : "mes is no text";
-  if (session_.empty()) session_ = file_stem_;
-  if (fault.empty() && session_.empty()) fault = "the chat has no first line with user_name and character_name";
+  ++place_;
+  if (chat_.empty() && session_.empty()) session_ = file_stem_;
+  if (fault.empty() && chat_.empty() && session_.empty())
+    fault = "the chat has no first line with user_name and character_name";
   if (!fault.empty()) {
     out.faults.push_back(fault);
     return out;
   }
   NewMessage message;
   message.session = session_;
+  message.external_id = created_.empty() ? fmt::format("#{}", place_) : fmt::format("{} #{}", created_, place_);
   const bool is_system = is_set(line, "is_system") || text_at(value_at(line, "extra"), "type") == "narrator";
   message.role = is_set(line, "is_user") ? "user" : is_system ? "system" : "assistant";
   message.speaker = text_at(line, "name");
   message.content = line.at("mes").get<std::string>();
   message.created = time_of(value_at(line, "send_date"));
   message.metadata = metadata_text(metadata_of(line));
-  out.messages.push_back(std::move(message));
-  return out;
+  if (!session_.empty()) {
+    out.messages.push_back(std::move(message));
+    return out;
+  }
+  const bool is_character = message.role == "assistant" && !message.speaker.empty();
+  if (is_character) name_session(message.speaker);
+  unnamed_.push_back(std::move(message));
+  return is_character || unnamed_.size() == kMostUnnamed ? end() : out;
 }
 
 }  // namespace reef::session::internal
