@@ -44,7 +44,7 @@ def write_messages(path, count, seed):
         for i in range(count):
             text = f"{generator.choice(STARTS)} {' '.join(generator.choices(words, cum_weights=weights, k=generator.randint(4, 36)))}"
             at = begin + datetime.timedelta(days=365 * (i // 40) / sessions, seconds=20 * (i % 40))
-            file.write(json.dumps({"session": f"s{i // 40}", "id": f"m{i}", "role": ("user", "assistant")[i % 2],
+            file.write(json.dumps({"session": f"{seed}-{i // 40}", "id": f"m{i}", "role": ("user", "assistant")[i % 2],
                                    "speaker": ("Melanie", "Caroline")[i % 2], "content": text + ".?!"[generator.randrange(3)],
                                    "created_at": at.strftime("%Y-%m-%dT%H:%M:%SZ")}) + "\n")
 
@@ -68,8 +68,9 @@ def main():
         taken, out = run("reef-memory", "consolidate", "--persona", persona, "--now", "2026-06-01", "--json")
         return taken, json.loads(out)
 
-    listed = json.loads(run("reef-session", "list", "--json")[1]) if (pathlib.Path(arguments.root) / "data/conversations/conversations.sqlite").exists() else {"sessions": []}
-    there = {session["persona"] for session in listed["sessions"]}
+    there = set()
+    if (pathlib.Path(arguments.root) / "data/conversations/conversations.sqlite").exists():
+        there = {json.loads(line)["persona"] for line in run("reef-session", "list", "--json")[1].splitlines()}
     for persona, count in (("week", arguments.small), ("year", arguments.messages)):
         if persona in there:
             continue

@@ -6,7 +6,7 @@ usage: fault.py BIN_DIR [--workload NAME]... [--exhaustive] [--jobs N] [--keep]
 For each workload the command runs once under strace, which records every system call that changes something below the
 tree, with its caller's stack. In a fresh copy of the tree a call is then (1) the last thing that the process does,
 (2) answered with ENOSPC, (3) answered with EIO. Calls that come from the same place about the same kind of file form a
-group; the first of each group is killed and meets ENOSPC, the last is killed and meets EIO, and of these 100 are taken
+group; the first of each group is killed and meets ENOSPC, the last is killed and meets EIO, and of these 60 are taken
 (--exhaustive: every call meets all three, and of workloads that make few calls of their own). Afterwards:
 
   - the checks of the workload pass, or name faults that the next run mends, and nothing else;
@@ -40,7 +40,7 @@ LINE = re.compile(r"^(\d+)\s+(\w+)\((.*?)(?:\)\s+=\s+(-?\d+|\?).*)?$")
 class Workload:
     """A command on a prepared tree, and what must hold afterwards."""
 
-    MOST_CASES = 100  # of one workload, unless all are asked for
+    MOST_CASES = 60  # of one workload, unless all are asked for
     ON_REQUEST = ("shard-on", "split-anew", "join")  # minutes for calls that shard-out and split make, too
 
     def __init__(self, name, prepare, command, check, final, relocate=None, done=(0,), tidy=None):
