@@ -103,10 +103,16 @@ void TurnMap::index(std::size_t position) {
 std::optional<std::uint32_t> TurnMap::position_of(std::int64_t id) const {
   if (const auto other = others_.find(id); other != others_.end())
     return turns_[other->second].is_removed() ? std::nullopt : std::optional(other->second);
-  const auto found = std::lower_bound(
-      ascending_.begin(), ascending_.end(), id,
-      [&](std::uint32_t position, std::int64_t wanted) { return magnitude(turns_[position]) < wanted; });
-  return found != ascending_.end() && turns_[*found].id == id ? std::optional(*found) : std::nullopt;
+  if (ascending_.empty() || id < magnitude(turns_[ascending_.front()])) return std::nullopt;
+  // Ids ascend by one at least: it stands there at the latest, and mostly there.
+  const auto last = static_cast<std::ptrdiff_t>(
+      std::min(ascending_.size() - 1, static_cast<std::size_t>(id - magnitude(turns_[ascending_.front()]))));
+  const auto end = ascending_.begin() + last;
+  if (turns_[*end].id == id) return *end;
+  const auto found = std::lower_bound(ascending_.begin(), end, id, [&](std::uint32_t position, std::int64_t wanted) {
+    return magnitude(turns_[position]) < wanted;
+  });
+  return turns_[*found].id == id ? std::optional(*found) : std::nullopt;
 }
 
 void TurnMap::touch(std::size_t position) {
