@@ -42,7 +42,7 @@ def main():
                                "--no-touch", "-k", "50", "--json"]
             out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             answers = [json.loads(line) for line in out.splitlines()]
-            ranked = {a["id"]: [r["document"]["id"] for r in a["results"]] for a in answers}
+            ranked = {a["id"]: [r["document"]["id"] if r["document"] else r["id"] for r in a["results"]] for a in answers}
             return score(ranked, read_qrels(str(scifact / "qrels.tsv")))[0]
 
         alone = ndcg()
@@ -58,7 +58,7 @@ def main():
             remembering = ndcg()
         finally:
             listed = subprocess.run(memory + ["list", *where, "--json"], check=True, capture_output=True, text=True).stdout
-            ids = [row["id"] for row in json.loads(listed)["memories"]]
+            ids = [json.loads(line)["id"] for line in listed.splitlines()]
             subprocess.run(memory + ["forget", *where, "-q", "--yes", *ids], check=True)
     print(json.dumps({"ndcg_alone": round(alone, 4), "ndcg_beside_50_rows": round(beside, 4),
                       "memories": len(ids), "ndcg_beside_memories": round(remembering, 4)}))
