@@ -2,13 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <functional>
+
 #include "commands.h"
 #include "reef/core/log.h"
 #include "reef/io/http.h"
-#include "reef/session/index.h"
+#include "reef/memory/turn_vectors.h"
 #include "reef/session/schema.h"
-#include "reef/session/turn_passages.h"
-#include "reef/session/turn_store.h"
 #include "reef/tree/persona.h"
 
 namespace reef::tool {
@@ -24,69 +24,6 @@ struct ConsolidateArguments {
   unsigned threads = 0;
 };
 
-std::string with_hint(const Error& error) {
-  return error.hint().empty() ? std::string(error.what()) : fmt::format("{} ({})", error.what(), error.hint());
-}
-
-/// Vectors of messages as a search of the conversation has them, so that nothing is embedded twice; what has none
-/// there is embedded here, in the same way.
-class TurnVectors {
- public:
-  /// Embeds what is pending first.
-  TurnVectors(const tree::Tree& tree, const std::string& persona, embed::Embedder& embedder, unsigned threads,
-              std::chrono::milliseconds wait, Progress& progress)
-      : embedder_(embedder),
-        threads_(threads),
-        conversations_(session::read_conversations(tree)),
-        passages_(conversations_) {
-    session::IndexOptions options;
-    options.persona = persona;
-    options.threads = threads;
-    options.wait = wait;
-    try {
-      session::index_turns(tree, options, embedder, progress);
-      reader_.emplace(tree, persona);
-    } catch (const Error& error) {
-      // Another run indexes this persona, its turns have vectors of another model still, or what is there is damaged.
-      if (error.code() != Errc::locked && error.code() != Errc::usage && error.code() != Errc::corrupt) throw;
-      log_warn("messages of {} are embedded once more: {}", persona, with_hint(error));
-    }
-  }
-
-  void operator()(std::span<const memory::MessageText> texts, std::span<float> rows) {
-    const std::size_t dim = embedder_.identity().dim;
-    std::vector<std::string> passages;
-    std::vector<std::size_t> places;
-    for (std::size_t i = 0; i < texts.size(); ++i) {
-      if (const auto position = reader_ ? reader_->map().position_of(texts[i].message) : std::nullopt) {
-        const auto row = reader_->vectors().row(*position);
-        std::copy(row.begin(), row.end(), rows.begin() + static_cast<std::ptrdiff_t>(i * dim));
-      } else {
-        passages.push_back(passages_.of(texts[i].message, texts[i].content, embedder_));
-        places.push_back(i);
-      }
-    }
-    if (passages.empty()) return;
-    const std::vector<std::string_view> views(passages.begin(), passages.end());
-    std::vector<float> made(views.size() * dim);
-    embedder_.embed_passages(views, made, threads_, no_progress());
-    for (std::size_t i = 0; i < places.size(); ++i)
-      std::copy_n(made.begin() + static_cast<std::ptrdiff_t>(i * dim), dim,
-                  rows.begin() + static_cast<std::ptrdiff_t>(places[i] * dim));
-  }
-
- private:
-  embed::Embedder& embedder_;
-  unsigned threads_;
-  io::Database conversations_;
-  session::TurnPassages passages_;
-  std::optional<session::TurnReader> reader_;
-};
-
-memory::VectorSource vectors_of(const std::shared_ptr<TurnVectors>& vectors) {
-  return [vectors](std::span<const memory::MessageText> texts, std::span<float> rows) { (*vectors)(texts, rows); };
-}
-
 /// The status of this persona's run: 3 when some of its messages could not be read.
 int consolidate_one(cli::Session& session, const tree::Tree& tree, const tree::Config& config,
                     const std::string& persona, const ConsolidateArguments& arguments, embed::Embedder* embedder,
@@ -97,10 +34,10 @@ int consolidate_one(cli::Session& session, const tree::Tree& tree, const tree::C
   memory::Store store(tree, persona, store_options);
   const unsigned threads = cli::threads_or_all(arguments.threads);
   if (embedder != nullptr) store.use_embedder(*embedder, threads, session.progress());
+  std::optional<memory::TurnVectors> turns;
   memory::VectorSource vectors;
   if (embedder != nullptr)
-    vectors = vectors_of(
-        std::make_shared<TurnVectors>(tree, persona, *embedder, threads, arguments.wait, session.progress()));
+    vectors = std::ref(turns.emplace(tree, persona, *embedder, threads, arguments.wait, session.progress()));
   const auto report = memory::consolidate(tree, store, embedder == nullptr ? 0 : embedder->identity().dim, vectors,
                                           options, session.progress());
   if (report.quantiles) {
@@ -130,9 +67,8 @@ std::optional<memory::LanguageModel> open_language_model(const tree::Config& con
 /// Once for the run, whatever the number of messages: they were decided without it.
 void tell_fault(const memory::LanguageModel& model) {
   if (!model.fault()) return;
-  const Error& fault = *model.fault();
-  log_warn("the language model did not answer all that it was asked, and was done without there: {}{}", fault.what(),
-           fault.hint().empty() ? "" : " (" + fault.hint() + ")");
+  log_warn("the language model did not answer all that it was asked, and was done without there: {}",
+           with_hint(*model.fault()));
 }
 
 int consolidate_chosen(cli::Session& session, const tree::Tree& tree, const tree::Config& config,

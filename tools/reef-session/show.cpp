@@ -32,7 +32,7 @@ void add_show(CLI::App& app, cli::Session& session) {
           },
           [&](const Error& error) {
             damaged = true;
-            log_warn("{} ({})", error.what(), error.hint());
+            log_warn("{}", with_hint(error));
           });
       return damaged ? kStatusPartial : 0;
     });

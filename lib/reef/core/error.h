@@ -33,6 +33,11 @@ class Error : public std::runtime_error {
   std::string hint_;
 };
 
+/// For a warning: "what() (hint())".
+inline std::string with_hint(const Error& error) {
+  return error.hint().empty() ? std::string(error.what()) : std::string(error.what()) + " (" + error.hint() + ")";
+}
+
 /// Statuses that are no errors: a run that finished in part, a check that found a fault.
 inline constexpr int kStatusPartial = 3;
 inline constexpr int kStatusFault = 4;

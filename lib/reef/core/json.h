@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -10,5 +11,13 @@ namespace reef {
 inline std::string dump(const nlohmann::ordered_json& json) {
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
+
+/// Absent text is null, so that a script can tell "none" from "".
+inline nlohmann::ordered_json text_or_null(const std::string& text) {
+  return text.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(text);
+}
+
+/// To four decimals.
+inline double rounded(double value) { return std::round(value * 1e4) / 1e4; }
 
 }  // namespace reef

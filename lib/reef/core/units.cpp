@@ -147,6 +147,12 @@ std::string format_count(std::uint64_t count) {
   return digits;
 }
 
+std::string counted(std::uint64_t count, std::string_view one, std::string_view many) {
+  const std::string number = format_count(count);
+  if (count == 1) return fmt::format("{} {}", number, one);
+  return many.empty() ? fmt::format("{} {}s", number, one) : fmt::format("{} {}", number, many);
+}
+
 std::uint64_t parse_count(std::string_view text, std::string_view what) {
   if (const auto count = whole_number(text)) return *count;
   const bool too_large = !text.empty() && std::all_of(text.begin(), text.end(), is_digit);

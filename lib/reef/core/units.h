@@ -25,6 +25,9 @@ std::string format_duration(std::chrono::milliseconds duration);
 /// A count with thin separators a person can read: 5183 -> "5,183".
 std::string format_count(std::uint64_t count);
 
+/// "1 message", "2,000 messages"; `many` is `one` with an "s" when it is empty.
+std::string counted(std::uint64_t count, std::string_view one, std::string_view many = {});
+
 /// A decimal number without sign, leading zeros allowed and never octal. Throws Error{usage}
 /// naming `what` ("--budget") for anything else.
 std::uint64_t parse_count(std::string_view text, std::string_view what);

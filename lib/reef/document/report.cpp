@@ -16,10 +16,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string counted(std::uint64_t count, const char* one, const char* many) {
-  return fmt::format("{} {}", format_count(count), count == 1 ? one : many);
-}
-
 std::string recall_text(const vector::RecallSample& recall, const char* index) {
   return fmt::format("recall@10 of {} of its vectors: {:.3f} by the {}, {:.3f} by all codes\n", recall.questions,
                      recall.graph, index, recall.codes);

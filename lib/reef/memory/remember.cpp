@@ -63,7 +63,7 @@ RememberReport remember(const tree::Tree& tree, const std::string& persona, cons
   NewMemory memory;
   memory.content = options.text;
   memory.embedding = vector;
-  memory.importance = kAskedImportance;
+  memory.importance = kAskedScore;
   memory.created_at = now();
   memory.tags = options.tags;
   memory.even_if_forgotten = true;

@@ -22,9 +22,6 @@ struct RememberReport {
   FinishReport finish;
 };
 
-/// The least importance of what somebody asks to remember.
-inline constexpr double kAskedImportance = .9;
-
 /// Remembers a text because somebody asks for it: also one that was forgotten before. `embedder`: null when there is no
 /// model; it also embeds what has no vector yet. Throws as Store does.
 RememberReport remember(const tree::Tree& tree, const std::string& persona, const RememberOptions& options,

@@ -1,7 +1,5 @@
 #include <fmt/format.h>
 
-#include <cmath>
-
 #include "reef/core/json.h"
 #include "reef/core/table.h"
 #include "reef/core/units.h"
@@ -15,12 +13,6 @@ namespace reef::memory {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-double rounded(double value) { return std::round(value * 1e4) / 1e4; }
-
-std::string counted(std::uint64_t count, const char* one, const char* many) {
-  return fmt::format("{} {}", format_count(count), count == 1 ? one : many);
-}
 
 Json id_or_null(std::int64_t id) { return id == 0 ? Json(nullptr) : Json(shown_id(id)); }
 

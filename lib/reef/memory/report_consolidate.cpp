@@ -1,7 +1,5 @@
 #include <fmt/format.h>
 
-#include <cmath>
-
 #include "reef/core/json.h"
 #include "reef/core/table.h"
 #include "reef/core/units.h"
@@ -12,8 +10,6 @@ namespace reef::memory {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-double rounded(double value) { return std::round(value * 1e4) / 1e4; }
 
 /// What was scored in this run has terms; what left the buffer has the second score instead.
 bool has_terms(const Decided& decision) { return decision.scored.score > 0 && !decision.second_score; }

@@ -15,9 +15,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 using session::rfc3339_of;
 
-double rounded(double value) { return std::round(value * 1e4) / 1e4; }
-
-Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 Json time_or_null(const std::string& time) { return time.empty() ? Json(nullptr) : Json(rfc3339_of(time)); }
 Json id_or_null(std::int64_t id) { return id == 0 ? Json(nullptr) : Json(shown_id(id)); }
 

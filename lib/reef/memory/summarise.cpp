@@ -110,7 +110,7 @@ void summarise_sessions(const tree::Tree& tree, Store& store, LanguageModel& mod
     try {
       done += summariser.summarise(wanted[i]) ? 1 : 0;
     } catch (const Error& error) {
-      if (error.code() != Errc::not_found) throw;
+      if (!internal::is_out_of_reach(error)) throw;
       log_step("session '{}' is not summarised: {}", printable(wanted[i].session), error.what());
     }
     progress.advance(1);

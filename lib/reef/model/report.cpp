@@ -18,13 +18,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// Absent text is null, so that a script can tell "none" from "".
-Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
-
-std::string counted(std::uint64_t count, std::string_view word) {
-  return fmt::format("{} {}{}", format_count(count), word, count == 1 ? "" : "s");
-}
-
 /// Nothing where it says nothing.
 std::string speed_of(std::uint64_t bytes, double seconds) {
   return seconds < 0.1 ? "" : fmt::format(" at {:.2f} GB/s", static_cast<double>(bytes) / seconds / 1e9);

@@ -15,8 +15,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
-
 /// "384 x 1536", and "scalar" for a tensor without dimensions.
 std::string shape_text(const std::vector<std::uint64_t>& shape) {
   return shape.empty() ? "scalar" : fmt::format("{}", fmt::join(shape, " x "));
@@ -60,10 +58,6 @@ std::string content_text(const TensorDifference& tensor) {
   if (tensor.nonfinite_elements > 0)
     text += fmt::format(", {} infinite or no number", format_count(tensor.nonfinite_elements));
   return text;
-}
-
-std::string counted(std::uint64_t count, std::string_view word) {
-  return fmt::format("{} {}{}", format_count(count), word, count == 1 ? "" : "s");
 }
 
 }  // namespace

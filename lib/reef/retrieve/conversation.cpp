@@ -70,7 +70,7 @@ class ConversationSearcher::Persona {
       // It was found by what stands in the database; its text is on a drive that is not mounted, or damaged.
       if (error.code() != Errc::not_found && error.code() != Errc::corrupt) throw;
       damaged |= error.code() == Errc::corrupt;
-      if (!std::exchange(told_, true)) log_warn("{} ({})", error.what(), error.hint());
+      if (!std::exchange(told_, true)) log_warn("{}", with_hint(error));
       message = session::read_stored_message(database_, result.id);
     }
     if (!message) return false;

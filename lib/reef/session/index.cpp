@@ -12,176 +12,15 @@
 #include "reef/core/error.h"
 #include "reef/core/log.h"
 #include "reef/embed/default_embedder.h"
-#include "reef/io/checksum.h"
+#include "reef/session/internal/turn_source.h"
 #include "reef/session/schema.h"
-#include "reef/session/store.h"
+#include "reef/session/turn_passages.h"
 #include "reef/session/turn_store.h"
-#include "reef/text/full_text.h"
 
 namespace reef::session {
 namespace {
 
-constexpr std::size_t kBatch = 1024;      ///< turns; a batch costs some fsyncs, and is lost by a kill
-constexpr std::size_t kLongestWord = 64;  ///< bytes within which a space is looked for
-
-/// A message and its neighbours, as the conversation has them now.
-struct PendingTurn {
-  std::int64_t id = 0;
-  std::string content;
-  std::string speaker;
-  std::string previous_content;
-  std::int64_t previous = 0;  ///< 0: there is none
-  std::int64_t next = 0;
-  std::uint32_t words = 0;
-};
-
-/// Reads what is to be embedded out of conversations.sqlite.
-class Source {
- public:
-  Source(const tree::Tree& tree, const std::string& persona)
-      : database_(open_conversations(tree)), persona_(persona_number(database_, persona)), persona_id_(persona) {}
-
-  std::int64_t persona() const { return persona_; }
-
-  /// Numbers of pending messages, or with `all` of all there are, behind `after`.
-  std::vector<std::int64_t> next(std::int64_t after, bool all, std::size_t count) {
-    io::Statement find;
-    if (all) {
-      find = database_.prepare(
-          "SELECT m.id FROM messages m JOIN sessions s ON s.id = m.session_id WHERE s.persona_id = ?1 AND m.id > ?2"
-          " ORDER BY m.id LIMIT ?3");
-      find.bind(1, persona_id_);
-    } else {
-      find = database_.prepare(
-          "SELECT message FROM pending_messages WHERE persona = ?1 AND message > ?2 ORDER BY message LIMIT ?3");
-      find.bind(1, persona_);
-    }
-    find.bind(2, after).bind(3, static_cast<std::int64_t>(count));
-    return numbers(find);
-  }
-  std::uint64_t count_pending() {
-    auto count = database_.prepare("SELECT count(*) FROM pending_messages WHERE persona = ?");
-    count.bind(1, persona_).step();
-    return static_cast<std::uint64_t>(count.integer(0));
-  }
-  std::vector<std::int64_t> removed() {
-    auto find = database_.prepare("SELECT message FROM removed_messages WHERE persona = ?");
-    find.bind(1, persona_);
-    return numbers(find);
-  }
-
-  /// nullopt for a message that is gone, or says nothing. Throws Error{not_found} where its archive is not mounted,
-  /// Error{corrupt} where that is damaged.
-  std::optional<PendingTurn> read(std::int64_t id) {
-    auto message = reader_.read(archives_, id);
-    if (!message || is_blank_turn(message->content)) return std::nullopt;
-    const std::string& session = message->session;
-    const std::string& created = message->created;
-    PendingTurn turn;
-    turn.id = id;
-    turn.speaker = speaker_of(message->role, message->speaker);
-    turn.content = std::move(message->content);
-    turn.previous = neighbour(previous_, session, created, id);
-    if (turn.previous != 0)
-      if (const auto before = reader_.read(archives_, turn.previous)) turn.previous_content = before->content;
-    turn.next = neighbour(next_, session, created, id);
-    words_.bind(1, persona_ << kPersonaShift | id);
-    if (words_.step()) turn.words = text::words_in_row(words_.blob(0));
-    words_.reset();
-    return turn;
-  }
-
-  /// After their vectors were committed. A message that was changed meanwhile stays pending.
-  void settle(const std::vector<PendingTurn>& embedded, const std::vector<std::int64_t>& skipped) {
-    io::Transaction transaction(database_);
-    auto done = database_.prepare(
-        "DELETE FROM pending_messages WHERE persona = ?1 AND message = ?2 AND "
-        "EXISTS (SELECT 1 FROM messages WHERE id = ?2 AND (content = ?3 OR archive_offset IS NOT NULL))");
-    for (const PendingTurn& turn : embedded) done.bind(1, persona_).bind(2, turn.id).bind(3, turn.content).run();
-    transaction.commit();
-    for_each(skipped, "DELETE FROM pending_messages WHERE persona = ?1 AND message = ?2");
-  }
-  /// The same for a run that embeds all of them, after what it made was put in place: `marks` are those of the texts.
-  void settle_all(const std::unordered_map<std::int64_t, std::uint64_t>& marks) {
-    std::int64_t after = 0;
-    for (auto ids = next(after, false, kStep); !ids.empty(); ids = next(after, false, kStep)) {
-      io::Transaction transaction(database_);
-      auto find = database_.prepare("SELECT content, archive_offset IS NOT NULL FROM messages WHERE id = ?");
-      auto done = database_.prepare("DELETE FROM pending_messages WHERE persona = ? AND message = ?");
-      for (const std::int64_t id : ids) {
-        find.reset().bind(1, id);
-        const auto mark = marks.find(id);
-        const bool is_there = find.step(), is_archived = is_there && find.integer(1) != 0;
-        const bool is_embedded = mark != marks.end() && (is_archived || mark->second == mark_of(find.text(0)));
-        if (!is_there || is_embedded || (!is_archived && is_blank_turn(find.text(0))))
-          done.bind(1, persona_).bind(2, id).run();
-      }
-      find.reset();
-      transaction.commit();
-      after = ids.back();
-    }
-  }
-  static std::uint64_t mark_of(std::string_view content) {
-    return io::xxh3({reinterpret_cast<const std::uint8_t*>(content.data()), content.size()});
-  }
-  /// For a store that was removed: nothing of the persona is embedded.
-  void add_all_pending() {
-    std::int64_t after = 0;
-    for (auto ids = next(after, true, 10'000); !ids.empty(); ids = next(after, true, 10'000)) {
-      add_pending(ids);
-      after = ids.back();
-    }
-  }
-  void add_pending(const std::vector<std::int64_t>& ids) {
-    for_each(ids, "INSERT OR IGNORE INTO pending_messages SELECT ?1, id FROM messages WHERE id = ?2");
-  }
-  void settle_removed(const std::vector<std::int64_t>& ids) {
-    for_each(ids, "DELETE FROM removed_messages WHERE persona = ?1 AND message = ?2");
-  }
-
- private:
-  static std::vector<std::int64_t> numbers(io::Statement& statement) {
-    std::vector<std::int64_t> found;
-    while (statement.step()) found.push_back(statement.integer(0));
-    return found;
-  }
-
-  static constexpr std::size_t kStep = 2000;  ///< rows of a transaction that keeps no other writer waiting
-
-  /// The first row that says something; 0 for none.
-  static std::int64_t neighbour(io::Statement& rows, const std::string& session, const std::string& created,
-                                std::int64_t id) {
-    rows.reset().bind(1, session).bind(2, created).bind(3, id);
-    std::int64_t found = 0;
-    while (found == 0 && rows.step())
-      if (rows.integer(1) != 0 || !is_blank_turn(rows.text(2))) found = rows.integer(0);
-    rows.reset();
-    return found;
-  }
-
-  void for_each(std::span<const std::int64_t> ids, const char* sql) {
-    for (; !ids.empty(); ids = ids.subspan(std::min(kStep, ids.size()))) {
-      io::Transaction transaction(database_);
-      auto statement = database_.prepare(sql);
-      for (const std::int64_t id : ids.first(std::min(kStep, ids.size())))
-        statement.bind(1, persona_).bind(2, id).run();
-      transaction.commit();
-    }
-  }
-
-  io::Database database_;
-  std::int64_t persona_;
-  std::string persona_id_;
-  Archives archives_;
-  MessageReader reader_{database_};
-  io::Statement previous_{database_,
-                          "SELECT id, archive_offset IS NOT NULL, content FROM messages WHERE session_id = ?1 "
-                          "AND (created_at, id) < (?2, ?3) ORDER BY created_at DESC, id DESC"};
-  io::Statement next_{database_,
-                      "SELECT id, archive_offset IS NOT NULL, content FROM messages WHERE session_id = ?1 "
-                      "AND (created_at, id) > (?2, ?3) ORDER BY created_at, id"};
-  io::Statement words_{database_, "SELECT sz FROM messages_fts_docsize WHERE id = ?"};
-};
+constexpr std::size_t kBatch = 1024;  ///< turns; a batch costs some fsyncs, and is lost by a kill
 
 /// One run over one persona.
 class Indexer {
@@ -274,7 +113,7 @@ class Indexer {
   }
 
   /// A turn that is here already and now follows another one, or one that says something else.
-  void add_follower(const PendingTurn& turn) {
+  void add_follower(const internal::PendingTurn& turn) {
     const auto position = turn.next == 0 ? std::nullopt : store_.map().position_of(turn.next);
     if (!position || again_) return;
     const std::uint32_t before = store_.map()[*position].previous;
@@ -283,7 +122,7 @@ class Indexer {
   }
 
   void embed(const std::vector<std::int64_t>& ids) {
-    std::vector<PendingTurn> turns;
+    std::vector<internal::PendingTurn> turns;
     std::vector<std::int64_t> skipped;
     for (const std::int64_t id : ids) {
       followers_.erase(id);
@@ -291,14 +130,15 @@ class Indexer {
     }
     const std::set<std::int64_t> own(ids.begin(), ids.end());
     if (!again_) take_out(skipped, own);
-    for (const PendingTurn& turn : turns)
+    for (const internal::PendingTurn& turn : turns)
       if (!own.contains(turn.next)) add_follower(turn);
     for (const std::int64_t id : followers_) read(id, turns, nullptr);
     followers_.clear();
     if (!turns.empty()) append(turns);
     if (!again_) return source_.settle(turns, skipped);
     // Until the new vectors are in the place of the old ones, a killed run leaves everything pending that was.
-    for (const PendingTurn& turn : turns) marks_.emplace(turn.id, Source::mark_of(turn.content));
+    for (const internal::PendingTurn& turn : turns)
+      marks_.emplace(turn.id, internal::TurnSource::mark_of(turn.content));
   }
 
   /// What is here, and says nothing any more. Those behind it are embedded anew.
@@ -320,7 +160,7 @@ class Indexer {
     report_.removed += positions.size();
   }
 
-  void read(std::int64_t id, std::vector<PendingTurn>& turns, std::vector<std::int64_t>* skipped) {
+  void read(std::int64_t id, std::vector<internal::PendingTurn>& turns, std::vector<std::int64_t>* skipped) {
     try {
       if (auto turn = source_.read(id))
         turns.push_back(std::move(*turn));
@@ -330,16 +170,16 @@ class Indexer {
       // Its text is in an archive that is not mounted, or damaged: it waits until it can be read.
       if (error.code() != Errc::not_found && error.code() != Errc::corrupt) throw;
       if (error.code() == Errc::corrupt && !std::exchange(told_, true))
-        log_warn("{} ({})", error.what(), error.hint());
+        log_warn("{}", with_hint(error));
       else
-        log_step("{} ({})", error.what(), error.hint());
+        log_step("{}", with_hint(error));
     }
   }
 
-  void append(const std::vector<PendingTurn>& turns) {
+  void append(const std::vector<internal::PendingTurn>& turns) {
     std::vector<std::string> passages;
     passages.reserve(turns.size());
-    for (const PendingTurn& turn : turns)
+    for (const internal::PendingTurn& turn : turns)
       passages.push_back(turn_passage(turn.previous_content, turn.content, embedder_));
     const std::vector<std::string_view> views(passages.begin(), passages.end());
     std::vector<float> vectors(turns.size() * embedder_.identity().dim);
@@ -355,10 +195,10 @@ class Indexer {
     transaction.commit();
   }
 
-  void link(const std::vector<PendingTurn>& turns) {
+  void link(const std::vector<internal::PendingTurn>& turns) {
     TurnMap& map = store_.map();
     const auto position = [&](std::int64_t id) { return id == 0 ? std::nullopt : map.position_of(id); };
-    for (const PendingTurn& turn : turns) {
+    for (const internal::PendingTurn& turn : turns) {
       if (const auto before = position(turn.id); before && !again_) store_.remove(*before);
       Turn added;
       added.id = turn.id;
@@ -380,12 +220,7 @@ class Indexer {
   }
 
   void tidy() {
-    bool wanted = !options_.quick && store_.rebuild_is_due();
-    if (options_.purge && !wanted) {
-      auto dead = store_.database().prepare("SELECT 1 FROM dead_rows LIMIT 1");
-      wanted = dead.step();
-    }
-    if (wanted || (again_ && vector::is_large_enough(store_.vectors().state()))) {
+    if ((!options_.quick && store_.rebuild_is_due()) || (again_ && vector::is_large_enough(store_.vectors().state()))) {
       store_.rebuild(options_.threads, progress_);
       report_.rebuilt = true;
     }
@@ -396,7 +231,7 @@ class Indexer {
   embed::Embedder& embedder_;
   Progress& progress_;
   TurnStore store_;
-  Source source_;
+  internal::TurnSource source_;
   bool again_ = options_.again;
   bool told_ = false;                                      ///< that an archive is damaged
   std::set<std::int64_t> followers_;                       ///< messages that follow another one than before
@@ -405,26 +240,6 @@ class Indexer {
 };
 
 }  // namespace
-
-std::string turn_passage(std::string_view previous, std::string_view turn, const embed::Embedder& embedder) {
-  if (is_blank_turn(previous)) return std::string(turn);
-  const std::size_t limit = embedder.passage_tokens(), own = embedder.count_tokens(turn);
-  std::size_t there = embedder.count_tokens(previous);
-  std::string_view tail = previous;
-  while (own + there > limit) {
-    if (own >= limit) return std::string(turn);
-    // A cut in proportion, then at the next space, or in text without any at the next character; what is left may have
-    // a few tokens too many still.
-    std::size_t begin = tail.size() - std::min(tail.size() - 1, tail.size() * (limit - own) / there);
-    const std::size_t space = tail.substr(begin, kLongestWord).find(' ');
-    if (space != std::string_view::npos) begin += space + 1;
-    while (begin < tail.size() && (static_cast<unsigned char>(tail[begin]) & 0xC0) == 0x80) ++begin;
-    tail.remove_prefix(begin);
-    if (is_blank_turn(tail)) return std::string(turn);
-    there = embedder.count_tokens(tail);
-  }
-  return fmt::format("{}\n{}", tail, turn);
-}
 
 IndexReport index_turns(const tree::Tree& tree, const IndexOptions& options, embed::Embedder& embedder,
                         Progress& progress) {

@@ -3,7 +3,6 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "reef/core/progress.h"
@@ -17,7 +16,6 @@ struct IndexOptions {
   std::uint64_t limit = 0;  ///< embed at most as many turns; 0: all that are pending
   bool again = false;       ///< embed every turn again, by another model; what is there serves until that is done
   bool other_models_only = false;  ///< with `again`: where the vectors are of this model already, embed the rest
-  bool purge = false;              ///< write the vectors anew when any turn was removed, so that none of it is left
   /// Leave the longer part of the tidying, which only other programs see, to the next run that has time.
   bool quick = false;
   unsigned threads = 1;
@@ -48,9 +46,6 @@ IndexReport index_turns(const tree::Tree& tree, const IndexOptions& options, emb
 
 /// Turns of the persona that are not embedded yet; 0 where there are no conversations.
 std::uint64_t pending_turns(const tree::Tree& tree, const std::string& persona);
-
-/// What is embedded for a turn: the end of the one before it, as much as fits beside the whole turn, then the turn.
-std::string turn_passage(std::string_view previous, std::string_view turn, const embed::Embedder& embedder);
 
 std::string to_text(const std::vector<IndexReport>& reports);
 std::string to_json(const std::vector<IndexReport>& reports);

@@ -4,16 +4,12 @@
 #include "reef/core/table.h"
 #include "reef/core/units.h"
 #include "reef/session/import.h"
-#include "reef/session/internal/report.h"
 #include "reef/session/list.h"
 
 namespace reef::session {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-using internal::counted;
-using internal::text_or_null;
 
 Json time_or_null(const std::string& time) { return time.empty() ? Json(nullptr) : Json(rfc3339_of(time)); }
 

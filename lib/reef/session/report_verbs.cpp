@@ -8,7 +8,6 @@
 #include "reef/session/archive.h"
 #include "reef/session/delete.h"
 #include "reef/session/export.h"
-#include "reef/session/internal/report.h"
 #include "reef/session/show.h"
 #include "reef/session/verify.h"
 
@@ -16,9 +15,6 @@ namespace reef::session {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-using internal::counted;
-using internal::text_or_null;
 
 Json failure_json(const std::optional<Error>& failure) {
   if (!failure) return nullptr;

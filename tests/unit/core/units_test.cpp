@@ -90,6 +90,9 @@ TEST_CASE("counts") {
   CHECK(format_count(999) == "999");
   CHECK(format_count(5183) == "5,183");
   CHECK(format_count(1'000'000) == "1,000,000");
+  CHECK(counted(1, "file") == "1 file");
+  CHECK(counted(0, "file") == "0 files");
+  CHECK(counted(2000, "memory", "memories") == "2,000 memories");
   CHECK(parse_count("0", "--budget") == 0);
   CHECK(parse_count("010", "--budget") == 10);  // never octal
   CHECK(parse_count("18446744073709551615", "-k") == UINT64_MAX);

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cstring>
+#include <fstream>
 #include <map>
 
 #include "reef/core/error.h"
@@ -264,6 +265,14 @@ TEST_CASE_FIXTURE(Talk, "what left its conversation while it waited is dropped, 
   CHECK(told.back().message == gone);
   CHECK(told.back().session == "s");
   CHECK(told.back().created == "2024-03-01 10:00:00.000");
+
+  const auto damaged = tree.root() / "t.jsonl";  // no archive's line
+  std::ofstream(damaged) << "{\"external_id\":\n";
+  conversations.execute("UPDATE sessions SET archive_file = '" + damaged.string() + "' WHERE id = 't'");
+  report = decide("2024-03-03T00:00:00Z");
+  CHECK(report.unreadable == 2);
+  CHECK(report.first_unreadable.find("t.jsonl") != std::string::npos);
+  CHECK(state(away) == "buffered");
 }
 
 TEST_CASE_FIXTURE(Talk, "what is dropped a day later is told with its text") {

@@ -4,6 +4,7 @@
 
 #include "reef/core/error.h"
 #include "reef/session/schema.h"
+#include "reef/session/turn_passages.h"
 #include "reef/session/turn_store.h"
 #include "support/fake_embedder.h"
 #include "support/tree_fixture.h"
@@ -87,12 +88,8 @@ TEST_CASE_FIXTURE(Fixture, "what was deleted or changed leaves the vectors, and 
              third = say("s", "good");
   index();
   database.execute("DELETE FROM messages WHERE id = " + std::to_string(first));
-  session::IndexOptions options;
-  options.purge = true;
-  auto report = index(options);
+  const auto report = index();
   CHECK(report.removed == 1);
-  CHECK(report.rebuilt);
-  CHECK(report.turns == 2);
   CHECK(has_vector_of(second, "I will forget it"));
   CHECK(has_vector_of(third, "I will forget it\ngood"));
   require_sound();
@@ -101,6 +98,25 @@ TEST_CASE_FIXTURE(Fixture, "what was deleted or changed leaves the vectors, and 
   CHECK(index().embedded == 2);
   CHECK(has_vector_of(second, "I never will"));
   CHECK(has_vector_of(third, "I never will\ngood"));
+  require_sound();
+}
+
+TEST_CASE_FIXTURE(Fixture, "purged without a model: the removed and those behind them, which are pending") {
+  const auto first = say("s", "the password is swordfish"), second = say("s", "I will forget it"),
+             third = say("s", "good");
+  index();
+  database.execute("DELETE FROM messages WHERE id = " + std::to_string(first));
+  session::purge_turns(tree, "alice", std::chrono::milliseconds(0));
+  {
+    session::TurnReader reader(tree, "alice");
+    CHECK(reader.vectors().state().rows_total == 1);  // written anew
+    CHECK(!reader.map().position_of(second));
+  }
+  CHECK(has_vector_of(third, "I will forget it\ngood"));
+  CHECK(session::pending_turns(tree, "alice") == 1);
+  require_sound();
+  CHECK(index().embedded == 2);  // and what follows it
+  CHECK(has_vector_of(second, "I will forget it"));
   require_sound();
 }
 
@@ -186,6 +202,7 @@ TEST_CASE_FIXTURE(Fixture, "a message without text parts no neighbours, and one 
   const auto last = say("s", "it is sunday"), other = say("s", "thanks");
   index();
   CHECK(has_vector_of(last, "which day is it\nit is sunday"));
+  CHECK(session::TurnPassages(database).of(last, "it is sunday", embedder) == "which day is it\nit is sunday");
   {
     session::TurnReader reader(tree, "alice");
     CHECK(reader.map()[*reader.map().position_of(first)].next == reader.map().position_of(last));

@@ -10,10 +10,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string counted(std::uint64_t count, const char* one, const char* many) {
-  return fmt::format("{} {}", format_count(count), count == 1 ? one : many);
-}
-
 /// Of a move, or what is left of one.
 Json persona_of(const std::string& persona) { return persona.empty() ? Json(nullptr) : Json(persona); }
 

@@ -38,7 +38,7 @@ std::optional<Told> Rescore::told(std::int64_t id) {
       told.content_before = before->content;
     }
   } catch (const Error& error) {
-    if (error.code() != Errc::not_found) throw;  // it is asked about without
+    if (!is_out_of_reach(error)) throw;  // it is asked about without
   }
   return told;
 }

@@ -117,9 +117,9 @@ std::optional<session::Message> Undecided::find(std::int64_t id) {
   }
 }
 
-/// Where an archive is not mounted; throws for what else an error may be.
+/// Throws for what else an error may be.
 void Undecided::add_unreadable(std::int64_t id, const Error& error) {
-  if (error.code() != Errc::not_found) throw Error(error);
+  if (!is_out_of_reach(error)) throw Error(error);
   if (unreadable_.empty()) first_unreadable_ = error.what();
   unreadable_.insert(id);
 }
@@ -128,10 +128,12 @@ std::optional<session::Message> Undecided::glance(std::int64_t id) {
   try {
     return session::read_message(*conversations_, archives_, id);
   } catch (const Error& error) {
-    if (error.code() != Errc::not_found) throw;
+    if (!is_out_of_reach(error)) throw;
     return session::read_stored_message(*conversations_, id);
   }
 }
+
+bool is_out_of_reach(const Error& error) { return error.code() == Errc::not_found || error.code() == Errc::corrupt; }
 
 void Undecided::save_watermark() {
   note_numbers(*conversations_, *memories_);

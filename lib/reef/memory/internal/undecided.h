@@ -37,7 +37,7 @@ class Undecided {
   /// read, and what stands behind something that it cannot read.
   std::vector<Waiting> next(std::size_t count);
   /// What stands before a message in its session, a system's and empty ones aside. Throws Error{not_found} where that
-  /// was archived and is not there.
+  /// was archived and is not there, Error{corrupt} where it is damaged.
   std::optional<session::Message> before(const session::Message& message);
   /// nullopt when it was removed; also, counted as unreadable, when its text was archived and is not there.
   std::optional<session::Message> find(std::int64_t id);
@@ -71,5 +71,7 @@ std::string_view speaker_of(const session::Message& message);
 /// Whether it is worth scoring: no system's, and with a character that can be seen.
 bool says_something(const session::Message& message);
 Time time_of(std::string_view database_time);
+/// Whether an error in reading a message passes when its archive is there, or whole, again.
+bool is_out_of_reach(const Error& error);
 
 }  // namespace reef::memory::internal

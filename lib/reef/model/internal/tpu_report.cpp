@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "reef/core/json.h"
 #include "reef/core/table.h"
 #include "reef/core/units.h"
 
@@ -11,8 +12,6 @@ namespace reef::model::internal {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 
 std::string_view state_of(const SegmentCheck& check) {
   switch (check.fault) {
