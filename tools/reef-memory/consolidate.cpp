@@ -32,12 +32,11 @@ int consolidate_one(cli::Session& session, const tree::Tree& tree, const tree::C
   memory::StoreOptions store_options = tool::store_options(config, arguments.wait);
   store_options.now = options.now;
   memory::Store store(tree, persona, store_options);
-  const unsigned threads = cli::threads_or_all(arguments.threads);
-  if (embedder != nullptr) store.use_embedder(*embedder, threads, session.progress());
+  if (embedder != nullptr) store.use_embedder(*embedder, options.threads, session.progress());
   std::optional<memory::TurnVectors> turns;
   memory::VectorSource vectors;
   if (embedder != nullptr)
-    vectors = std::ref(turns.emplace(tree, persona, *embedder, threads, arguments.wait, session.progress()));
+    vectors = std::ref(turns.emplace(tree, persona, *embedder, options.threads, arguments.wait, session.progress()));
   const auto report = memory::consolidate(tree, store, embedder == nullptr ? 0 : embedder->identity().dim, vectors,
                                           options, session.progress());
   if (report.quantiles) {
@@ -106,6 +105,7 @@ int consolidate(cli::Session& session, const ConsolidateArguments& arguments) {
   if (arguments.explain) options.on_decision = [&session](const memory::Decided& decision) { session.show(decision); };
   auto model = open_language_model(config, arguments.no_llm);
   if (model) options.model = &*model;
+  options.threads = cli::threads_or_all(arguments.threads);
   const int status = consolidate_chosen(session, tree, config, arguments, options);
   if (model) tell_fault(*model);
   return status;

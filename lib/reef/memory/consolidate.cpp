@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <chrono>
 #include <deque>
+#include <future>
 #include <map>
+#include <memory>
 #include <unordered_map>
 #include <utility>
 
@@ -24,8 +26,21 @@ using internal::Buffered;
 using internal::kDay;
 using internal::Waiting;
 
-constexpr std::size_t kBatch = 256;
 constexpr std::size_t kKeptRows = 16'384;  ///< of messages in the buffer
+
+/// A message that is to be scored next.
+struct Ready {
+  Waiting waiting;
+  std::vector<float> row;  ///< empty: there are no vectors; zeros: it says nothing
+  std::optional<internal::Scan> scan = {};
+};
+
+/// Messages that were read while those before them are decided.
+struct Ahead {
+  std::vector<Waiting> messages;
+  std::vector<float> rows;
+  std::future<std::vector<internal::Scan>> scans;  ///< of the rows: it goes first
+};
 
 class Run {
  public:
@@ -54,19 +69,20 @@ class Run {
     while (true) {
       check_interrupt();
       if (ready_.empty()) fetch();
-      const Time until = ready_.empty() ? options_.now : ready_.front().created;
+      const Time until = ready_.empty() ? options_.now : ready_.front().waiting.created;
       if (!buffer_.empty() && buffer_.begin()->first + kDay <= until) {
         settle(until);
       } else if (!ready_.empty()) {
-        progress.advance(score_batch());
+        progress.advance(score_ready());
       } else {
         break;
       }
+      if (decided_.size() >= options_.batch) commit();
     }
     progress.end();
-    io::Transaction transaction(store_.database());
+    begin();
     undecided_.save_watermark();
-    transaction.commit();
+    commit();
     report_.waiting += buffer_.size();
     report_.later = undecided_.later();
     report_.unreadable = undecided_.unreadable();
@@ -89,7 +105,8 @@ class Run {
         "SELECT rank, message, created_at, score, mentions FROM decisions WHERE state = 'buffered'"
         " ORDER BY created_at, rank");
     while (rows.step())
-      buffer(internal::time_of(rows.text(2)), {rows.integer(0), rows.integer(1), rows.real(3), rows.integer(4), {}});
+      buffer(internal::time_of(rows.text(2)),
+             {rows.integer(0), rows.integer(1), rows.real(3), rows.integer(4), {}, {}});
     if (undecided_.left() == 0) return;
     for (const auto& [created, entry] : buffer_)
       if (const auto message = undecided_.find(entry.message))
@@ -101,15 +118,47 @@ class Run {
     place_of_[rank] = buffer_.emplace(created, std::move(entry));
   }
 
-  /// Texts and vectors of the next messages, before a transaction begins.
+  void begin() {
+    if (!transaction_) transaction_.emplace(store_.database());
+  }
+
+  void commit() {
+    if (!transaction_) return;
+    importance_.save();
+    transaction_->commit();
+    transaction_.reset();
+    tell();
+  }
+
+  /// Puts the messages that were read ahead into ready_, and reads those behind them, near which another thread looks
+  /// for memories meanwhile.
   void fetch() {
-    std::vector<Waiting> next = undecided_.next(kBatch);
-    std::vector<float> rows = rows_of(next);
-    for (std::size_t i = 0; i < next.size(); ++i) {
-      ready_.push_back(std::move(next[i]));
-      ready_rows_.emplace_back(rows.begin() + static_cast<std::ptrdiff_t>(i * dim_),
-                               rows.begin() + static_cast<std::ptrdiff_t>((i + 1) * dim_));
+    if (!ahead_) read_ahead();
+    const std::unique_ptr<Ahead> batch = std::move(ahead_);
+    if (!batch) return;
+    auto scans = batch->scans.get();
+    for (std::size_t i = 0; i < batch->messages.size(); ++i) {
+      Ready& ready = ready_.emplace_back();
+      ready.waiting = std::move(batch->messages[i]);
+      const auto row = std::span(batch->rows).subspan(i * dim_, dim_);
+      ready.row.assign(row.begin(), row.end());
+      if (!scans.empty()) ready.scan = std::move(scans[i]);
     }
+    read_ahead();
+  }
+
+  void read_ahead() {
+    commit();  // to make vectors takes long
+    auto batch = std::make_unique<Ahead>();
+    batch->messages = undecided_.next(options_.batch);
+    if (batch->messages.empty()) return;
+    batch->rows = rows_of(batch->messages);
+    const bool beside = options_.threads > 1;
+    batch->scans = std::async(beside ? std::launch::async | std::launch::deferred : std::launch::deferred,
+                              [scanner = store_.scanner(), &rows = batch->rows, threads = options_.threads - beside] {
+                                return scanner.scan(rows, threads);
+                              });
+    ahead_ = std::move(batch);
   }
 
   /// Rows of zeros for what says nothing.
@@ -132,18 +181,15 @@ class Run {
   }
 
   /// Scores what is ready, up to the first message before which the buffer is to be settled. Returns how many.
-  std::size_t score_batch() {
-    std::vector<Decided> decided;
-    io::Transaction transaction(store_.database());
+  std::size_t score_ready() {
+    begin();
+    std::size_t scored = 0;
     do {
-      decided.push_back(decide(ready_.front(), ready_rows_.front()));
+      decided_.push_back(decide(ready_.front()));
       ready_.pop_front();
-      ready_rows_.pop_front();
-    } while (!ready_.empty() && (buffer_.empty() || buffer_.begin()->first + kDay > ready_.front().created));
-    importance_.save();
-    transaction.commit();
-    tell(decided);
-    return decided.size();
+      ++scored;
+    } while (!ready_.empty() && (buffer_.empty() || buffer_.begin()->first + kDay > ready_.front().waiting.created));
+    return scored;
   }
 
   static Decided decision_on(const session::Message& message) {
@@ -157,7 +203,9 @@ class Run {
     return decision;
   }
 
-  Decided decide(const Waiting& waiting, std::span<const float> row) {
+  Decided decide(Ready& ready) {
+    const Waiting& waiting = ready.waiting;
+    const std::span<const float> row = ready.row;
     const session::Message& message = waiting.message;
     Decided decision = decision_on(message);
     decision.state = "discarded";
@@ -175,7 +223,8 @@ class Run {
     }
     const auto& before = waiting.before;
     const auto previous = before ? std::optional(Turn{internal::speaker_of(*before), before->content}) : std::nullopt;
-    const auto nearest = row.empty() ? std::nullopt : store_.nearest(row, message.content);
+    const auto nearest =
+        row.empty() ? std::nullopt : store_.nearest(row, message.content, ready.scan ? &*ready.scan : nullptr);
     decision.scored = importance_.score({decision.speaker, message.content},
                                         nearest ? static_cast<double>(nearest->cosine) : 0, previous);
     ++report_.scored;
@@ -185,15 +234,15 @@ class Run {
     const double score = decision.scored.score;
     const ImportanceOptions& limits = options_.importance;
     if (score > limits.remember) {
-      remember(decision, waiting.created, score, decision.scored.names, row);
+      remember(decision, waiting.created, score, decision.scored.names, row, ready.scan);
       decisions_.insert(decision);
     } else if (score >= limits.discard) {
       decision.state = "buffered";
       ++report_.buffered;
       decisions_.insert(decision);
       const bool keep = buffer_.size() < kKeptRows;
-      buffer(waiting.created,
-             {decision.rank, message.id, score, 0, keep ? std::vector(row.begin(), row.end()) : std::vector<float>{}});
+      buffer(waiting.created, {decision.rank, message.id, score, 0, keep ? std::move(ready.row) : std::vector<float>{},
+                               keep ? std::move(ready.scan) : std::nullopt});
       mentions_.add(decision.rank, waiting.created, 0, decision.scored.words);
     } else {
       ++report_.discarded;
@@ -208,11 +257,12 @@ class Run {
   }
 
   void remember(Decided& decision, Time created, double importance, const std::vector<text::Name>& names,
-                std::span<const float> row) {
+                std::span<const float> row, const std::optional<internal::Scan>& near) {
     NewMemory memory;
     memory.content = decision.content;
     memory.speaker = decision.speaker;
     memory.embedding = row;
+    memory.scanned = near ? &*near : nullptr;
     memory.importance = importance;
     memory.created_at = created;
     memory.source = Source{decision.message, decision.session, decision.external_id};
@@ -241,10 +291,13 @@ class Run {
 
   /// Decides on what has been in the buffer for a day at `until`; some hundred at most.
   void settle(Time until) {
-    if (rescore_) rescore_->ask_about_due(buffer_, until, kBatch, options_.now);
+    if (rescore_) {
+      commit();  // an answer takes long
+      rescore_->ask_about_due(buffer_, until, options_.batch, options_.now);
+    }
     std::vector<Waiting> messages;
     std::vector<Buffered> entries;
-    while (!buffer_.empty() && buffer_.begin()->first + kDay <= until && entries.size() < kBatch) {
+    while (!buffer_.empty() && buffer_.begin()->first + kDay <= until && entries.size() < options_.batch) {
       const Time created = buffer_.begin()->first;
       Buffered entry = std::move(buffer_.begin()->second);
       mentions_.remove(entry.rank);
@@ -262,26 +315,43 @@ class Run {
       messages.push_back(std::move(waiting));
     }
     fill_rows(entries, messages);
-
-    std::vector<Decided> decided;
-    io::Transaction transaction(store_.database());
-    for (std::size_t i = 0; i < entries.size(); ++i) decided.push_back(settle_one(entries[i], messages[i]));
-    transaction.commit();
-    tell(decided);
+    scan(entries, messages);
+    begin();
+    for (std::size_t i = 0; i < entries.size(); ++i) decided_.push_back(settle_one(entries[i], messages[i]));
   }
 
-  /// Rows of those that wait since another run.
+  /// Rows of those that wait since another run, and are to be remembered.
   void fill_rows(std::vector<Buffered>& entries, std::span<const Waiting> messages) {
     std::vector<Waiting> without;
+    std::vector<Buffered*> filled;
     for (std::size_t i = 0; i < entries.size(); ++i)
-      if (entries[i].row.empty()) without.push_back(messages[i]);
-    const std::vector<float> rows = rows_of(without);
-    auto next = rows.begin();
-    for (Buffered& entry : entries)
-      if (entry.row.empty() && dim_ > 0) {
-        const auto end = next + static_cast<std::ptrdiff_t>(dim_);
-        entry.row.assign(std::exchange(next, end), end);
+      if (dim_ > 0 && entries[i].row.empty() && internal::says_something(messages[i].message)) {
+        without.push_back(messages[i]);
+        filled.push_back(&entries[i]);
       }
+    if (without.empty()) return;
+    commit();  // as in fetch()
+    const std::vector<float> rows = rows_of(without);
+    for (std::size_t i = 0; i < filled.size(); ++i) {
+      const auto row = std::span(rows).subspan(i * dim_, dim_);
+      filled[i]->row.assign(row.begin(), row.end());
+    }
+  }
+
+  /// Looks for what lies near those that are to be remembered, where that was not done, or long ago.
+  void scan(std::vector<Buffered>& entries, std::span<const Waiting> messages) {
+    const internal::Scanner scanner = store_.scanner();
+    std::vector<float> rows;
+    std::vector<Buffered*> scanned;
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      Buffered& entry = entries[i];
+      if (entry.row.empty() || !internal::says_something(messages[i].message)) continue;
+      if (entry.scan && scanner.is_recent(*entry.scan)) continue;
+      rows.insert(rows.end(), entry.row.begin(), entry.row.end());
+      scanned.push_back(&entry);
+    }
+    auto scans = scanner.scan(rows, options_.threads);
+    for (std::size_t i = 0; i < scans.size(); ++i) scanned[i]->scan = std::move(scans[i]);
   }
 
   Decided settle_one(const Buffered& entry, const Waiting& waiting) {
@@ -302,15 +372,16 @@ class Run {
       ++report_.dropped;
     } else {
       decision.scored.sentiment = Importance::sentiment(decision.content);
-      remember(decision, waiting.created, *decision.second_score, importance_.names(decision.content), entry.row);
+      remember(decision, waiting.created, *decision.second_score, importance_.names(decision.content), entry.row,
+               entry.scan);
     }
     decisions_.settle(decision);
     return decision;
   }
 
-  void tell(std::vector<Decided>& decided) {
-    if (!options_.on_decision) return;
-    for (Decided& decision : decided) {
+  void tell() {
+    for (Decided& decision : std::exchange(decided_, {})) {
+      if (!options_.on_decision) break;
       if (decision.session.empty()) describe(decision);
       options_.on_decision(decision);
     }
@@ -350,8 +421,10 @@ class Run {
   internal::Mentions mentions_;
   Buffer buffer_;
   std::unordered_map<std::int64_t, Buffer::iterator> place_of_;
-  std::deque<Waiting> ready_;
-  std::deque<std::vector<float>> ready_rows_;
+  std::unique_ptr<Ahead> ahead_;
+  std::deque<Ready> ready_;
+  std::optional<io::Transaction> transaction_;
+  std::vector<Decided> decided_;  ///< in it
   std::vector<double> scores_;
   ConsolidateReport report_;
 };

@@ -50,6 +50,8 @@ struct ConsolidateOptions {
   std::function<void(const Decided&)> on_decision;  ///< told of each once it is committed
   /// Asked for second scores and for summaries of sessions, if there is one; its failures change nothing but that.
   LanguageModel* model = nullptr;
+  unsigned threads = 1;
+  std::size_t batch = 256;  ///< so many decisions are committed together, or some more
 };
 
 struct ConsolidateReport {
@@ -76,9 +78,9 @@ struct ConsolidateReport {
 /// in the order of their times, and those in the buffer whose day is over by then.
 ///
 /// What is decided depends on the messages alone (and on what a language model says of those in the buffer), not on how
-/// often or how late this runs: a buffered message is settled
-/// before the first one that is 24 hours younger is scored. Decisions, what was learned from them and what is
-/// remembered are committed together, some hundred messages at a time: a run that was killed goes on where it was.
+/// often or how late this runs: a buffered message is settled before the first one that is 24 hours younger is scored.
+/// Decisions, what was learned from them and what is remembered are committed together, some hundred messages at a
+/// time: a run that was killed goes on where it was.
 ///
 /// vectors: rows of the model that the store has; empty: without vectors, and every message counts as unlike all
 /// memories. Calls store.finish_run(). Throws Error{not_found} when there are no conversations.

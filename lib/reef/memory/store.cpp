@@ -86,6 +86,9 @@ Store::Store(const tree::Tree& tree, const std::string& persona, const StoreOpti
       options_(options),
       lock_(folder_ / ".lock", options.wait),
       database_((io::remove_stale(folder_), open_memories(tree, persona))) {
+  // As session::Store: what triggers change is kept in memory, to be taken back if they fail, and a transaction's pages
+  // in the cache.
+  database_.execute("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 4000");
   watch_json_exports(database_);
 }
 
@@ -139,11 +142,14 @@ void Store::require_unit_row(std::span<const float> vector) const {
                   persona_, vector.size(), dim, dim == 0 ? "no model" : loaded_->state.model));
 }
 
-std::optional<Nearest> Store::nearest(std::span<const float> vector, std::string_view content) {
+internal::Scanner Store::scanner() { return loaded().neighbours.scanner(internal::kNearest); }
+
+std::optional<Nearest> Store::nearest(std::span<const float> vector, std::string_view content,
+                                      const internal::Scan* scanned) {
   Loaded& all = loaded();
   if (all.neighbours.vectors() == 0) return std::nullopt;
   require_unit_row(vector);
-  const auto near = all.neighbours.find(vector, {}, content, 1);
+  const auto near = all.neighbours.find(vector, {}, content, 1, scanned);
   if (near.empty()) return std::nullopt;
   return Nearest{near.front().id, near.front().cosine};
 }

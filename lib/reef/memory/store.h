@@ -19,6 +19,12 @@
 
 namespace reef::memory {
 
+namespace internal {
+struct Neighbour;
+struct Scan;
+class Scanner;
+}  // namespace internal
+
 /// What is named in a memory: "Lisbon", a "place". Names are compared byte by byte: whoever finds them spells them
 /// alike.
 struct Entity {
@@ -42,10 +48,11 @@ struct NewMemory {
   Time created_at{};
   std::optional<Source> source;
   std::vector<std::string> tags;
-  std::vector<Entity> entities;    ///< the first kMostEntities count
-  std::optional<double> valence;   ///< -1…1, as VADER's compound score; none: nobody looked
-  std::optional<double> arousal;   ///< 0…1; none: |valence|
-  bool even_if_forgotten = false;  ///< somebody asks for it again: lifts what forgot it
+  std::vector<Entity> entities;             ///< the first kMostEntities count
+  std::optional<double> valence;            ///< -1…1, as VADER's compound score; none: nobody looked
+  std::optional<double> arousal;            ///< 0…1; none: |valence|
+  bool even_if_forgotten = false;           ///< somebody asks for it again: lifts what forgot it
+  const internal::Scan* scanned = nullptr;  ///< of `embedding`, by Store::scanner()
 };
 inline constexpr std::size_t kMostEntities = 32;
 
@@ -63,10 +70,6 @@ struct Remembered {
   std::int64_t superseded_by = 0;  ///< said before what is known already: it is kept as the past
   bool changed = true;             ///< false: a merge that brought nothing new
 };
-
-namespace internal {
-struct Neighbour;
-}
 
 /// The memory nearest to a vector.
 struct Nearest {
@@ -122,7 +125,11 @@ class Store {
 
   /// The nearest of what may be near (internal::Neighbours): the newest 16,384 memories are all compared. `content`
   /// leads to older ones. None: no memory has a vector.
-  std::optional<Nearest> nearest(std::span<const float> vector, std::string_view content = {});
+  std::optional<Nearest> nearest(std::span<const float> vector, std::string_view content = {},
+                                 const internal::Scan* scanned = nullptr);
+  /// For nearest() and remember() of many vectors to begin from: the same one by one takes several times as long. What
+  /// it finds is good until reload() or finish_run(); other threads may scan while this one remembers.
+  internal::Scanner scanner();
 
   /// Inside the caller's transaction. Throws Error{usage} for a text without a character, Error{failed} for a vector
   /// that is no unit row of the model.

@@ -12,7 +12,6 @@
 namespace reef::memory {
 namespace {
 
-constexpr std::size_t kNearest = 16;
 /// What codes may err in a cosine, with a wide margin (.005 of random rows of 384 dimensions).
 constexpr float kCodeError = .02F;
 
@@ -209,7 +208,7 @@ Remembered Store::remember(const NewMemory& memory) {
   auto duplicate = find_same_text(memory, statement, hash);
   std::vector<internal::Neighbour> near;
   if (!duplicate) {
-    near = all.neighbours.find(memory.embedding, entities, memory.content, kNearest);
+    near = all.neighbours.find(memory.embedding, entities, memory.content, internal::kNearest, memory.scanned);
     duplicate = find_same_meaning(memory, statement, entities, near);
   }
   Remembered result;

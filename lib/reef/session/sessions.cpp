@@ -128,7 +128,12 @@ std::optional<Message> read_one(io::Statement& row, Archives* archives, std::int
   row.reset().bind(1, id);
   if (!row.step()) return std::nullopt;
   Message message;
-  read_message_row(row, archives, message);
+  try {
+    read_message_row(row, archives, message);
+  } catch (...) {
+    row.reset();  // else its transaction stays open
+    throw;
+  }
   row.reset();
   return message;
 }

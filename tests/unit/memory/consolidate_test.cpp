@@ -24,6 +24,8 @@ struct Talk : test::TreeFixture {
   io::Database conversations = session::open_conversations(tree);
   test::FakeEmbedder embedder;
   int decisions_left = -1;  ///< before the run ends
+  unsigned threads = 1;
+  std::size_t batch = memory::ConsolidateOptions().batch;
 
   std::int64_t say(const std::string& session, const std::string& role, const std::string& content,
                    const std::string& time, const std::string& persona = "alice") {
@@ -45,6 +47,8 @@ struct Talk : test::TreeFixture {
     };
     memory::ConsolidateOptions options;
     options.now = parse_time(now);
+    options.threads = threads;
+    options.batch = batch;
     options.on_decision = [&](const memory::Decided& decision) {
       if (decisions_left == 0) throw Error(Errc::failed, "the run ends here");
       if (decisions_left > 0) --decisions_left;
@@ -174,6 +178,8 @@ TEST_CASE_FIXTURE(Talk, "one run and many decide alike") {
   CHECK(whole.waiting == 0);
 
   talk("bob");
+  threads = 3;
+  batch = 7;
   for (const char* now :
        {"2024-03-01T10:11:00Z", "2024-03-01T10:20:00Z", "2024-03-02T10:25:30Z", "2024-03-03T00:00:00Z",
         "2024-03-04T10:30:00Z", "2024-03-05T10:30:00Z", "2024-03-09T00:00:00Z"})
@@ -189,6 +195,7 @@ TEST_CASE_FIXTURE(Talk, "a run that ends anywhere goes on where it was") {
   talk("alice");
   decide("2024-03-09T00:00:00Z");
   talk("bob");
+  batch = 8;
   int ended = 0;
   for (int round = 0; round < 200; ++round) {
     // Behind a commit, or in the midst of a transaction: the database refuses a decision.
@@ -208,7 +215,7 @@ TEST_CASE_FIXTURE(Talk, "a run that ends anywhere goes on where it was") {
     memory::open_memories(tree, "bob").execute("DROP TRIGGER IF EXISTS refuse");
     if (whole) break;
   }
-  CHECK(ended > 2);
+  CHECK(ended > 5);
   CHECK(cell("SELECT count(*) FROM decisions WHERE state = 'buffered'", "bob") == "0");
   CHECK(decisions("bob") == shifted(decisions(), 120));
   CHECK(learned("bob") == learned());

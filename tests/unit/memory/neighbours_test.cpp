@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <future>
 #include <numeric>
 #include <random>
 
@@ -47,6 +48,75 @@ TEST_CASE("among the newest nothing near is missed, of older ones what shares a 
   CHECK_FALSE(nearest(3, "every text has", {}));
   CHECK(nearest(3, "with word3 in it", {}));
   CHECK(nearest(3, "", {3}));
+}
+
+TEST_CASE("what was scanned for many at once changes nothing that is found, however many were added since") {
+  std::minstd_rand random(5);
+  constexpr std::size_t kDim = 24, kQuestions = 70, kNearest = 16;
+  Neighbours all;
+  std::int64_t id = 0;
+  const auto add = [&](std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i, ++id)
+      all.add(id, id % 50 == 7 ? std::vector<float>() : random_unit(random, kDim, 0), {}, "");
+  };
+  std::vector<float> questions;
+  for (std::size_t i = 0; i < kQuestions; ++i) {
+    const auto row = random_unit(random, kDim, 0);
+    questions.insert(questions.end(), row.begin(), row.end());
+  }
+  CHECK(all.scanner(kNearest).scan(questions, 2).empty());
+  const auto compare = [&](const std::vector<memory::internal::Scan>& scans) {
+    REQUIRE(scans.size() == kQuestions);
+    for (std::size_t i = 0; i < kQuestions; ++i) {
+      const auto row = std::span(questions).subspan(i * kDim, kDim);
+      const auto one_by_one = all.find(row, {}, "", kNearest);
+      const auto found = all.find(row, {}, "", kNearest, &scans[i]);
+      REQUIRE(found.size() == kNearest);
+      for (std::size_t n = 0; n < kNearest; ++n) {
+        CHECK(found[n].id == one_by_one[n].id);
+        CHECK(found[n].cosine == one_by_one[n].cosine);
+      }
+    }
+  };
+  add(1001);
+  const auto few = all.scanner(kNearest).scan(questions, 2);
+  compare(few);
+  add(62);  // within blocks, and over their ends
+  compare(few);
+  add(Neighbours::kScanned - 900);
+  compare(few);
+  const auto scanner = all.scanner(kNearest);
+  const auto many = scanner.scan(questions, 1);
+  compare(many);
+  add(memory::internal::Scanner::kRecent);
+  CHECK(scanner.is_recent(many[0]));
+  CHECK(all.scanner(kNearest).is_recent(many[0]));
+  compare(many);
+  add(1);  // as many are too old by now as the scan left out
+  CHECK_FALSE(all.scanner(kNearest).is_recent(many[0]));
+  compare(many);
+}
+
+TEST_CASE("a scan in another thread sees what was there when it began") {
+  std::minstd_rand random(9);
+  constexpr std::size_t kDim = 32;
+  Neighbours all;
+  for (std::int64_t id = 0; id < 1000; ++id) all.add(id, random_unit(random, kDim, 0), {}, "");
+  std::vector<float> questions;
+  for (std::size_t i = 0; i < 200; ++i) {
+    const auto row = random_unit(random, kDim, 0);
+    questions.insert(questions.end(), row.begin(), row.end());
+  }
+  const auto scanner = all.scanner(4);
+  const auto expected = scanner.scan(questions, 1);
+  auto scans = std::async(std::launch::async, [&] { return scanner.scan(questions, 2); });
+  for (std::int64_t id = 1000; id < 3000; ++id) all.add(id, random_unit(random, kDim, 0), {}, "");
+  const auto found = scans.get();
+  REQUIRE(found.size() == expected.size());
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    CHECK(found[i].end == 1000);
+    CHECK(found[i].best.hits() == expected[i].best.hits());
+  }
 }
 
 TEST_CASE("cosines by codes are near those of the floats") {

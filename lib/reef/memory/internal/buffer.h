@@ -9,6 +9,7 @@
 #include "reef/core/time.h"
 #include "reef/memory/importance.h"
 #include "reef/memory/internal/model_protocol.h"
+#include "reef/memory/internal/neighbours.h"
 
 namespace reef::memory::internal {
 
@@ -20,8 +21,9 @@ struct Buffered {
   std::int64_t message = 0;
   double score = 0;
   std::int64_t mentions = 0;
-  std::vector<float> row;  ///< empty: to be asked for again
-  bool was_asked = false;  ///< the language model, about it
+  std::vector<float> row;    ///< empty: to be asked for again
+  std::optional<Scan> scan;  ///< what was near when it was scored
+  bool was_asked = false;    ///< the language model, about it
   std::optional<Verdict> verdict = {};
 
   double second() const {

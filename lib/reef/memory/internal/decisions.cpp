@@ -40,10 +40,10 @@ void Decisions::insert(Decided& decision) {
     insert_.bind(column++, term);
   for (const bool term : {terms.answer, terms.question, terms.greeting}) insert_.bind(column++, term ? 1 : 0);
   if (decision.memory == 0)
-    insert_.bind_null(column++);
+    insert_.bind_null(17);
   else
-    insert_.bind(column++, decision.memory);
-  insert_.bind(column++, decided_at_).bind(column, origin_of(decision)).run();
+    insert_.bind(17, decision.memory);
+  insert_.bind(18, decided_at_).bind(19, origin_of(decision)).run();
   decision.rank = database_->last_insert_rowid();
 }
 

@@ -10,10 +10,10 @@ namespace reef::memory::internal {
 /// A message that is not to be learned from again.
 struct ForgottenMessage {
   std::int64_t id = 0;
-  std::string session;
-  std::string content_hash;  ///< empty: it is gone
-  std::string said_hash;     ///< of its speaker and its text
-  std::int64_t origin = 0;   ///< 0: it is gone
+  std::string session = {};
+  std::string content_hash = {};  ///< empty: it is gone
+  std::string said_hash = {};     ///< of its speaker and its text
+  std::int64_t origin = 0;        ///< 0: it is gone
   std::uint64_t mark = 0;
 };
 

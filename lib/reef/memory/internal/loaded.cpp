@@ -86,7 +86,6 @@ void insert_links(io::Statement& insert, std::int64_t id, std::vector<Neighbour>
 
 void load_neighbours(io::Database& database, Neighbours& neighbours,
                      const std::function<void(std::int64_t, std::vector<Neighbour>)>& visit) {
-  constexpr std::size_t kNearest = 16;
   auto select = database.prepare("SELECT id, content, embedding FROM memories ORDER BY id");
   auto mentions = database.prepare("SELECT memory, entity FROM memory_entities ORDER BY memory, entity");
   bool more = mentions.step();

@@ -23,6 +23,9 @@ struct Store::Loaded {
 
 namespace reef::memory::internal {
 
+/// How many by cosine are looked at for a duplicate, and for links.
+inline constexpr std::size_t kNearest = 16;
+
 /// A column that holds a vector as floats.
 std::vector<float> floats_of(std::span<const std::uint8_t> blob);
 std::span<const std::uint8_t> bytes_of(std::span<const float> values);

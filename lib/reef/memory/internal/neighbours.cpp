@@ -1,14 +1,11 @@
 #include "reef/memory/internal/neighbours.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "reef/io/checksum.h"
 #include "reef/text/fold.h"
 #include "reef/text/full_text.h"
-#include "reef/vector/codes.h"
-#include "reef/vector/kernels.h"
 
 namespace reef::memory::internal {
 namespace {
@@ -40,18 +37,10 @@ void sort_distinct(std::vector<std::uint32_t>& positions) {
 void Neighbours::add(std::int64_t id, std::span<const float> vector, std::span<const std::int64_t> entities,
                      std::string_view content) {
   const auto position = static_cast<std::uint32_t>(ids_.size());
-  if (dim_ == 0 && !vector.empty()) {
-    dim_ = vector.size();
-    codes_.resize(ids_.size() * dim_);
-  }
   ids_.push_back(id);
   position_of_[id] = position;
-  codes_.resize(ids_.size() * dim_);
-  scales_.push_back(0);
-  if (!vector.empty()) {
-    scales_.back() = vector::encode_row(vector, codes_.data() + position * dim_);
-    ++vectors_;
-  }
+  rows_.add(vector);
+  if (!vector.empty()) ++vectors_;
   entities_.emplace_back();
   add_entities(id, entities);
   for (const std::uint64_t word : word_hashes(content)) {
@@ -121,58 +110,55 @@ Neighbours::Positions Neighbours::candidates(std::span<const std::int64_t> entit
   const Positions shared = sharing(entities);
   positions.insert(positions.end(), shared.begin(), shared.end());
   sort_distinct(positions);
-  const auto scanned_begin = static_cast<std::uint32_t>(ids_.size() - kScanned);
-  positions.erase(std::lower_bound(positions.begin(), positions.end(), scanned_begin), positions.end());
+  positions.erase(std::lower_bound(positions.begin(), positions.end(), scanned_begin()), positions.end());
   return positions;
 }
 
-float Neighbours::cosine(const std::int8_t* code, float scale, std::uint32_t position) const {
-  const std::int8_t* const row = codes_.data() + position * dim_;
-  const std::array<const std::int8_t*, 4> rows{row, row, row, row};
-  std::array<std::int32_t, 4> products;
-  vector::kernels().dot_four(code, rows.data(), dim_, products.data());
-  return static_cast<float>(products[0]) * scale * scales_[position];
+std::vector<Scan> Scanner::scan(std::span<const float> rows, unsigned threads) const {
+  std::vector<Scan> scans;
+  for (Best& best : rows_.nearest(rows, most_, begin_, threads))
+    scans.push_back({begin_, rows_.size(), std::move(best)});
+  return scans;
+}
+
+Scanner Neighbours::scanner(std::size_t nearest) const {
+  // Without those that are the first to be too old.
+  return {rows_, ids_.size() > kScanned ? scanned_begin() + Scanner::kRecent : 0, nearest};
+}
+
+/// Among the newest kScanned.
+Best Neighbours::best_of(const CodeRows::Query& query, std::size_t nearest, const Scan* scanned) const {
+  const std::size_t begin = scanned_begin();
+  Best best(nearest);
+  if (scanned == nullptr || scanned->begin < begin) {
+    rows_.compare(query, begin, ids_.size(), best);
+    return best;
+  }
+  for (const auto& [cosine, position] : scanned->best.hits()) best.offer(cosine, position);
+  rows_.compare(query, begin, scanned->begin, best);
+  rows_.compare(query, scanned->end, ids_.size(), best);
+  return best;
 }
 
 std::vector<Neighbour> Neighbours::find(std::span<const float> vector, std::span<const std::int64_t> entities,
-                                        std::string_view content, std::size_t nearest) const {
+                                        std::string_view content, std::size_t nearest, const Scan* scanned) const {
   const std::vector<std::int64_t> own = sorted(entities);
-  std::vector<std::int8_t> code(dim_);
-  float scale = 0;
-  std::vector<std::pair<float, std::uint32_t>> near;  // cosine, position
-  if (!vector.empty() && vector.size() == dim_) {
-    scale = vector::encode_row(vector, code.data());
-    const auto begin = static_cast<std::uint32_t>(ids_.size() - std::min(ids_.size(), kScanned));
-    const auto end = static_cast<std::uint32_t>(ids_.size());
-    const auto dot_four = vector::kernels().dot_four;
-    near.reserve(end - begin);
-    for (std::uint32_t i = begin; i < end; i += 4) {
-      std::array<const std::int8_t*, 4> rows;
-      const std::uint32_t count = std::min<std::uint32_t>(4, end - i);
-      for (std::uint32_t j = 0; j < 4; ++j) rows[j] = codes_.data() + (i + std::min(j, count - 1)) * dim_;
-      std::array<std::int32_t, 4> products;
-      dot_four(code.data(), rows.data(), dim_, products.data());
-      for (std::uint32_t j = 0; j < count; ++j)
-        if (scales_[i + j] != 0) near.emplace_back(static_cast<float>(products[j]) * scale * scales_[i + j], i + j);
-    }
-    for (const std::uint32_t position : candidates(own, content))
-      if (scales_[position] != 0) near.emplace_back(cosine(code.data(), scale, position), position);
-    const auto better = [](const auto& a, const auto& b) {
-      return a.first != b.first ? a.first > b.first : a.second < b.second;
-    };
-    const std::size_t kept = std::min(nearest, near.size());
-    std::partial_sort(near.begin(), near.begin() + static_cast<std::ptrdiff_t>(kept), near.end(), better);
-    near.resize(kept);
-  }
   Positions positions = sharing(own);
-  for (const auto& [cosine, position] : near) positions.push_back(position);
+  CodeRows::Query query;
+  if (!vector.empty() && vector.size() == rows_.dim()) {
+    query = rows_.query(vector);
+    Best best = best_of(query, nearest, scanned);
+    for (const std::uint32_t position : candidates(own, content))
+      if (rows_.has_vector(position)) best.offer(rows_.cosine(query, position), position);
+    for (const auto& [cosine, position] : best.hits()) positions.push_back(position);
+  }
   sort_distinct(positions);
   std::vector<Neighbour> found;
   found.reserve(positions.size());
   for (const std::uint32_t position : positions) {
-    const bool comparable = scale != 0 && scales_[position] != 0;
-    found.push_back({ids_[position], comparable ? cosine(code.data(), scale, position) : 0,
-                     entity_overlap(own, entities_[position])});
+    const bool comparable = query.scale != 0 && rows_.has_vector(position);
+    found.push_back(
+        {ids_[position], comparable ? rows_.cosine(query, position) : 0, entity_overlap(own, entities_[position])});
   }
   std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.cosine > b.cosine; });
   return found;
@@ -191,8 +177,8 @@ double Neighbours::cosine_quantile(double q) const {
   };
   for (std::size_t i = 0; i < kPairs; ++i) {
     const std::uint32_t a = draw(), b = draw();
-    if (a == b || scales_[a] == 0 || scales_[b] == 0) continue;
-    cosines.push_back(cosine(codes_.data() + a * dim_, scales_[a], b));
+    if (a == b || !rows_.has_vector(a) || !rows_.has_vector(b)) continue;
+    cosines.push_back(rows_.cosine(rows_.query(std::size_t{a}), b));
   }
   if (cosines.empty()) return 0;
   const auto at = static_cast<std::ptrdiff_t>(q * static_cast<double>(cosines.size() - 1));

@@ -1,10 +1,14 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
+
+#include "reef/memory/internal/code_rows.h"
 
 namespace reef::memory::internal {
 
@@ -14,6 +18,28 @@ struct Neighbour {
   float cosine = 0;     ///< by 8-bit codes: within .01 of the floats'
   double entities = 0;  ///< Jaccard's index of the entities, weighted by their idf
   double weight() const { return .6 * cosine + .4 * entities; }
+};
+
+/// What lay near a vector among the memories at positions [begin, end).
+struct Scan {
+  std::size_t begin = 0, end = 0;
+  Best best;
+};
+
+/// Scans for vectors while memories are added: it has those that were there when it was made.
+class Scanner {
+ public:
+  /// From so many memories more on, scanning anew costs less than comparing with those.
+  static constexpr std::size_t kRecent = 512;
+
+  Scanner(CodeRows rows, std::size_t begin, std::size_t most) : rows_(std::move(rows)), begin_(begin), most_(most) {}
+  /// rows: n x dim, one after the other. Nothing comes of them while no memory has a vector.
+  std::vector<Scan> scan(std::span<const float> rows, unsigned threads) const;
+  bool is_recent(const Scan& scan) const { return scan.end + kRecent >= rows_.size(); }
+
+ private:
+  CodeRows rows_;
+  std::size_t begin_, most_;
 };
 
 /// The memories of a persona as 8-bit codes, words and entities, to find those near a new one.
@@ -30,9 +56,11 @@ class Neighbours {
   void add_entities(std::int64_t id, std::span<const std::int64_t> entities);
 
   /// What may be near: the `nearest` by cosine, and all that share an entity (those of rare ones first,
-  /// kEntityCandidates at most). Best cosine first, then by id.
+  /// kEntityCandidates at most). Best cosine first, then by id. `scanned`: of a scanner() for as many, with this
+  /// vector: only what was added since is compared then, and the same is found.
   std::vector<Neighbour> find(std::span<const float> vector, std::span<const std::int64_t> entities,
-                              std::string_view content, std::size_t nearest) const;
+                              std::string_view content, std::size_t nearest, const Scan* scanned = nullptr) const;
+  Scanner scanner(std::size_t nearest) const;
 
   /// Sorted. The memory must have been added.
   std::span<const std::int64_t> entities_of(std::int64_t id) const { return entities_[position_of_.at(id)]; }
@@ -51,13 +79,12 @@ class Neighbours {
   Positions sharing(std::span<const std::int64_t> entities) const;
   double entity_overlap(std::span<const std::int64_t> a, std::span<const std::int64_t> b) const;
   double idf(std::int64_t entity) const;
-  float cosine(const std::int8_t* code, float scale, std::uint32_t position) const;
+  std::size_t scanned_begin() const { return ids_.size() - std::min(ids_.size(), kScanned); }
+  Best best_of(const CodeRows::Query& query, std::size_t nearest, const Scan* scanned) const;
 
-  std::size_t dim_ = 0;
+  CodeRows rows_;
   std::size_t vectors_ = 0;
   std::vector<std::int64_t> ids_;
-  std::vector<float> scales_;  ///< 0: no vector
-  std::vector<std::int8_t> codes_;
   std::vector<std::vector<std::int64_t>> entities_;  ///< sorted
   std::unordered_map<std::int64_t, std::uint32_t> position_of_;
   std::unordered_map<std::int64_t, Positions> by_entity_;

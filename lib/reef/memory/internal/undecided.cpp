@@ -46,6 +46,7 @@ Time time_of(std::string_view database_time) {
 Undecided::Undecided(io::Database& conversations, io::Database& memories, const std::string& persona, Time now)
     : conversations_(&conversations),
       memories_(&memories),
+      reader_(conversations),
       before_(conversations,
               "SELECT id FROM messages WHERE session_id = ?1 AND (created_at, id) < (?2, ?3) AND role <> 'system'"
               " ORDER BY created_at DESC, id DESC"),
@@ -101,7 +102,7 @@ std::optional<session::Message> Undecided::before(const session::Message& messag
   before_.bind(1, message.session).bind(2, message.created).bind(3, message.id);
   std::optional<session::Message> found;
   while (!found && before_.step()) {
-    found = session::read_message(*conversations_, archives_, before_.integer(0));
+    found = reader_.read(archives_, before_.integer(0));
     if (found && !says_something(*found)) found.reset();
   }
   before_.reset();
@@ -110,7 +111,7 @@ std::optional<session::Message> Undecided::before(const session::Message& messag
 
 std::optional<session::Message> Undecided::find(std::int64_t id) {
   try {
-    return session::read_message(*conversations_, archives_, id);
+    return reader_.read(archives_, id);
   } catch (const Error& error) {
     add_unreadable(id, error);
     return std::nullopt;
@@ -126,7 +127,7 @@ void Undecided::add_unreadable(std::int64_t id, const Error& error) {
 
 std::optional<session::Message> Undecided::glance(std::int64_t id) {
   try {
-    return session::read_message(*conversations_, archives_, id);
+    return reader_.read(archives_, id);
   } catch (const Error& error) {
     if (!is_out_of_reach(error)) throw;
     return session::read_stored_message(*conversations_, id);

@@ -56,6 +56,7 @@ class Undecided {
   io::Database* conversations_;
   io::Database* memories_;
   session::Archives archives_;
+  session::MessageReader reader_;
   io::Statement before_;  ///< ids, the nearest first
   std::vector<std::int64_t> ids_;
   std::size_t next_ = 0;
