@@ -2,8 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <iterator>
+#include <vector>
+
 #include "reef/core/error.h"
 #include "reef/io/file.h"
+#include "reef/memory/search_map.h"
+#include "reef/session/turn_map.h"
 #include "reef/tree/folders.h"
 
 namespace reef::memory {
@@ -164,6 +169,13 @@ ALTER TABLE decisions ADD COLUMN origin INTEGER;
 ALTER TABLE tombstones ADD COLUMN origin INTEGER;
 )sql"};
 
+std::vector<const char*> migrations() {
+  static const std::string search_map = std::string(session::TurnMap::kSchema) + kSearchMapSchema;
+  std::vector<const char*> all(std::begin(kMigrations), std::end(kMigrations));
+  all.push_back(search_map.c_str());
+  return all;
+}
+
 }  // namespace
 
 std::filesystem::path memories_file(const tree::Tree& tree, const std::string& persona) {
@@ -173,7 +185,7 @@ std::filesystem::path memories_file(const tree::Tree& tree, const std::string& p
 io::Database open_memories(const tree::Tree& tree, const std::string& persona) {
   const auto file = memories_file(tree, persona);
   tree::make_folders(file.parent_path());
-  auto database = io::open_or_make(file, kMigrations, io::temporary_name(file));
+  auto database = io::open_or_make(file, migrations(), io::temporary_name(file));
   // FTS5 of this SQLite does not say that triggers may use it.
   database.execute("PRAGMA trusted_schema = ON");
   return database;
@@ -181,7 +193,7 @@ io::Database open_memories(const tree::Tree& tree, const std::string& persona) {
 
 io::Database no_memories() {
   io::Database database(":memory:", io::OpenMode::create);
-  io::migrate(database, kMigrations);
+  io::migrate(database, migrations());
   database.execute("PRAGMA trusted_schema = ON");
   return database;
 }

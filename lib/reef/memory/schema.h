@@ -11,10 +11,11 @@ namespace reef::memory {
 /// data/memories/<persona>/memories.sqlite: all that a persona remembers, and why.
 ///
 /// The first migration is the documented table; what reef needs beside it came with the second, what the writing of
-/// memories keeps for itself with the third, what a language model said with the fourth, and what tells messages whose
-/// numbers start again with the fifth. Texts stand in memories.content alone: decisions refer to messages by number,
-/// and words that were counted are kept as hashes, so that what is forgotten is in no corner of the file.
-inline constexpr int kMemoriesVersion = 5;
+/// memories keeps for itself with the third, what a language model said with the fourth, what tells messages whose
+/// numbers start again with the fifth, and the SearchMap with the sixth. Texts stand in memories.content alone:
+/// decisions refer to messages by number, and words that were counted are kept as hashes, so that what is forgotten is
+/// in no corner of the file.
+inline constexpr int kMemoriesVersion = 6;
 
 std::filesystem::path memories_file(const tree::Tree& tree, const std::string& persona);
 /// For writing; made when absent, with its folder. Throws as io::open_or_make() does.

@@ -5,6 +5,7 @@
 #include "reef/memory/embeddings_file.h"
 #include "reef/memory/exports.h"
 #include "reef/memory/internal/purge.h"
+#include "reef/memory/search_map.h"
 #include "reef/memory/store.h"
 
 namespace reef::memory {
@@ -45,6 +46,7 @@ FinishReport Store::finish_run(bool anew) {
   const VectorFileChange vectors = update_embeddings_file(folder_, database_, anew);
   report.appended = vectors.appended;
   report.rewritten = vectors.rewritten;
+  store_search_map(database_, anew);
   if (vectors.rewritten || vectors.appended > 0) report.files.emplace_back("embeddings.npy");
   for (std::string& name : write_json_exports(folder_, database_, persona_, anew))
     report.files.push_back(std::move(name));

@@ -14,6 +14,7 @@
 #include "reef/memory/internal/loaded.h"
 #include "reef/memory/internal/purge.h"
 #include "reef/memory/schema.h"
+#include "reef/memory/search_map.h"
 #include "reef/memory/store.h"
 #include "reef/vector/store.h"
 
@@ -44,10 +45,11 @@ class Check {
       add("memories.sqlite", "SQLite: " + broken, kRestore);
       return;
     }
-    check_text_index();
+    const bool is_indexed = check_text_index();
     check_rows();
     check_attributes();
     check_vectors();
+    if (is_indexed) check_search_map();  // it counts the words of the index
     check_exports();
     check_leftovers();
     report_.memories += number("SELECT count(*) FROM memories");
@@ -72,7 +74,7 @@ class Check {
       add("memories.sqlite", fmt::format("{}: {}", what, count), next_step);
   }
 
-  void check_text_index() {
+  bool check_text_index() {
     // FTS5's own check writes nothing, but is an INSERT: it needs a connection that may write.
     io::Database writable;
     try {
@@ -86,7 +88,9 @@ class Check {
     } catch (const Error& error) {
       if (error.code() != Errc::corrupt) throw;
       add("memories.sqlite", "the full text does not match the memories", kExport);
+      return false;
     }
+    return true;
   }
 
   void check_rows() {
@@ -184,6 +188,26 @@ class Check {
     if (other > 0)
       add("embeddings.npy", fmt::format("rows that are not those of the database: {}", other),
           "write it anew: 'reef-memory export'");
+  }
+
+  void check_search_map() {
+    try {
+      const auto stored = stored_search_map(database_);
+      if (!stored) return;  // a search makes it
+      const SearchMap made = make_search_map(database_);
+      const auto speaker = [](const SearchMap& map, const session::Turn& turn) {
+        return turn.speaker == 0 ? std::string() : map.turns.speakers()[turn.speaker - 1];
+      };
+      const auto same = [&](const session::Turn& a, const session::Turn& b) {
+        return a.id == b.id && a.previous == b.previous && a.next == b.next && a.words == b.words &&
+               a.importance == b.importance && speaker(*stored, a) == speaker(made, b);
+      };
+      if (stored->rows == made.rows && std::ranges::equal(stored->turns.turns(), made.turns.turns(), same)) return;
+      add("memories.sqlite", "the map for searches does not match the memories", kExport);
+    } catch (const Error& error) {
+      if (error.code() != Errc::corrupt) throw;
+      add("memories.sqlite", error.what(), kExport);
+    }
   }
 
   void check_exports() {

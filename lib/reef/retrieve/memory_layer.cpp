@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
-#include <numeric>
+#include <thread>
 
+#include "reef/core/share_work.h"
 #include "reef/memory/inspect.h"
 #include "reef/memory/schema.h"
 #include "reef/session/store.h"
@@ -12,7 +13,7 @@
 namespace reef::retrieve {
 namespace {
 
-constexpr std::uint32_t kNoRow = UINT32_MAX;
+constexpr std::uint32_t kNoRow = memory::SearchMap::kNoRow;
 
 }  // namespace
 
@@ -25,11 +26,12 @@ MemoryStore::MemoryStore(const tree::Tree& tree, const tree::Config& config, std
     : persona_(std::move(persona)),
       database_(memory::read_memories(tree, persona_)),
       embeddings_(tree.memories(persona_), database_),
-      finder_(database_, "memories_fts") {
-  load();
+      finder_(database_, "memories_fts"),
+      map_(memory::read_search_map(database_)) {
+  load_vectors();
   TurnLayer::Source source;
   source.name = "memories";
-  source.map = &map_;
+  source.map = &map_.turns;
   if (embeddings_.rows() > 0 || !own_.empty()) {
     const auto& state = embeddings_.state();
     source.vectors.space = state.model_digest.empty() ? state.model : state.model_digest;
@@ -44,67 +46,22 @@ MemoryStore::MemoryStore(const tree::Tree& tree, const tree::Config& config, std
   layer_ = std::make_shared<TurnLayer>(std::move(source), weights);
 }
 
-void MemoryStore::load() {
-  struct Read {
-    session::Turn turn;
-    std::uint32_t row = kNoRow;
-    bool follows = false;  ///< the one read before it, in the same session
-  };
-  std::vector<Read> read;
-  std::string session;
-  auto select = database_.prepare(
-      "SELECT id, source_session, speaker, importance, vector_row FROM memories INDEXED BY memories_search "
-      "ORDER BY source_session, created_at, source_message, id");
-  while (select.step()) {
-    Read& memory = read.emplace_back();
-    memory.turn.id = select.integer(0);
-    memory.turn.speaker = map_.speaker(select.text(2));
-    memory.turn.importance = static_cast<float>(select.real(3));
-    if (!select.is_null(4)) memory.row = static_cast<std::uint32_t>(select.integer(4));
-    memory.follows = !select.is_null(1) && read.size() > 1 && select.text(1) == session;
-    session = select.text(1);
-  }
-  // Positions grow with ids, by which turns are looked up.
-  std::vector<std::uint32_t> by_id(read.size()), position(read.size());
-  std::iota(by_id.begin(), by_id.end(), 0);
-  std::sort(by_id.begin(), by_id.end(), [&](auto a, auto b) { return read[a].turn.id < read[b].turn.id; });
-  for (std::uint32_t i = 0; i < by_id.size(); ++i) position[by_id[i]] = i;
-  std::vector<session::Turn> turns(read.size());
-  rows_.resize(read.size());
-  for (std::size_t i = 0; i < read.size(); ++i) {
-    turns[position[i]] = read[i].turn;
-    rows_[position[i]] = read[i].row;
-  }
-  for (std::size_t i = 1; i < read.size(); ++i) {
-    if (!read[i].follows) continue;
-    turns[position[i]].previous = position[i - 1];
-    turns[position[i - 1]].next = position[i];
-  }
-  auto words = database_.prepare("SELECT id, sz FROM memories_fts_docsize ORDER BY id");
-  for (auto turn = turns.begin(); words.step();) {
-    while (turn != turns.end() && turn->id < words.integer(0)) ++turn;
-    if (turn != turns.end() && turn->id == words.integer(0))
-      turn->words = static_cast<std::uint16_t>(std::min<std::uint32_t>(text::words_in_row(words.blob(1)), UINT16_MAX));
-  }
-  load_vectors(turns);
-  map_.assign(std::move(turns));
-}
-
 /// What embeddings.npy does not have yet (a run of consolidate is at work, or was killed) is read from the memories.
-void MemoryStore::load_vectors(const std::vector<session::Turn>& turns) {
+void MemoryStore::load_vectors() {
+  std::vector<std::uint32_t>& rows = map_.rows;
   positions_.assign(embeddings_.rows(), session::kNoTurn);
   const std::size_t dim = embeddings_.state().dim;
   auto select = database_.prepare("SELECT embedding FROM memories WHERE id = ?");
-  for (std::uint32_t i = 0; i < rows_.size(); ++i) {
-    if (rows_[i] == kNoRow) continue;
-    if (rows_[i] < positions_.size()) {
-      positions_[rows_[i]] = i;
+  for (std::uint32_t i = 0; i < rows.size(); ++i) {
+    if (rows[i] == kNoRow) continue;
+    if (rows[i] < positions_.size()) {
+      positions_[rows[i]] = i;
       continue;
     }
-    rows_[i] = kNoRow;
-    select.bind(1, turns[i].id);
+    rows[i] = kNoRow;
+    select.bind(1, map_.turns[i].id);
     if (select.step() && dim > 0 && select.blob(0).size() == dim * sizeof(float)) {
-      rows_[i] = static_cast<std::uint32_t>(positions_.size() + own_.size() / dim);
+      rows[i] = static_cast<std::uint32_t>(positions_.size() + own_.size() / dim);
       own_.resize(own_.size() + dim);
       std::memcpy(own_.data() + own_.size() - dim, select.blob(0).data(), dim * sizeof(float));
       own_positions_.push_back(i);
@@ -115,15 +72,30 @@ void MemoryStore::load_vectors(const std::vector<session::Turn>& turns) {
 
 std::vector<std::uint32_t> MemoryStore::nearest(std::span<const float> query, std::size_t k) const {
   std::vector<std::uint32_t> found;
-  if (embeddings_.rows() > 0)
-    for (const vector::Hit& hit : vector::scan_exact(embeddings_.matrix(), query, k, 0, embeddings_.rows(), {}))
-      if (positions_[hit.row] != session::kNoTurn) found.push_back(positions_[hit.row]);
+  for (const vector::Hit& hit : scan(query, k))
+    if (positions_[hit.row] != session::kNoTurn) found.push_back(positions_[hit.row]);
   found.insert(found.end(), own_positions_.begin(), own_positions_.end());
   return found;
 }
 
+/// The best k rows of embeddings.npy.
+std::vector<vector::Hit> MemoryStore::scan(std::span<const float> query, std::size_t k) const {
+  constexpr std::uint64_t kPiece = 8192;  // worth a thread
+  const std::uint64_t rows = embeddings_.rows();
+  std::vector<std::vector<vector::Hit>> pieces((rows + kPiece - 1) / kPiece);
+  const auto scan_piece = [&](std::size_t, std::size_t i) {
+    pieces[i] = vector::scan_exact(embeddings_.matrix(), query, k, i * kPiece, std::min(rows, (i + 1) * kPiece), {});
+  };
+  share_work(std::thread::hardware_concurrency(), pieces.size(), scan_piece, [] {});
+  std::vector<vector::Hit> best;
+  for (const auto& piece : pieces) best.insert(best.end(), piece.begin(), piece.end());
+  std::stable_sort(best.begin(), best.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
+  best.resize(std::min(best.size(), k));
+  return best;
+}
+
 std::span<const float> MemoryStore::vector_of(std::uint32_t position) const {
-  const std::uint32_t row = rows_[position];
+  const std::uint32_t row = map_.rows[position];
   if (row == kNoRow) return {};
   if (row < positions_.size()) return embeddings_.matrix().row(row);
   const std::size_t dim = embeddings_.state().dim;

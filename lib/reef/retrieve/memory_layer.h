@@ -4,9 +4,11 @@
 #include <string>
 
 #include "reef/memory/embeddings_file.h"
+#include "reef/memory/search_map.h"
 #include "reef/retrieve/turn_layer.h"
 #include "reef/tree/config.h"
 #include "reef/tree/tree.h"
+#include "reef/vector/scan.h"
 
 namespace reef::retrieve {
 
@@ -19,15 +21,15 @@ class MemoryStore {
   static bool exists(const tree::Tree& tree, const std::string& persona);
 
   const std::string& persona() const { return persona_; }
-  bool empty() const { return map_.size() == 0; }
+  bool empty() const { return map_.turns.size() == 0; }
   const std::shared_ptr<Layer>& layer() const { return layer_; }
   /// dim is 0 while there are no vectors.
   const memory::VectorState& vectors() const { return embeddings_.state(); }
 
  private:
-  void load();
-  void load_vectors(const std::vector<session::Turn>& turns);
+  void load_vectors();
   std::vector<std::uint32_t> nearest(std::span<const float> query, std::size_t k) const;
+  std::vector<vector::Hit> scan(std::span<const float> query, std::size_t k) const;
   std::span<const float> vector_of(std::uint32_t position) const;
   std::optional<Passage> fetch(std::int64_t id);
 
@@ -35,8 +37,7 @@ class MemoryStore {
   io::Database database_;
   memory::Embeddings embeddings_;
   text::PostingsFinder finder_;
-  session::TurnMap map_;
-  std::vector<std::uint32_t> rows_;       ///< by position: of embeddings.npy, behind them of own_
+  memory::SearchMap map_;                 ///< rows: of embeddings.npy, behind them of own_
   std::vector<std::uint32_t> positions_;  ///< by row of embeddings.npy
   std::vector<float> own_;                ///< rows that embeddings.npy does not have
   std::vector<std::uint32_t> own_positions_;

@@ -33,6 +33,10 @@ CREATE TABLE turn_speakers (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQU
 
 void TurnMap::load(io::Database& database) {
   *this = {};
+  auto count = database.prepare("SELECT count(*) FROM turn_map");
+  count.step();
+  turns_.reserve(static_cast<std::size_t>(count.integer(0)) * kPage);
+  ascending_.reserve(turns_.capacity());
   auto pages = database.prepare("SELECT page, turns FROM turn_map ORDER BY page");
   while (pages.step()) {
     const auto blob = pages.blob(1);
