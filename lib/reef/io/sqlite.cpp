@@ -70,7 +70,16 @@ std::string plain_name(const fs::path& path) {
 
 using Handle = UniqueHandle<SqliteDbTraits>;
 
+/// A statement that has triggers keeps the pages which it changes, to take them back if it fails: from 64 KiB on in a
+/// file, with several writes for each row, unless more memory is allowed. Has to be said before SQLite is used.
+void keep_statement_journals_in_memory() {
+  constexpr int kMostBytes = 16 << 20;
+  static const int done = ::sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, kMostBytes);
+  static_cast<void>(done);  // else they are in files
+}
+
 Handle open_handle(const std::string& name, int flags, const std::string& path) {
+  keep_statement_journals_in_memory();
   sqlite3* raw = nullptr;
   // A connection belongs to one thread at a time, so that SQLite need not lock each column read.
   const int code = ::sqlite3_open_v2(name.c_str(), &raw, flags | SQLITE_OPEN_NOMUTEX, nullptr);

@@ -27,6 +27,7 @@ using internal::kDay;
 using internal::Waiting;
 
 constexpr std::size_t kKeptRows = 16'384;  ///< of messages in the buffer
+constexpr auto kLongest = std::chrono::milliseconds(25);
 
 /// A message that is to be scored next.
 struct Ready {
@@ -77,7 +78,7 @@ class Run {
       } else {
         break;
       }
-      if (decided_.size() >= options_.batch) commit();
+      if (is_long()) commit();
     }
     progress.end();
     begin();
@@ -119,7 +120,14 @@ class Run {
   }
 
   void begin() {
-    if (!transaction_) transaction_.emplace(store_.database());
+    if (transaction_) return;
+    transaction_.emplace(store_.database());
+    begun_ = std::chrono::steady_clock::now();
+  }
+
+  /// Whether the transaction is to end, so that whoever waits for it does not wait long.
+  bool is_long() const {
+    return decided_.size() >= options_.batch || std::chrono::steady_clock::now() - begun_ > kLongest;
   }
 
   void commit() {
@@ -133,6 +141,7 @@ class Run {
   /// Puts the messages that were read ahead into ready_, and reads those behind them, near which another thread looks
   /// for memories meanwhile.
   void fetch() {
+    commit();
     if (!ahead_) read_ahead();
     const std::unique_ptr<Ahead> batch = std::move(ahead_);
     if (!batch) return;
@@ -142,13 +151,13 @@ class Run {
       ready.waiting = std::move(batch->messages[i]);
       const auto row = std::span(batch->rows).subspan(i * dim_, dim_);
       ready.row.assign(row.begin(), row.end());
-      if (!scans.empty()) ready.scan = std::move(scans[i]);
+      if (i < scans.size()) ready.scan = std::move(scans[i]);
     }
     read_ahead();
   }
 
+  /// To make vectors takes long: outside a transaction.
   void read_ahead() {
-    commit();  // to make vectors takes long
     auto batch = std::make_unique<Ahead>();
     batch->messages = undecided_.next(options_.batch);
     if (batch->messages.empty()) return;
@@ -188,7 +197,8 @@ class Run {
       decided_.push_back(decide(ready_.front()));
       ready_.pop_front();
       ++scored;
-    } while (!ready_.empty() && (buffer_.empty() || buffer_.begin()->first + kDay > ready_.front().waiting.created));
+    } while (!ready_.empty() && !is_long() &&
+             (buffer_.empty() || buffer_.begin()->first + kDay > ready_.front().waiting.created));
     return scored;
   }
 
@@ -318,6 +328,7 @@ class Run {
     scan(entries, messages);
     begin();
     for (std::size_t i = 0; i < entries.size(); ++i) decided_.push_back(settle_one(entries[i], messages[i]));
+    if (rescore_) commit();  // nobody asks, and pays, again
   }
 
   /// Rows of those that wait since another run, and are to be remembered.
@@ -330,7 +341,7 @@ class Run {
         filled.push_back(&entries[i]);
       }
     if (without.empty()) return;
-    commit();  // as in fetch()
+    commit();
     const std::vector<float> rows = rows_of(without);
     for (std::size_t i = 0; i < filled.size(); ++i) {
       const auto row = std::span(rows).subspan(i * dim_, dim_);
@@ -340,18 +351,19 @@ class Run {
 
   /// Looks for what lies near those that are to be remembered, where that was not done, or long ago.
   void scan(std::vector<Buffered>& entries, std::span<const Waiting> messages) {
-    const internal::Scanner scanner = store_.scanner();
     std::vector<float> rows;
     std::vector<Buffered*> scanned;
     for (std::size_t i = 0; i < entries.size(); ++i) {
       Buffered& entry = entries[i];
       if (entry.row.empty() || !internal::says_something(messages[i].message)) continue;
-      if (entry.scan && scanner.is_recent(*entry.scan)) continue;
+      if (entry.scan && store_.is_recent(*entry.scan)) continue;
       rows.insert(rows.end(), entry.row.begin(), entry.row.end());
       scanned.push_back(&entry);
     }
-    auto scans = scanner.scan(rows, options_.threads);
-    for (std::size_t i = 0; i < scans.size(); ++i) scanned[i]->scan = std::move(scans[i]);
+    if (rows.empty()) return;
+    commit();
+    auto scans = store_.scanner().scan(rows, options_.threads);
+    for (std::size_t i = 0; i < std::min(scans.size(), scanned.size()); ++i) scanned[i]->scan = std::move(scans[i]);
   }
 
   Decided settle_one(const Buffered& entry, const Waiting& waiting) {
@@ -424,6 +436,7 @@ class Run {
   std::unique_ptr<Ahead> ahead_;
   std::deque<Ready> ready_;
   std::optional<io::Transaction> transaction_;
+  std::chrono::steady_clock::time_point begun_;
   std::vector<Decided> decided_;  ///< in it
   std::vector<double> scores_;
   ConsolidateReport report_;

@@ -50,8 +50,8 @@ struct ConsolidateOptions {
   std::function<void(const Decided&)> on_decision;  ///< told of each once it is committed
   /// Asked for second scores and for summaries of sessions, if there is one; its failures change nothing but that.
   LanguageModel* model = nullptr;
-  unsigned threads = 1;
-  std::size_t batch = 256;  ///< so many decisions are committed together, or some more
+  unsigned threads = 1;     ///< that compare messages with memories
+  std::size_t batch = 256;  ///< messages that are read, settled and asked about, and decisions committed, at once
 };
 
 struct ConsolidateReport {

@@ -13,8 +13,8 @@ namespace reef::memory {
 /// The first migration is the documented table; what reef needs beside it came with the second, what the writing of
 /// memories keeps for itself with the third, what a language model said with the fourth, what tells messages whose
 /// numbers start again with the fifth, and the SearchMap with the sixth. Texts stand in memories.content alone:
-/// decisions refer to messages by number, and words that were counted are kept as hashes, so that what is forgotten is
-/// in no corner of the file.
+/// decisions refer to messages by number, words that were counted are kept as hashes, and the names of speakers in the
+/// map go with the last of their memories, so that what is forgotten is in no corner of the file.
 inline constexpr int kMemoriesVersion = 6;
 
 std::filesystem::path memories_file(const tree::Tree& tree, const std::string& persona);

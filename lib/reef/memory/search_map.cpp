@@ -14,6 +14,7 @@ namespace reef::memory {
 namespace {
 
 constexpr std::size_t kPage = 4096;  ///< rows of one record
+constexpr const char* kMend = "mend it: 'reef-memory export'";
 
 std::vector<std::uint32_t> read_rows(io::Database& memories) {
   std::vector<std::uint32_t> rows;
@@ -115,11 +116,13 @@ SearchMap make_search_map(io::Database& memories) {
 std::optional<SearchMap> stored_search_map(io::Database& memories) {
   if (!is_current(memories)) return std::nullopt;
   SearchMap map;
-  map.turns.load(memories);
+  map.turns.load(memories, kMend);
   map.rows = read_rows(memories);
   if (map.rows.size() != map.turns.size())
-    throw Error(Errc::corrupt, fmt::format("{}: map_rows knows {} memories, and turn_map {}", memories.path(),
-                                           map.rows.size(), map.turns.size()));
+    throw Error(Errc::corrupt,
+                fmt::format("{}: map_rows knows {} memories, and turn_map {}", memories.path(), map.rows.size(),
+                            map.turns.size()),
+                kMend);
   return map;
 }
 

@@ -86,9 +86,8 @@ Store::Store(const tree::Tree& tree, const std::string& persona, const StoreOpti
       options_(options),
       lock_(folder_ / ".lock", options.wait),
       database_((io::remove_stale(folder_), open_memories(tree, persona))) {
-  // As session::Store: what triggers change is kept in memory, to be taken back if they fail, and a transaction's pages
-  // in the cache.
-  database_.execute("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 4000");
+  // The cache holds all pages of one transaction.
+  database_.execute("PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 4000");
   watch_json_exports(database_);
 }
 
@@ -143,6 +142,8 @@ void Store::require_unit_row(std::span<const float> vector) const {
 }
 
 internal::Scanner Store::scanner() { return loaded().neighbours.scanner(internal::kNearest); }
+
+bool Store::is_recent(const internal::Scan& scan) { return loaded().neighbours.is_recent(scan); }
 
 std::optional<Nearest> Store::nearest(std::span<const float> vector, std::string_view content,
                                       const internal::Scan* scanned) {

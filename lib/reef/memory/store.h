@@ -130,6 +130,8 @@ class Store {
   /// For nearest() and remember() of many vectors to begin from: the same one by one takes several times as long. What
   /// it finds is good until reload() or finish_run(); other threads may scan while this one remembers.
   internal::Scanner scanner();
+  /// Whether to begin from it costs less than another scan.
+  bool is_recent(const internal::Scan& scan);
 
   /// Inside the caller's transaction. Throws Error{usage} for a text without a character, Error{failed} for a vector
   /// that is no unit row of the model.
@@ -147,8 +149,9 @@ class Store {
   /// all-MiniLM-L6-v2, and people gave 47 of those 4 or 5 of 5 points, and the other two more than 3.
   double duplicate_threshold();
 
-  /// Recency anew, embeddings.npy, relationships.json and emotional_state.json in step with the database; also what a
-  /// killed run left to do. Outside a transaction. `anew`: the files are written whatever they hold.
+  /// Recency anew; the SearchMap, embeddings.npy, relationships.json and emotional_state.json in step with the
+  /// memories; also what a killed run left to do. Outside a transaction. `anew`: the files are written whatever they
+  /// hold.
   FinishReport finish_run(bool anew = false);
 
   /// The database changed under the store: reads it again at need.

@@ -342,9 +342,8 @@ class Store::Writer {
 };
 
 Store::Store(const tree::Tree& tree) : database_(open_conversations(tree)) {
-  // Every statement that has triggers keeps the pages which it changes, to take them back if it fails: in a file, and
-  // with fourteen writes for each message, unless memory is said. The cache holds all pages of one transaction.
-  database_.execute("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 4000");
+  // The cache holds all pages of one transaction.
+  database_.execute("PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 4000");
   writer_ = std::make_unique<Writer>(*this);
 }
 Store::~Store() = default;

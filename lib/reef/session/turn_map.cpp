@@ -14,9 +14,8 @@ static_assert(sizeof(Turn) == 24 && std::is_trivially_copyable_v<Turn>, "the ent
 
 std::int64_t magnitude(const Turn& turn) { return turn.id < 0 ? -turn.id : turn.id; }
 
-[[noreturn]] void throw_damaged(const io::Database& database, const std::string& what) {
-  throw Error(Errc::corrupt, fmt::format("{}: table turn_map: {}", database.path(), what),
-              "remove its folder, which can be made again: 'reef-session index' does it");
+[[noreturn]] void throw_damaged(const io::Database& database, const std::string& what, const char* next_step) {
+  throw Error(Errc::corrupt, fmt::format("{}: table turn_map: {}", database.path(), what), next_step);
 }
 
 }  // namespace
@@ -31,7 +30,7 @@ CREATE TABLE turn_map (page INTEGER PRIMARY KEY, turns BLOB NOT NULL) STRICT;
 CREATE TABLE turn_speakers (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 )sql";
 
-void TurnMap::load(io::Database& database) {
+void TurnMap::load(io::Database& database, const char* next_step) {
   *this = {};
   auto count = database.prepare("SELECT count(*) FROM turn_map");
   count.step();
@@ -42,7 +41,7 @@ void TurnMap::load(io::Database& database) {
     const auto blob = pages.blob(1);
     if (pages.integer(0) != static_cast<std::int64_t>(stored_pages_) || turns_.size() % kPage != 0 || blob.empty() ||
         blob.size() % sizeof(Turn) != 0 || blob.size() > kPage * sizeof(Turn))
-      throw_damaged(database, fmt::format("page {} is damaged", pages.integer(0)));
+      throw_damaged(database, fmt::format("page {} is damaged", pages.integer(0)), next_step);
     const std::size_t begin = turns_.size();
     turns_.resize(begin + blob.size() / sizeof(Turn));
     std::memcpy(turns_.data() + begin, blob.data(), blob.size());
@@ -53,14 +52,14 @@ void TurnMap::load(io::Database& database) {
     speakers_.emplace_back(names.text(1));
     numbers_.emplace(speakers_.back(), static_cast<std::uint16_t>(speakers_.size()));
     if (names.integer(0) != static_cast<std::int64_t>(speakers_.size()))
-      throw_damaged(database, "a speaker is missing");
+      throw_damaged(database, "a speaker is missing", next_step);
   }
   stored_speakers_ = speakers_.size();
   const auto is_position = [&](std::uint32_t p) { return p == kNoTurn || p < turns_.size(); };
   for (std::size_t i = 0; i < turns_.size(); ++i) {
     const Turn& turn = turns_[i];
     if (turn.id == 0 || !is_position(turn.previous) || !is_position(turn.next) || turn.speaker > speakers_.size())
-      throw_damaged(database, fmt::format("turn {} is damaged", i));
+      throw_damaged(database, fmt::format("turn {} is damaged", i), next_step);
     index(i);
   }
 }

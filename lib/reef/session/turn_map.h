@@ -31,16 +31,17 @@ struct Turn {
 /// Who is named by a message: nobody by what tools and programs put in.
 std::string speaker_of(std::string_view role, std::string_view speaker);
 
-/// The turns of a store of vectors, in the order of its rows: position i belongs to row i. Kept in table turn_map of
-/// that store's database in pages of kPage, of which a writer replaces those that changed.
+/// The turns of a store of vectors in the order of its rows, where position i belongs to row i, or memories in that of
+/// their ids. Kept in table turn_map of their database in pages of kPage, of which a writer replaces those that
+/// changed.
 class TurnMap {
  public:
   static constexpr std::size_t kPage = 1024;
   /// SQL that makes its tables; goes into a migration of whoever owns the database.
   static const char* const kSchema;
 
-  /// Throws Error{corrupt} for pages that cannot be.
-  void load(io::Database& database);
+  /// Throws Error{corrupt} with that hint for pages that cannot be.
+  void load(io::Database& database, const char* next_step);
   /// What changed since; inside the transaction that commits the rows.
   void save(io::Database& database);
 

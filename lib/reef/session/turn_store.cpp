@@ -115,7 +115,7 @@ TurnStore::TurnStore(const tree::Tree& tree, const std::string& persona, std::ch
       lock_(folder_ / ".lock", wait),
       database_(open_for_writing(folder_)),
       vectors_(folder_, database_) {
-  map_.load(database_);
+  map_.load(database_, kNextStep);
   require_agreement(database_, map_, vectors_.state().rows_total);
 }
 
@@ -145,7 +145,7 @@ vector::Rebuilt TurnStore::rebuild(unsigned threads, Progress& progress) {
     transaction.commit();
   } catch (...) {
     vectors_.reload();
-    map_.load(database_);
+    map_.load(database_, kNextStep);
     throw;
   }
   vectors_.publish();
@@ -182,7 +182,7 @@ TurnReader::TurnReader(const tree::Tree& tree, const std::string& persona)
       database_(folder_ / kDatabase, io::OpenMode::read),
       transaction_((io::require_version(database_, kTurnsVersion), database_), io::Transaction::Kind::read),
       vectors_(vector::open_reader(folder_, database_, transaction_)) {
-  map_.load(database_);
+  map_.load(database_, kNextStep);
   require_agreement(database_, map_, vectors_.state().rows_total);
 }
 
@@ -197,7 +197,7 @@ std::vector<vector::StoreFault> verify_turns(const tree::Tree& tree, const std::
   faults = vector::verify_store(folder, database);
   try {
     TurnMap map;
-    map.load(database);
+    map.load(database, kNextStep);
     const auto state = vector::read_state(database);
     require_agreement(database, map, state.rows_total);
     for (std::size_t i = 0; i < map.size(); ++i) {

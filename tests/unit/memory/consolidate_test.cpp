@@ -196,6 +196,7 @@ TEST_CASE_FIXTURE(Talk, "a run that ends anywhere goes on where it was") {
   decide("2024-03-09T00:00:00Z");
   talk("bob");
   batch = 8;
+  threads = 3;
   int ended = 0;
   for (int round = 0; round < 200; ++round) {
     // Behind a commit, or in the midst of a transaction: the database refuses a decision.

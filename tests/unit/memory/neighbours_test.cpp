@@ -85,16 +85,28 @@ TEST_CASE("what was scanned for many at once changes nothing that is found, howe
   compare(few);
   add(Neighbours::kScanned - 900);
   compare(few);
-  const auto scanner = all.scanner(kNearest);
-  const auto many = scanner.scan(questions, 1);
+  const auto many = all.scanner(kNearest).scan(questions, 1);
   compare(many);
   add(memory::internal::Scanner::kRecent);
-  CHECK(scanner.is_recent(many[0]));
-  CHECK(all.scanner(kNearest).is_recent(many[0]));
+  CHECK(all.is_recent(many[0]));
   compare(many);
-  add(1);  // as many are too old by now as the scan left out
-  CHECK_FALSE(all.scanner(kNearest).is_recent(many[0]));
+  // What a scan says is not looked for again.
+  const memory::internal::Scan nothing{all.size() - Neighbours::kScanned, all.size(), memory::internal::Best(kNearest)};
+  CHECK(all.find(std::span(questions).first(kDim), {}, "", kNearest, &nothing).empty());
+  add(1);  // more are too old by now than the scan left out
+  CHECK_FALSE(all.is_recent(many[0]));
   compare(many);
+}
+
+TEST_CASE("a vector of another size is like none") {
+  std::minstd_rand random(2);
+  Neighbours all;
+  all.add(1, random_unit(random, 24, 0), {}, "");
+  for (const std::size_t dim : {8, 48}) all.add(static_cast<std::int64_t>(dim), random_unit(random, dim, 0), {}, "");
+  CHECK(all.vectors() == 1);
+  const auto row = random_unit(random, 24, 0);
+  CHECK(all.find(row, {}, "", 5).size() == 1);
+  CHECK(all.scanner(5).scan(row, 1).at(0).best.hits().size() == 1);
 }
 
 TEST_CASE("a scan in another thread sees what was there when it began") {

@@ -1,6 +1,7 @@
 #include "reef/memory/search_map.h"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "reef/core/error.h"
 #include "reef/memory/forget.h"
@@ -45,6 +46,15 @@ struct Maps : test::TreeFixture {
     opened.execute("PRAGMA trusted_schema = ON");
     return opened;
   }
+  static std::string text_of(const memory::SearchMap& map) {
+    std::string text;
+    for (std::size_t i = 0; i < map.turns.size(); ++i) {
+      const session::Turn& turn = map.turns[i];
+      text += fmt::format("{} {} {} {} {} {} {}\n", turn.id, turn.previous, turn.next, turn.words, turn.importance,
+                          turn.speaker == 0 ? "" : map.turns.speakers()[turn.speaker - 1], map.rows[i]);
+    }
+    return text;
+  }
   bool is_stored() {
     io::Database memories = database();
     return memory::stored_search_map(memories).has_value();
@@ -82,8 +92,12 @@ TEST_CASE_FIXTURE(Maps, "whoever changes a memory, the map that is stored counts
   remember_three();
   for (const char* change :
        {"UPDATE memories SET importance = .9 WHERE id = 2", "UPDATE memories SET content = 'one two' WHERE id = 1",
-        "UPDATE memories SET speaker = 'Cid' WHERE id = 1", "UPDATE memories SET created_at = '2025-01-01' WHERE id = 1",
-        "UPDATE memories SET source_session = 'other' WHERE id = 1", "UPDATE memories SET vector_row = NULL WHERE id = 1",
+        "UPDATE memories SET speaker = 'Cid' WHERE id = 1",
+        "UPDATE memories SET created_at = '2025-01-01' WHERE id = 1",
+        "UPDATE memories SET source_session = 'other' WHERE id = 1",
+        "UPDATE memories SET source_message = 9 WHERE id = 1",
+        "REPLACE INTO memories(id, persona_id, content) VALUES (1, 'alice', 'in its place')",
+        "UPDATE memories SET vector_row = NULL WHERE id = 1",
         "INSERT INTO memories(persona_id, content) VALUES ('alice', 'by hand')",
         "DELETE FROM memory_sources; DELETE FROM links; DELETE FROM memories WHERE id = 3"}) {
     CAPTURE(change);
@@ -92,9 +106,10 @@ TEST_CASE_FIXTURE(Maps, "whoever changes a memory, the map that is stored counts
       io::Database memories = database();
       memories.execute(change);
       CHECK_FALSE(memory::stored_search_map(memories).has_value());
-      CHECK(memory::read_search_map(memories).turns.turns().size() == memory::make_search_map(memories).turns.size());
+      CHECK(text_of(memory::read_search_map(memories)) == text_of(memory::make_search_map(memories)));
       CHECK(memory::store_search_map(memories, false));
       CHECK_FALSE(memory::store_search_map(memories, false));
+      CHECK(text_of(*memory::stored_search_map(memories)) == text_of(memory::make_search_map(memories)));
     }
   }
   io::Database memories = database();

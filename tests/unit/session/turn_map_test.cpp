@@ -27,7 +27,7 @@ struct Fixture {
     map.save(database);
     transaction.commit();
     TurnMap read;
-    read.load(database);
+    read.load(database, "mend it");
     return read;
   }
 };
@@ -109,7 +109,7 @@ TEST_CASE_FIXTURE(Fixture, "a damaged page is a fault with the way out") {
     io::Transaction transaction(database);
     database.execute(sql);
     TurnMap read;
-    CHECK_THROWS_WITH_AS(read.load(database), doctest::Contains("damaged"), Error);
+    CHECK_THROWS_WITH_AS(read.load(database, "mend it"), doctest::Contains("damaged"), Error);
   };
   fails("UPDATE turn_map SET page = 7");
   fails("UPDATE turn_map SET turns = CAST(substr(turns, 1, 25) AS BLOB)");

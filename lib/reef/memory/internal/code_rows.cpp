@@ -19,7 +19,6 @@ std::int32_t excess_of(std::span<const std::int8_t> code) {
 }  // namespace
 
 void Best::insert(const Hit& hit) {
-  if (most_ == 0) return;
   if (is_full()) hits_.pop_back();
   hits_.insert(std::upper_bound(hits_.begin(), hits_.end(), hit, is_better), hit);
 }
@@ -32,7 +31,7 @@ void CodeRows::add(std::span<const float> vector) {
   const std::size_t place = size_ % kBlock;
   if (place == 0) blocks_.emplace_back(std::make_shared<Block>())->codes.resize(kBlock * dim_);
   Block& block = *blocks_.back();
-  if (!vector.empty()) {
+  if (!vector.empty() && vector.size() == dim_) {
     const Query coded = query(vector);
     std::transform(coded.code.begin(), coded.code.end(),
                    block.codes.begin() + static_cast<std::ptrdiff_t>(place * dim_),
@@ -40,6 +39,15 @@ void CodeRows::add(std::span<const float> vector) {
     block.scales[place] = coded.scale;
   }
   ++size_;
+}
+
+CodeRows CodeRows::since(std::size_t begin) const {
+  CodeRows rows;
+  rows.dim_ = dim_;
+  rows.size_ = size_;
+  rows.first_block_ = begin / kBlock;
+  rows.blocks_.assign(blocks_.begin() + static_cast<std::ptrdiff_t>(rows.first_block_ - first_block_), blocks_.end());
+  return rows;
 }
 
 CodeRows::Query CodeRows::query(std::span<const float> vector) const {
@@ -86,8 +94,7 @@ void CodeRows::compare(const Query& query, std::size_t begin, std::size_t end, B
     else
       for (std::size_t i = 0; i < count; ++i) scale(i);
     for (std::size_t i = 0; i < count; ++i)
-      if (cosines[i] >= best.least() && scales[i] != 0)
-        best.offer(cosines[i], static_cast<std::uint32_t>(begin + i));
+      if (cosines[i] >= best.least() && scales[i] != 0) best.offer(cosines[i], static_cast<std::uint32_t>(begin + i));
     begin += count;
   }
 }

@@ -17,12 +17,12 @@ class Best {
 
   explicit Best(std::size_t most) : most_(most) {}
   void offer(float cosine, std::uint32_t position) {
-    if (!is_full() || is_better({cosine, position}, hits_.back())) insert({cosine, position});
+    if (most_ > 0 && (!is_full() || is_better({cosine, position}, hits_.back()))) insert({cosine, position});
   }
   bool is_full() const { return hits_.size() == most_; }
   const std::vector<Hit>& hits() const { return hits_; }  ///< best first
   /// No less than this is worth an offer.
-  float least() const { return is_full() && most_ > 0 ? hits_.back().first : -2; }
+  float least() const { return !hits_.empty() && is_full() ? hits_.back().first : -2; }
 
  private:
   static bool is_better(const Hit& a, const Hit& b) {
@@ -47,8 +47,10 @@ class CodeRows {
     std::int32_t excess = 0;  ///< what the rows' offset of 128 adds to each product
   };
 
-  /// The size of the first vector is that of all. Empty: none at this place.
+  /// The size of the first vector is that of all. Empty, or of another size: none at this place.
   void add(std::span<const float> vector);
+  /// Those of [begin, size()) alone, in the same places.
+  CodeRows since(std::size_t begin) const;
 
   std::size_t size() const { return size_; }
   std::size_t dim() const { return dim_; }  ///< 0: there are no vectors
@@ -70,11 +72,12 @@ class CodeRows {
     std::array<float, kBlock> scales{};
   };
 
-  const Block& block_of(std::size_t i) const { return *blocks_[i / kBlock]; }
+  const Block& block_of(std::size_t i) const { return *blocks_[i / kBlock - first_block_]; }
   const std::uint8_t* code(std::size_t i) const { return block_of(i).codes.data() + i % kBlock * dim_; }
 
   std::size_t dim_ = 0;
   std::size_t size_ = 0;
+  std::size_t first_block_ = 0;
   std::vector<std::shared_ptr<Block>> blocks_;
 };
 

@@ -86,6 +86,7 @@ void insert_links(io::Statement& insert, std::int64_t id, std::vector<Neighbour>
 
 void load_neighbours(io::Database& database, Neighbours& neighbours,
                      const std::function<void(std::int64_t, std::vector<Neighbour>)>& visit) {
+  const std::size_t bytes = read_vector_state(database).dim * sizeof(float);
   auto select = database.prepare("SELECT id, content, embedding FROM memories ORDER BY id");
   auto mentions = database.prepare("SELECT memory, entity FROM memory_entities ORDER BY memory, entity");
   bool more = mentions.step();
@@ -94,7 +95,8 @@ void load_neighbours(io::Database& database, Neighbours& neighbours,
     std::vector<std::int64_t> entities;
     for (; more && mentions.integer(0) <= id; more = mentions.step())
       if (mentions.integer(0) == id) entities.push_back(mentions.integer(1));
-    const std::vector<float> vector = select.is_null(2) ? std::vector<float>() : floats_of(select.blob(2));
+    // One of another size, which `verify` finds, is like none.
+    const std::vector<float> vector = select.blob(2).size() == bytes ? floats_of(select.blob(2)) : std::vector<float>();
     if (visit) visit(id, neighbours.find(vector, entities, select.text(1), kNearest));
     neighbours.add(id, vector, entities, select.text(1));
   }

@@ -40,7 +40,7 @@ void Neighbours::add(std::int64_t id, std::span<const float> vector, std::span<c
   ids_.push_back(id);
   position_of_[id] = position;
   rows_.add(vector);
-  if (!vector.empty()) ++vectors_;
+  if (rows_.has_vector(position)) ++vectors_;
   entities_.emplace_back();
   add_entities(id, entities);
   for (const std::uint64_t word : word_hashes(content)) {
@@ -123,7 +123,8 @@ std::vector<Scan> Scanner::scan(std::span<const float> rows, unsigned threads) c
 
 Scanner Neighbours::scanner(std::size_t nearest) const {
   // Without those that are the first to be too old.
-  return {rows_, ids_.size() > kScanned ? scanned_begin() + Scanner::kRecent : 0, nearest};
+  const std::size_t begin = ids_.size() > kScanned ? scanned_begin() + Scanner::kRecent : 0;
+  return {rows_.since(begin), begin, nearest};
 }
 
 /// Among the newest kScanned.

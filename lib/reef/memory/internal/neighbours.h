@@ -35,7 +35,6 @@ class Scanner {
   Scanner(CodeRows rows, std::size_t begin, std::size_t most) : rows_(std::move(rows)), begin_(begin), most_(most) {}
   /// rows: n x dim, one after the other. Nothing comes of them while no memory has a vector.
   std::vector<Scan> scan(std::span<const float> rows, unsigned threads) const;
-  bool is_recent(const Scan& scan) const { return scan.end + kRecent >= rows_.size(); }
 
  private:
   CodeRows rows_;
@@ -61,6 +60,7 @@ class Neighbours {
   std::vector<Neighbour> find(std::span<const float> vector, std::span<const std::int64_t> entities,
                               std::string_view content, std::size_t nearest, const Scan* scanned = nullptr) const;
   Scanner scanner(std::size_t nearest) const;
+  bool is_recent(const Scan& scan) const { return scan.end + Scanner::kRecent >= ids_.size(); }
 
   /// Sorted. The memory must have been added.
   std::span<const std::int64_t> entities_of(std::int64_t id) const { return entities_[position_of_.at(id)]; }

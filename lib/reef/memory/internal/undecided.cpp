@@ -101,9 +101,14 @@ std::optional<session::Message> Undecided::before(const session::Message& messag
   before_.reset();
   before_.bind(1, message.session).bind(2, message.created).bind(3, message.id);
   std::optional<session::Message> found;
-  while (!found && before_.step()) {
-    found = reader_.read(archives_, before_.integer(0));
-    if (found && !says_something(*found)) found.reset();
+  try {
+    while (!found && before_.step()) {
+      found = reader_.read(archives_, before_.integer(0));
+      if (found && !says_something(*found)) found.reset();
+    }
+  } catch (...) {
+    before_.reset();  // else its transaction stays open
+    throw;
   }
   before_.reset();
   return found;
