@@ -245,17 +245,25 @@ PY
   much_talk 0 2900 | reef-session import - --persona alice -q
   reef-memory consolidate --persona alice --now 2024-05-05 -q &
   local run=$!
-  held() { ! flock --nonblock root/data/memories/alice/.lock true; }
+  held() { grep -qsx "$run" root/data/memories/alice/.lock; }
   wait_until held
   run --separate-stderr reef-memory consolidate --persona alice --now 2024-05-05
   [ "$status" -eq 6 ]
   [[ "$stderr" == *"locked"* ]]
   # A program that is not ours, and waits a tenth of a second at most.
   python3 - root/data/conversations/conversations.sqlite "$run" >appended <<'PY'
-import os, sqlite3, sys
+import sqlite3, sys
 talk = sqlite3.connect(sys.argv[1], timeout=.1, isolation_level=None)
 appended = 0
-while os.path.exists(f"/proc/{sys.argv[2]}") and open(f"/proc/{sys.argv[2]}/stat").read().split()[2] != "Z":
+
+def is_at_work(process):
+    try:
+        with open(f"/proc/{process}/stat") as stat:
+            return stat.read().split()[2] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+while is_at_work(sys.argv[2]):
     talk.execute("INSERT INTO messages(session_id, role, content) VALUES ('s', 'user', 'I saw a ship')")
     appended += 1
 print(appended)
