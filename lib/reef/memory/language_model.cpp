@@ -50,7 +50,8 @@ bool is_sent_in_the_open(const std::string& url) {
   if (const auto at = host.rfind('@'); at != std::string_view::npos) host.remove_prefix(at + 1);
   if (host.starts_with('[')) return !host.starts_with("[::1]");
   host = host.substr(0, host.find(':'));
-  return host != "localhost" && !(host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos);
+  return host != "localhost" &&
+         !(host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos);
 }
 
 LanguageModel::LanguageModel(LanguageModelOptions options) : options_(std::move(options)) {
