@@ -52,6 +52,7 @@ void add_import(CLI::App& app, cli::Session& session) {
   verb->add_option("files", options.files, "Files, or - for standard input")->required()->type_name("FILE");
   verb->add_option("--persona", options.persona, "Whose conversations they are")->required()->type_name("ID");
   std::vector<std::string> names;
+  names.reserve(std::size(kFormats));
   for (const auto& [name, format] : kFormats) names.emplace_back(name);
   verb->add_option("--format", arguments->format, "Form of the files (default: auto, by their content)")
       ->check(CLI::IsMember(names))

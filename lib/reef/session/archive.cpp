@@ -23,7 +23,7 @@ using internal::Placed;
 
 /// storage.archive. A drive that is not mounted leaves an empty folder in its place.
 fs::path require_archive(const tree::Tree& tree, const tree::Config& config, io::Database& conversations) {
-  const fs::path folder = tree::archive_folder(tree, config);
+  fs::path folder = tree::archive_folder(tree, config);
   auto earlier = conversations.prepare(
       "SELECT DISTINCT archive_file FROM sessions s JOIN messages m ON m.session_id = s.id"
       " WHERE m.archive_offset IS NOT NULL");

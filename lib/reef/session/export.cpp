@@ -19,7 +19,7 @@ constexpr std::size_t kPieceBytes = 1 << 20;
 
 /// The file to write: behind a symbolic link its target, never over a device.
 fs::path output_file(const ExportOptions& options) {
-  const fs::path output = options.output;
+  fs::path output = options.output;
   if (!fs::exists(output)) return output;
   if (!fs::is_regular_file(output))
     throw Error(Errc::usage, fmt::format("{} is not a regular file", io::shown(output)),

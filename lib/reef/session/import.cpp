@@ -160,12 +160,12 @@ class Importer {
     batch_bytes_ = 0;
   }
 
-  void add_fault(std::uint64_t line, std::string reason) {
+  void add_fault(std::uint64_t line, const std::string& reason) {
     ++report_.skipped;
-    name_fault(line, std::move(reason), "");
+    name_fault(line, reason, "");
   }
 
-  void name_fault(std::uint64_t line, std::string reason, std::string hint) {
+  void name_fault(std::uint64_t line, const std::string& reason, std::string hint) {
     if (report_.faults.size() < kFaultsNamed)
       tell({input_->name(), line, printable(reason), std::move(hint)});
     else

@@ -47,8 +47,8 @@ std::string text_of_content(const json& content) {
   if (value_at(content, "parts").is_array()) return text_of_parts(content.at("parts"));
   if (value_at(content, "thoughts").is_array()) return join(content.at("thoughts"), {"summary", "content"});
   for (const char* key : {"text", "result", "content", "summary", "model_set_context", "output_str"})
-    if (const std::string text = text_at(content, key); !text.empty()) return text;
-  if (const std::string text = text_at(value_at(content, "state"), "text"); !text.empty()) return text;
+    if (std::string text = text_at(content, key); !text.empty()) return text;
+  if (std::string text = text_at(value_at(content, "state"), "text"); !text.empty()) return text;
   const std::string kind = text_at(content, "content_type");
   const std::string text = join(json::array({content}), {"user_profile", "user_instructions"});
   const bool is_known = kind.empty() || std::find(kKnownKinds.begin(), kKnownKinds.end(), kind) != kKnownKinds.end();
@@ -156,7 +156,7 @@ class Tree {
 
   /// Of a path's first node, if it has none itself: that of the conversation, which must not lift those behind it.
   std::string time_of_first(const std::vector<Node*>& path) const {
-    const std::string begun = time_of(value_at(conversation_, "create_time"));
+    std::string begun = time_of(value_at(conversation_, "create_time"));
     for (auto node = path.rbegin(); node != path.rend(); ++node)
       if (!(*node)->time.empty()) return begun.empty() ? (*node)->time : std::min(begun, (*node)->time);
     return begun;

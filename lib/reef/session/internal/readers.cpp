@@ -38,9 +38,9 @@ Conversation Reader::read(std::string_view text, std::uint64_t array) {
     return read_as(line.shape, text);
   Conversation out;
   if (format_ == Format::sillytavern)
-    out.faults.push_back("neither a chat's first line nor a message: there is no mes");
+    out.faults.emplace_back("neither a chat's first line nor a message: there is no mes");
   else if (line.shape != Shape::own)
-    out.faults.push_back("not a line of the format jsonl: --format auto tells formats apart");
+    out.faults.emplace_back("not a line of the format jsonl: --format auto tells formats apart");
   else if (!line.fault.empty())
     out.faults.push_back(std::move(line.fault));
   else
