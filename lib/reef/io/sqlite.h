@@ -78,6 +78,8 @@ class Database {
   Database(const std::filesystem::path& path, OpenMode mode);
 
   void execute(const std::string& sql);
+  /// For who writes many rows: the cache holds all pages of one transaction, and more go into the WAL at a time.
+  void expect_many_rows() { execute("PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 4000"); }
   Statement prepare(std::string_view sql) { return Statement(*this, sql); }
   std::int64_t last_insert_rowid() const;
   std::int64_t changes() const;

@@ -3,17 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <deque>
-#include <future>
-#include <map>
-#include <memory>
-#include <unordered_map>
 #include <utility>
 
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/memory/internal/buffer.h"
 #include "reef/memory/internal/decisions.h"
-#include "reef/memory/internal/mentions.h"
+#include "reef/memory/internal/message_vectors.h"
 #include "reef/memory/internal/rescore.h"
 #include "reef/memory/internal/undecided.h"
 #include "reef/memory/summarise.h"
@@ -21,27 +17,13 @@
 namespace reef::memory {
 namespace {
 
-using internal::Buffer;
 using internal::Buffered;
-using internal::kDay;
+using internal::Ready;
+using internal::Settling;
 using internal::Waiting;
 
-constexpr std::size_t kKeptRows = 16'384;  ///< of messages in the buffer
-constexpr auto kLongest = std::chrono::milliseconds(25);
-
-/// A message that is to be scored next.
-struct Ready {
-  Waiting waiting;
-  std::vector<float> row;  ///< empty: there are no vectors; zeros: it says nothing
-  std::optional<internal::Scan> scan = {};
-};
-
-/// Messages that were read while those before them are decided.
-struct Ahead {
-  std::vector<Waiting> messages;
-  std::vector<float> rows;
-  std::future<std::vector<internal::Scan>> scans;  ///< of the rows: it goes first
-};
+constexpr std::size_t kKeptRows = 16'384;                 ///< of messages in the buffer
+constexpr auto kLongest = std::chrono::milliseconds(25);  ///< of a transaction: whoever waits for it does not wait long
 
 class Run {
  public:
@@ -49,11 +31,10 @@ class Run {
       const ConsolidateOptions& options)
       : tree_(tree),
         store_(store),
-        dim_(vectors ? dim : 0),
-        vectors_(vectors),
         options_(options),
         conversations_(session::read_conversations(tree)),
         undecided_(conversations_, store.database(), store.persona(), options.now),
+        vectors_(store, undecided_, vectors ? dim : 0, vectors, options.threads),
         decisions_(store.database(), options.now),
         importance_(options.importance, store.database()) {
     report_.persona = store.persona();
@@ -71,7 +52,7 @@ class Run {
       check_interrupt();
       if (ready_.empty()) fetch();
       const Time until = ready_.empty() ? options_.now : ready_.front().waiting.created;
-      if (!buffer_.empty() && buffer_.begin()->first + kDay <= until) {
+      if (buffer_.is_due(until)) {
         settle(until);
       } else if (!ready_.empty()) {
         progress.advance(score_ready());
@@ -105,18 +86,13 @@ class Run {
     auto rows = store_.database().prepare(
         "SELECT rank, message, created_at, score, mentions FROM decisions WHERE state = 'buffered'"
         " ORDER BY created_at, rank");
-    while (rows.step())
-      buffer(internal::time_of(rows.text(2)),
-             {rows.integer(0), rows.integer(1), rows.real(3), rows.integer(4), {}, {}});
-    if (undecided_.left() == 0) return;
-    for (const auto& [created, entry] : buffer_)
-      if (const auto message = undecided_.find(entry.message))
-        mentions_.add(entry.rank, created, entry.mentions, Importance::word_hashes(message->content));
-  }
-
-  void buffer(Time created, Buffered entry) {
-    const std::int64_t rank = entry.rank;
-    place_of_[rank] = buffer_.emplace(created, std::move(entry));
+    while (rows.step()) {
+      Buffered entry{rows.integer(0), rows.integer(1), rows.real(3), rows.integer(4), {}, {}};
+      // Nothing will mention it where nothing new is said.
+      const auto message = undecided_.left() > 0 ? undecided_.find(entry.message) : std::nullopt;
+      const auto words = message ? Importance::word_hashes(message->content) : std::vector<std::uint64_t>();
+      buffer_.add(internal::time_of(rows.text(2)), std::move(entry), words);
+    }
   }
 
   void begin() {
@@ -125,7 +101,6 @@ class Run {
     begun_ = std::chrono::steady_clock::now();
   }
 
-  /// Whether the transaction is to end, so that whoever waits for it does not wait long.
   bool is_long() const {
     return decided_.size() >= options_.batch || std::chrono::steady_clock::now() - begun_ > kLongest;
   }
@@ -138,55 +113,9 @@ class Run {
     tell();
   }
 
-  /// Puts the messages that were read ahead into ready_, and reads those behind them, near which another thread looks
-  /// for memories meanwhile.
   void fetch() {
     commit();
-    if (!ahead_) read_ahead();
-    const std::unique_ptr<Ahead> batch = std::move(ahead_);
-    if (!batch) return;
-    auto scans = batch->scans.get();
-    for (std::size_t i = 0; i < batch->messages.size(); ++i) {
-      Ready& ready = ready_.emplace_back();
-      ready.waiting = std::move(batch->messages[i]);
-      const auto row = std::span(batch->rows).subspan(i * dim_, dim_);
-      ready.row.assign(row.begin(), row.end());
-      if (i < scans.size()) ready.scan = std::move(scans[i]);
-    }
-    read_ahead();
-  }
-
-  /// To make vectors takes long: outside a transaction.
-  void read_ahead() {
-    auto batch = std::make_unique<Ahead>();
-    batch->messages = undecided_.next(options_.batch);
-    if (batch->messages.empty()) return;
-    batch->rows = rows_of(batch->messages);
-    const bool beside = options_.threads > 1;
-    batch->scans = std::async(beside ? std::launch::async | std::launch::deferred : std::launch::deferred,
-                              [scanner = store_.scanner(), &rows = batch->rows, threads = options_.threads - beside] {
-                                return scanner.scan(rows, threads);
-                              });
-    ahead_ = std::move(batch);
-  }
-
-  /// Rows of zeros for what says nothing.
-  std::vector<float> rows_of(std::span<const Waiting> messages) {
-    std::vector<float> rows(messages.size() * dim_);
-    if (dim_ == 0) return rows;
-    std::vector<MessageText> texts;
-    std::vector<std::size_t> places;
-    for (std::size_t i = 0; i < messages.size(); ++i)
-      if (internal::says_something(messages[i].message)) {
-        texts.push_back({messages[i].message.id, messages[i].message.content});
-        places.push_back(i);
-      }
-    std::vector<float> made(texts.size() * dim_);
-    if (!texts.empty()) vectors_(texts, made);
-    for (std::size_t i = 0; i < places.size(); ++i)
-      std::copy_n(made.begin() + static_cast<std::ptrdiff_t>(i * dim_), dim_,
-                  rows.begin() + static_cast<std::ptrdiff_t>(places[i] * dim_));
-    return rows;
+    for (Ready& ready : vectors_.next(options_.batch)) ready_.push_back(std::move(ready));
   }
 
   /// Scores what is ready, up to the first message before which the buffer is to be settled. Returns how many.
@@ -197,8 +126,7 @@ class Run {
       decided_.push_back(decide(ready_.front()));
       ready_.pop_front();
       ++scored;
-    } while (!ready_.empty() && !is_long() &&
-             (buffer_.empty() || buffer_.begin()->first + kDay > ready_.front().waiting.created));
+    } while (!ready_.empty() && !is_long() && !buffer_.is_due(ready_.front().waiting.created));
     return scored;
   }
 
@@ -239,7 +167,8 @@ class Run {
                                         nearest ? static_cast<double>(nearest->cosine) : 0, previous);
     ++report_.scored;
     scores_.push_back(decision.scored.score);
-    for (const std::int64_t rank : mentions_.mentioned_by(waiting.created, decision.scored.rare)) count_mention(rank);
+    for (const Buffered* mentioned : buffer_.mention(waiting.created, decision.scored.rare))
+      decisions_.count_mention(mentioned->rank, mentioned->mentions);
 
     const double score = decision.scored.score;
     const ImportanceOptions& limits = options_.importance;
@@ -251,19 +180,17 @@ class Run {
       ++report_.buffered;
       decisions_.insert(decision);
       const bool keep = buffer_.size() < kKeptRows;
-      buffer(waiting.created, {decision.rank, message.id, score, 0, keep ? std::move(ready.row) : std::vector<float>{},
-                               keep ? std::move(ready.scan) : std::nullopt});
-      mentions_.add(decision.rank, waiting.created, 0, decision.scored.words);
+      Buffered entry{decision.rank, message.id, score, 0, {}, {}};
+      if (keep) {
+        entry.row = std::move(ready.row);
+        entry.scan = std::move(ready.scan);
+      }
+      buffer_.add(waiting.created, std::move(entry), decision.scored.words);
     } else {
       ++report_.discarded;
       decisions_.insert(decision);
     }
     return decision;
-  }
-
-  void count_mention(std::int64_t rank) {
-    Buffered& entry = place_of_.at(rank)->second;
-    decisions_.count_mention(rank, ++entry.mentions);
   }
 
   void remember(Decided& decision, Time created, double importance, const std::vector<text::Name>& names,
@@ -305,14 +232,9 @@ class Run {
       commit();  // an answer takes long
       rescore_->ask_about_due(buffer_, until, options_.batch, options_.now);
     }
-    std::vector<Waiting> messages;
-    std::vector<Buffered> entries;
-    while (!buffer_.empty() && buffer_.begin()->first + kDay <= until && entries.size() < options_.batch) {
-      const Time created = buffer_.begin()->first;
-      Buffered entry = std::move(buffer_.begin()->second);
-      mentions_.remove(entry.rank);
-      place_of_.erase(entry.rank);
-      buffer_.erase(buffer_.begin());
+    std::vector<Settling> messages;
+    while (buffer_.is_due(until) && messages.size() < options_.batch) {
+      auto [created, entry] = buffer_.take_first();
       Waiting waiting{{}, created};
       if (entry.second() >= options_.importance.second) {
         if (auto message = undecided_.find(entry.message)) waiting.message = *std::move(message);
@@ -321,49 +243,15 @@ class Run {
           continue;
         }
       }
-      entries.push_back(std::move(entry));
-      messages.push_back(std::move(waiting));
+      messages.push_back({std::move(entry), std::move(waiting)});
     }
-    fill_rows(entries, messages);
-    scan(entries, messages);
+    if (std::ranges::any_of(messages, [&](const Settling& message) { return vectors_.lacks(message); })) {
+      commit();
+      vectors_.prepare(messages);
+    }
     begin();
-    for (std::size_t i = 0; i < entries.size(); ++i) decided_.push_back(settle_one(entries[i], messages[i]));
+    for (const Settling& message : messages) decided_.push_back(settle_one(message.entry, message.waiting));
     if (rescore_) commit();  // nobody asks, and pays, again
-  }
-
-  /// Rows of those that wait since another run, and are to be remembered.
-  void fill_rows(std::vector<Buffered>& entries, std::span<const Waiting> messages) {
-    std::vector<Waiting> without;
-    std::vector<Buffered*> filled;
-    for (std::size_t i = 0; i < entries.size(); ++i)
-      if (dim_ > 0 && entries[i].row.empty() && internal::says_something(messages[i].message)) {
-        without.push_back(messages[i]);
-        filled.push_back(&entries[i]);
-      }
-    if (without.empty()) return;
-    commit();
-    const std::vector<float> rows = rows_of(without);
-    for (std::size_t i = 0; i < filled.size(); ++i) {
-      const auto row = std::span(rows).subspan(i * dim_, dim_);
-      filled[i]->row.assign(row.begin(), row.end());
-    }
-  }
-
-  /// Looks for what lies near those that are to be remembered, where that was not done, or long ago.
-  void scan(std::vector<Buffered>& entries, std::span<const Waiting> messages) {
-    std::vector<float> rows;
-    std::vector<Buffered*> scanned;
-    for (std::size_t i = 0; i < entries.size(); ++i) {
-      Buffered& entry = entries[i];
-      if (entry.row.empty() || !internal::says_something(messages[i].message)) continue;
-      if (entry.scan && store_.is_recent(*entry.scan)) continue;
-      rows.insert(rows.end(), entry.row.begin(), entry.row.end());
-      scanned.push_back(&entry);
-    }
-    if (rows.empty()) return;
-    commit();
-    auto scans = store_.scanner().scan(rows, options_.threads);
-    for (std::size_t i = 0; i < std::min(scans.size(), scanned.size()); ++i) scanned[i]->scan = std::move(scans[i]);
   }
 
   Decided settle_one(const Buffered& entry, const Waiting& waiting) {
@@ -421,19 +309,15 @@ class Run {
 
   const tree::Tree& tree_;
   Store& store_;
-  std::size_t dim_;
-  const VectorSource& vectors_;
   const ConsolidateOptions& options_;
   io::Database conversations_;
   internal::Undecided undecided_;
+  internal::MessageVectors vectors_;
   std::optional<internal::Rescore> rescore_;
   const std::uint64_t asked_before_ = options_.model != nullptr ? options_.model->requests() : 0;
   internal::Decisions decisions_;
   Importance importance_;
-  internal::Mentions mentions_;
-  Buffer buffer_;
-  std::unordered_map<std::int64_t, Buffer::iterator> place_of_;
-  std::unique_ptr<Ahead> ahead_;
+  internal::Buffer buffer_;
   std::deque<Ready> ready_;
   std::optional<io::Transaction> transaction_;
   std::chrono::steady_clock::time_point begun_;

@@ -86,8 +86,7 @@ Store::Store(const tree::Tree& tree, const std::string& persona, const StoreOpti
       options_(options),
       lock_(folder_ / ".lock", options.wait),
       database_((io::remove_stale(folder_), open_memories(tree, persona))) {
-  // The cache holds all pages of one transaction.
-  database_.execute("PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 4000");
+  database_.expect_many_rows();
   watch_json_exports(database_);
 }
 

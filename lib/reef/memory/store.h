@@ -127,10 +127,10 @@ class Store {
   /// leads to older ones. None: no memory has a vector.
   std::optional<Nearest> nearest(std::span<const float> vector, std::string_view content = {},
                                  const internal::Scan* scanned = nullptr);
-  /// For nearest() and remember() of many vectors to begin from: the same one by one takes several times as long. What
-  /// it finds is good until reload() or finish_run(); other threads may scan while this one remembers.
+  /// For nearest() and remember() of many vectors to begin from. What it finds is good until reload() or finish_run();
+  /// other threads may scan while this one remembers.
   internal::Scanner scanner();
-  /// Whether to begin from it costs less than another scan.
+  /// Whether few memories were added since, so that it is worth beginning from.
   bool is_recent(const internal::Scan& scan);
 
   /// Inside the caller's transaction. Throws Error{usage} for a text without a character, Error{failed} for a vector

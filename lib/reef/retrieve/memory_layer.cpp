@@ -4,7 +4,6 @@
 #include <cstring>
 #include <thread>
 
-#include "reef/core/share_work.h"
 #include "reef/memory/inspect.h"
 #include "reef/memory/schema.h"
 #include "reef/session/store.h"
@@ -72,26 +71,12 @@ void MemoryStore::load_vectors() {
 
 std::vector<std::uint32_t> MemoryStore::nearest(std::span<const float> query, std::size_t k) const {
   std::vector<std::uint32_t> found;
-  for (const vector::Hit& hit : scan(query, k))
-    if (positions_[hit.row] != session::kNoTurn) found.push_back(positions_[hit.row]);
+  if (embeddings_.rows() > 0)
+    for (const vector::Hit& hit :
+         vector::scan_exact(embeddings_.matrix(), query, k, std::thread::hardware_concurrency()))
+      if (positions_[hit.row] != session::kNoTurn) found.push_back(positions_[hit.row]);
   found.insert(found.end(), own_positions_.begin(), own_positions_.end());
   return found;
-}
-
-/// The best k rows of embeddings.npy.
-std::vector<vector::Hit> MemoryStore::scan(std::span<const float> query, std::size_t k) const {
-  constexpr std::uint64_t kPiece = 8192;  // worth a thread
-  const std::uint64_t rows = embeddings_.rows();
-  std::vector<std::vector<vector::Hit>> pieces((rows + kPiece - 1) / kPiece);
-  const auto scan_piece = [&](std::size_t, std::size_t i) {
-    pieces[i] = vector::scan_exact(embeddings_.matrix(), query, k, i * kPiece, std::min(rows, (i + 1) * kPiece), {});
-  };
-  share_work(std::thread::hardware_concurrency(), pieces.size(), scan_piece, [] {});
-  std::vector<vector::Hit> best;
-  for (const auto& piece : pieces) best.insert(best.end(), piece.begin(), piece.end());
-  std::stable_sort(best.begin(), best.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
-  best.resize(std::min(best.size(), k));
-  return best;
 }
 
 std::span<const float> MemoryStore::vector_of(std::uint32_t position) const {

@@ -8,7 +8,6 @@
 #include "reef/retrieve/turn_layer.h"
 #include "reef/tree/config.h"
 #include "reef/tree/tree.h"
-#include "reef/vector/scan.h"
 
 namespace reef::retrieve {
 
@@ -29,7 +28,6 @@ class MemoryStore {
  private:
   void load_vectors();
   std::vector<std::uint32_t> nearest(std::span<const float> query, std::size_t k) const;
-  std::vector<vector::Hit> scan(std::span<const float> query, std::size_t k) const;
   std::span<const float> vector_of(std::uint32_t position) const;
   std::optional<Passage> fetch(std::int64_t id);
 

@@ -342,8 +342,7 @@ class Store::Writer {
 };
 
 Store::Store(const tree::Tree& tree) : database_(open_conversations(tree)) {
-  // The cache holds all pages of one transaction.
-  database_.execute("PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 4000");
+  database_.expect_many_rows();
   writer_ = std::make_unique<Writer>(*this);
 }
 Store::~Store() = default;

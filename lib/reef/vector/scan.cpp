@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "reef/core/cancel.h"
+#include "reef/core/share_work.h"
 #include "reef/vector/internal/store_files.h"
 #include "reef/vector/internal/top_k.h"
 #include "reef/vector/kernels.h"
@@ -186,6 +187,20 @@ std::vector<Hit> scan_exact(const NpyMatrix& vectors, std::span<const float> que
   TopK best(std::min<std::uint64_t>(k, end - begin));
   Rows rows(begin, end, filter);
   score_floats(vectors, query, rows, best);
+  return sorted(best);
+}
+
+std::vector<Hit> scan_exact(const NpyMatrix& vectors, std::span<const float> query, std::size_t k, unsigned threads) {
+  constexpr std::uint64_t kPiece = 8192;  // rows; fewer are no work for a thread of their own
+  if (k == 0) return {};
+  std::vector<std::vector<Hit>> pieces((vectors.rows() + kPiece - 1) / kPiece);
+  const auto scan_piece = [&](std::size_t, std::size_t i) {
+    pieces[i] = scan_exact(vectors, query, k, i * kPiece, (i + 1) * kPiece, {});
+  };
+  share_work(threads, pieces.size(), scan_piece, [] {});
+  TopK best(k);
+  for (const std::vector<Hit>& piece : pieces)
+    for (const Hit& hit : piece) best.offer(hit.row, hit.score);
   return sorted(best);
 }
 

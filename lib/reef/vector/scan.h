@@ -32,6 +32,8 @@ std::vector<Hit> scan(const NpyMatrix& vectors, const CodeMatrix& codes, std::sp
 /// Exact search in float: the truth that scan() and the graph are measured against.
 std::vector<Hit> scan_exact(const NpyMatrix& vectors, std::span<const float> query, std::size_t k, std::uint64_t begin,
                             std::uint64_t end, const RowFilter& filter);
+/// The same over all rows, by `threads` threads.
+std::vector<Hit> scan_exact(const NpyMatrix& vectors, std::span<const float> query, std::size_t k, unsigned threads);
 
 /// Puts exact scores in the place of those that codes gave, and leaves those that may be among the `k` best: `hits` are
 /// sorted by what their codes say, best first, and one that lies more than `doubt` under the k-th best exact score is

@@ -137,6 +137,18 @@ TEST_CASE("equal scores go to the lower row") {
   CHECK(rows_of(scan_exact(index.vectors, one, 4, 0, 600, {})) == std::vector<std::uint64_t>{0, 1, 2, 3});
 }
 
+TEST_CASE("threads find what one finds, ties too") {
+  auto rows = unit_rows(20'000, kDim, 15);
+  for (const std::size_t twin : {100UL, 9'000UL, 19'999UL})  // of row 8,191, at the end of a piece
+    std::copy_n(rows.begin() + 8'191 * kDim, kDim, rows.begin() + static_cast<std::ptrdiff_t>(twin * kDim));
+  const Index index(rows, kDim, 0);
+  const std::vector<float> query(rows.begin() + 100 * kDim, rows.begin() + 101 * kDim);
+  for (const std::size_t k : {0, 1, 3, 50, 30'000})
+    CHECK(rows_of(scan_exact(index.vectors, query, k, 3)) ==
+          rows_of(scan_exact(index.vectors, query, k, 0, 20'000, {})));
+  CHECK(rows_of(scan_exact(index.vectors, query, 3, 2)) == std::vector<std::uint64_t>{100, 8'191, 9'000});
+}
+
 TEST_CASE("nothing to find gives nothing") {
   const Index index(unit_rows(10, kDim, 15), kDim, 10);
   const auto query = unit_rows(1, kDim, 16);

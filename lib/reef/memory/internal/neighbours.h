@@ -29,7 +29,8 @@ struct Scan {
 /// Scans for vectors while memories are added: it has those that were there when it was made.
 class Scanner {
  public:
-  /// From so many memories more on, scanning anew costs less than comparing with those.
+  /// So many memories may be added before a scan is out of date. It leaves out the oldest ones of as many: by then they
+  /// are no longer among the newest kScanned.
   static constexpr std::size_t kRecent = 512;
 
   Scanner(CodeRows rows, std::size_t begin, std::size_t most) : rows_(std::move(rows)), begin_(begin), most_(most) {}

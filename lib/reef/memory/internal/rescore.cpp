@@ -6,14 +6,15 @@ namespace reef::memory::internal {
 
 void Rescore::ask_about_due(Buffer& buffer, Time until, std::size_t count, Time end) {
   std::size_t due = 0;
-  for (auto at = buffer.begin(); at != buffer.end() && at->first + kDay <= until && due < count; ++at, ++due)
-    if (!at->second.was_asked) ask_from(buffer, at, end);
+  Buffer::Entries& entries = buffer.entries();
+  for (auto at = entries.begin(); at != entries.end() && at->first + Buffer::kDay <= until && due < count; ++at, ++due)
+    if (!at->second.was_asked) ask_from(entries, at, end);
 }
 
-void Rescore::ask_from(Buffer& buffer, Buffer::iterator at, Time end) {
+void Rescore::ask_from(Buffer::Entries& buffer, Buffer::Entries::iterator at, Time end) {
   std::vector<Buffered*> entries;
   std::vector<std::int64_t> messages;
-  for (; at != buffer.end() && at->first + kDay <= end && messages.size() < kMostAsked; ++at) {
+  for (; at != buffer.end() && at->first + Buffer::kDay <= end && messages.size() < kMostAsked; ++at) {
     Buffered& entry = at->second;
     // Who asks to remember is not doubted.
     if (std::exchange(entry.was_asked, true) || entry.score >= kAskedScore) continue;

@@ -26,7 +26,7 @@ class Rescore {
   void ask_about_due(Buffer& buffer, Time until, std::size_t count, Time end);
 
  private:
-  void ask_from(Buffer& buffer, Buffer::iterator first, Time end);
+  void ask_from(Buffer::Entries& buffer, Buffer::Entries::iterator first, Time end);
   /// One request. nullopt for what was not answered, and for what is not to be asked about: removed, unreadable, empty,
   /// or forgotten.
   std::vector<std::optional<Verdict>> ask(std::span<const std::int64_t> messages);
