@@ -17,7 +17,7 @@ namespace reef::memory::internal {
 /// A message that is to be scored next.
 struct Ready {
   Waiting waiting;
-  std::vector<float> row;          ///< empty: there are no vectors; zeros: it says nothing
+  std::vector<float> row;         ///< empty: there are no vectors; zeros: it says nothing
   std::optional<Scan> scan = {};  ///< what lies near it
 };
 
