@@ -19,11 +19,12 @@ cd "$top"
 # What each module may use; a new module is added here first.
 declare -A allowed=(
   [core]='' [io]='core' [tree]='io' [model]='tree' [text]='tree' [embed]='model text' [vector]='io'
-  [document]='text embed vector' [session]='text embed vector' [memory]='session' [retrieve]='document session memory' [cli]='core'
+  [document]='text embed vector' [session]='text embed vector' [memory]='session' [retrieve]='document session memory' [backup]='tree'
+  [persona]='document session memory' [recover]='backup model persona retrieve' [cli]='core'
 )
 # Which modules and tools may include a vendor's header. "tools" is tools/reef-*, "libexec" the helpers.
 declare -A vendors=(
-  ['sqlite3\.h']='io text' ['yaml-cpp/']='tree' ['CLI/']='cli tools' ['curl/']='libexec'
+  ['sqlite3\.h']='io text' ['zstd\.h']='backup persona' ['yaml-cpp/']='tree' ['CLI/']='cli tools' ['curl/']='libexec'
   ['libxml/']='libexec' ['archive(_entry)?\.h']='libexec' ['utf8proc\.h']='core text embed'
   ['faiss/']='libexec' ['omp\.h']='libexec'
 )

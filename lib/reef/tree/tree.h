@@ -70,6 +70,8 @@ class Tree {
   fs::path inference_cache() const { return cache() / "inference_cache"; }
   /// Compiled encoders: embedding_cache()/encoders.
   fs::path encoders() const { return embedding_cache() / "encoders"; }
+  /// What is known of backups: where each tier went last, and how drills of them ended. Never part of a snapshot.
+  fs::path backups() const { return root_ / "data/backups"; }
   fs::path query_latency() const { return cache() / "query_latency.bin"; }
 
   /// Every folder of the layout, parents first, relative to the root.
