@@ -18,10 +18,10 @@ struct Entry {
   std::uint32_t mode = 0;  ///< the bits of 07777
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
-  std::int64_t modified_ns = 0;   ///< since the epoch
-  std::uint64_t size_bytes = 0;   ///< of a file
-  std::string link_target;        ///< of a link: as readlink(2) gives it
-  std::string same_file_as;       ///< the path of an earlier entry: a hard link to it, with no content of its own
+  std::int64_t modified_ns = 0;  ///< since the epoch
+  std::uint64_t size_bytes = 0;  ///< of a file
+  std::string link_target;       ///< of a link: as readlink(2) gives it
+  std::string same_file_as;      ///< the path of an earlier entry: a hard link to it, with no content of its own
   /// Two captures of a path that have the same state have the same content. Empty where nothing vouches for it, as
   /// within a clock tick of a change.
   std::string state;

@@ -22,10 +22,10 @@ struct Snapshot {
   std::string id;  ///< ascending with the order of snapshots, also when the clock went back; a valid file name
   Time taken;
   std::uint64_t files = 0;
-  std::uint64_t size_bytes = 0;   ///< what a restore writes
-  std::uint64_t added_bytes = 0;  ///< by which it made its store grow
-  std::optional<Time> verified;   ///< when all of it was last read and found sound
-  std::optional<Time> damaged;    ///< when a fault was found in it
+  std::uint64_t size_bytes = 0;      ///< what a restore writes
+  std::uint64_t added_bytes = 0;     ///< by which it made its store grow
+  std::optional<Time> verified;      ///< when all of it was last read and found sound
+  std::optional<Time> damaged;       ///< when a fault was found in it
   std::vector<std::string> changed;  ///< files that changed while they were read, each time: they may be torn
 };
 
