@@ -73,29 +73,25 @@ class Keeper {
   }
 
   /// Retention must never leave only snapshots that nobody has read back.
-  void keep_from_newest_verified() {
+  void keep_newest_verified() {
     const auto newest = std::find_if(snapshots_.rbegin(), snapshots_.rend(),
                                      [](const Snapshot& one) { return one.verified && is_sound(one); });
-    if (newest == snapshots_.rend()) return;
-    const auto verified = static_cast<std::size_t>(snapshots_.rend() - newest) - 1;
-    keep(verified, "newest verified");
-    for (std::size_t i = verified + 1; i < kept_.size(); ++i) {
-      if (is_sound(snapshots_[i])) keep(i, "newer than verified");
-    }
+    if (newest != snapshots_.rend()) keep(static_cast<std::size_t>(snapshots_.rend() - newest) - 1, "newest verified");
   }
 
+  /// Damaged ones stay among those that are kept, and fill no place: what can still be read of them is not given up
+  /// before there is as much that is sound.
   void keep_last(std::uint64_t count) {
     for (std::size_t i = kept_.size(); i-- > 0 && count > 0;) {
-      if (!is_sound(snapshots_[i])) continue;
       keep(i, "last");
-      --count;
+      if (is_sound(snapshots_[i])) --count;
     }
   }
 
   void keep_since(Time start, Time now) {
     const std::vector<Time> times = earliest_times(snapshots_, now);
     for (std::size_t i = 0; i < kept_.size(); ++i) {
-      if (is_sound(snapshots_[i]) && times[i] >= start) keep(i, "within");
+      if (times[i] >= start) keep(i, "within");
     }
   }
 
@@ -103,7 +99,10 @@ class Keeper {
   void keep_periods(const Periods& periods, std::uint64_t count) {
     std::set<std::int64_t> seen;
     for (std::size_t i = kept_.size(); i-- > 0 && seen.size() < count;) {
-      if (is_sound(snapshots_[i]) && seen.insert(periods.of(snapshots_[i].taken)).second) keep(i, periods.word);
+      const std::int64_t period = periods.of(snapshots_[i].taken);
+      if (seen.contains(period)) continue;
+      keep(i, periods.word);
+      if (is_sound(snapshots_[i])) seen.insert(period);
     }
   }
 
@@ -155,7 +154,7 @@ Retention Retention::parse(const std::vector<std::string>& words) {
 std::vector<Kept> kept(const std::vector<Snapshot>& snapshots, const Retention& retention, Time now) {
   Keeper keeper(snapshots);
   keeper.keep_newest();
-  keeper.keep_from_newest_verified();
+  keeper.keep_newest_verified();
   keeper.keep_last(retention.last);
   if (retention.within) keeper.keep_since(now - *retention.within, now);
   for (const Periods& periods : kPeriods) keeper.keep_periods(periods, retention.*periods.count);

@@ -67,8 +67,8 @@ struct Retention {
 };
 
 /// What a retention does with `snapshots`, oldest first: true for each that stays, with the rules that keep it. The
-/// newest snapshot, the newest verified one, and every sound one newer than it stay whatever the rules say, and a
-/// damaged one never counts as one that a rule keeps.
+/// newest snapshot and the newest verified one stay whatever the rules say. A damaged one stays where a
+/// rule would keep it, and takes no other's place.
 struct Kept {
   bool stays = false;
   std::vector<std::string> why;
