@@ -165,4 +165,6 @@ Sha256Digest digest_from_hex(std::string_view digits) {
 
 std::uint64_t xxh3(std::span<const std::uint8_t> bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 
+std::uint64_t xxh64(std::span<const std::uint8_t> bytes) { return XXH64(bytes.data(), bytes.size(), 0); }
+
 }  // namespace reef::io

@@ -49,5 +49,7 @@ Sha256Digest digest_from_hex(std::string_view digits);
 
 /// XXH3, 64 bits: finds torn and flipped bytes, proves nothing against an adversary.
 std::uint64_t xxh3(std::span<const std::uint8_t> bytes);
+/// XXH64, whose lower half is the checksum of zstd's frames.
+std::uint64_t xxh64(std::span<const std::uint8_t> bytes);
 
 }  // namespace reef::io
