@@ -207,7 +207,6 @@ void Destination::require_room(std::uint64_t bytes) const {
 bool Destination::is_same_filesystem(const fs::path& root) const { return device_of(folder_) == device_of(root); }
 
 Durability durability_of(int fd, const fs::path& path) {
-  constexpr unsigned kExfat = 0x2011BAB0;
   struct statfs status {};
   while (::fstatfs(fd, &status) != 0)
     if (errno != EINTR) throw_errno("stat", io::shown(path));
@@ -219,7 +218,7 @@ Durability durability_of(int fd, const fs::path& path) {
     case F2FS_SUPER_MAGIC:
     case TMPFS_MAGIC:
     case MSDOS_SUPER_MAGIC:
-    case kExfat:
+    case EXFAT_SUPER_MAGIC:
       return Durability::whole;
     default:
       return Durability::each_file;

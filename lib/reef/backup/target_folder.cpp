@@ -6,8 +6,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <set>
 #include <string_view>
 
+#include "reef/backup/destination.h"
+#include "reef/backup/internal/folder_walk.h"
 #include "reef/backup/internal/write_content.h"
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
@@ -26,18 +29,10 @@ constexpr unsigned kSetIds = 06000;
               "no backup of a tree holds this: verify the snapshot, or take another");
 }
 
-/// The names of a path. Throws for one that could lead elsewhere.
 std::vector<std::string> names_of(const std::string& path) {
-  std::vector<std::string> names;
-  for (std::size_t begin = 0; begin <= path.size();) {
-    const std::size_t end = std::min(path.find('/', begin), path.size());
-    std::string name = path.substr(begin, end - begin);
-    if (name.empty() || name == "." || name == ".." || name.find('\0') != std::string::npos)
-      throw_foreign(path, "whose name cannot be");
-    names.push_back(std::move(name));
-    begin = end + 1;
-  }
-  return names;
+  auto names = internal::names_of(path);
+  if (!names) throw_foreign(path, "whose name cannot be");
+  return std::move(*names);
 }
 
 /// An attribute that a filesystem does not have (FAT, some network ones) is no reason to restore nothing.
@@ -60,7 +55,8 @@ class TargetFolder::Impl {
       is_new_ = true;
     else if (errno != EEXIST)
       throw_errno("create", io::shown(folder_));
-    root_ = io::open_file(folder_, O_RDONLY | O_DIRECTORY);
+    walk_ = internal::FolderWalk(io::open_file(folder_, O_RDONLY | O_DIRECTORY));
+    durability_ = durability_of(walk_.root(), folder_);
     if (is_new_) io::sync_directory(plain.has_parent_path() ? plain.parent_path() : fs::path("."));
   }
 
@@ -75,6 +71,7 @@ class TargetFolder::Impl {
     }
     const std::vector<std::string> names = names_of(entry.path);
     const int parent = folder_of(names, entry.path);
+    note_change(entry.path);
     switch (entry.type) {
       case EntryType::folder:
         return put_folder(entry, parent, names.back());
@@ -87,50 +84,62 @@ class TargetFolder::Impl {
     }
   }
 
+  bool link(const Entry& entry, int folder, const std::string& name) {
+    const std::vector<std::string> names = names_of(entry.path);
+    if (::linkat(folder, name.c_str(), folder_of(names, entry.path), names.back().c_str(), 0) != 0) return false;
+    note_change(entry.path);
+    ++report_.files;
+    return true;
+  }
+
   TargetReport finish() {
     for (auto folder = folders_.rbegin(); folder != folders_.rend(); ++folder) {
       check_interrupt();
-      if (folder->path.empty()) {
-        set_attributes(root_.get(), *folder);
-        continue;
-      }
-      const std::vector<std::string> names = names_of(folder->path);
-      const int parent = folder_of(names, folder->path);
-      const UniqueFd fd(::openat(parent, names.back().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-      if (!fd) throw_errno("open", where(folder->path));
+      const UniqueFd fd = open_folder(folder->path);
       set_attributes(fd.get(), *folder);
+      if (durability_ == Durability::each_file) sync(fd.get(), folder->path);
+      changed_.erase(folder->path);
     }
-    open_.clear();
     // One flush of the filesystem, where as many as there are files and folders would wait for each.
-    if (::syncfs(root_.get()) != 0) throw_errno("sync", io::shown(folder_));
+    if (durability_ == Durability::whole && ::syncfs(walk_.root()) != 0) throw_errno("sync", io::shown(folder_));
+    for (const std::string& path : changed_) {
+      const UniqueFd fd = open_folder(path);
+      sync(fd.get(), path);
+    }
+    walk_.forget();
     return report_;
   }
 
  private:
-  struct OpenFolder {
-    std::string name;
-    UniqueFd fd;
-  };
-
   std::string where(const std::string& path) const { return io::shown(folder_ / path); }
 
-  /// The folder that an entry lies in. Those on the way to it stay open for the next one.
   int folder_of(const std::vector<std::string>& names, const std::string& path) {
-    std::size_t depth = 0;
-    while (depth + 1 < names.size() && depth < open_.size() && open_[depth].name == names[depth]) ++depth;
-    open_.resize(depth);
-    for (; depth + 1 < names.size(); ++depth) {
-      UniqueFd fd(::openat(top(), names[depth].c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-      if (!fd) {
-        if (errno == ENOENT) throw_foreign(path, "and none for the folder that it lies in");
-        if (errno == ELOOP || errno == ENOTDIR) throw_in_the_way(path, "a folder of it is a link or a file here");
-        throw_errno("open", where(path));
-      }
-      open_.push_back({names[depth], std::move(fd)});
-    }
-    return top();
+    const int folder = walk_.parent_of(names);
+    if (folder >= 0) return folder;
+    if (errno == ENOENT) throw_foreign(path, "and none for the folder that it lies in");
+    if (errno == ELOOP || errno == ENOTDIR) throw_in_the_way(path, "a folder of it is a link or a file here");
+    throw_errno("open", where(path));
   }
-  int top() const { return open_.empty() ? root_.get() : open_.back().fd.get(); }
+
+  UniqueFd open_folder(const std::string& path) {
+    std::vector<std::string> names{"."};
+    if (!path.empty()) names = names_of(path);
+    const int parent = folder_of(names, path);
+    UniqueFd fd(::openat(parent, names.back().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!fd) throw_errno("open", where(path));
+    return fd;
+  }
+
+  void sync(int folder, const std::string& path) const {
+    if (::fsync(folder) != 0 && errno != EINVAL) throw_errno("fsync", where(path));
+  }
+
+  /// What lies in a folder has changed, where each folder must be made durable by itself.
+  void note_change(const std::string& path) {
+    if (durability_ == Durability::whole) return;
+    const std::size_t end = path.rfind('/');
+    changed_.insert(end == std::string::npos ? std::string() : path.substr(0, end));
+  }
 
   [[noreturn]] void throw_in_the_way(const std::string& path, std::string_view what) const {
     throw Error(Errc::usage, fmt::format("{}: {}", where(path), what),
@@ -199,11 +208,15 @@ class TargetFolder::Impl {
       const UniqueFd fd(::openat(parent, as.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
       if (!fd) return false;
       try {
-        internal::write_content(content, fd.get(), folder_ / entry.path, options_.threads);
+        if (options_.write)
+          options_.write(content, fd.get(), folder_ / entry.path);
+        else
+          internal::write_content(content, fd.get(), folder_ / entry.path, options_.threads);
         content.finish();
         set_attributes(fd.get(), entry);
         // What is replaced must not be lost with the machine before finish().
-        if (options_.replace && !is_new_) io::sync_file(fd.get(), folder_ / entry.path);
+        if ((options_.replace && !is_new_) || durability_ == Durability::each_file)
+          io::sync_file(fd.get(), folder_ / entry.path);
       } catch (...) {
         ::unlinkat(parent, as.c_str(), 0);
         throw;
@@ -234,11 +247,11 @@ class TargetFolder::Impl {
     std::vector<std::string> names = names_of(entry.same_file_as);
     UniqueFd folder;
     for (std::size_t i = 0; i + 1 < names.size(); ++i) {
-      folder = UniqueFd(::openat(folder ? folder.get() : root_.get(), names[i].c_str(),
+      folder = UniqueFd(::openat(folder ? folder.get() : walk_.root(), names[i].c_str(),
                                  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
       if (!folder) throw_lost_link(entry);
     }
-    const int from = folder ? folder.get() : root_.get();
+    const int from = folder ? folder.get() : walk_.root();
     publish(entry, parent, name, [&](const std::string& as) {
       if (::linkat(from, names.back().c_str(), parent, as.c_str(), 0) == 0) return true;
       if (errno == ENOENT || errno == ENOTDIR) throw_lost_link(entry);
@@ -285,9 +298,10 @@ class TargetFolder::Impl {
   fs::path folder_;
   TargetOptions options_;
   bool is_new_ = false;
-  UniqueFd root_;
-  std::vector<OpenFolder> open_;  ///< from the root's child down to the folder of the last entry
-  std::vector<Entry> folders_;    ///< that this object made
+  internal::FolderWalk walk_{UniqueFd()};
+  Durability durability_ = Durability::whole;
+  std::vector<Entry> folders_;     ///< that this object made
+  std::set<std::string> changed_;  ///< folders, where each must be made durable by itself
   std::uint64_t temporaries_ = 0;
   TargetReport report_;
 };
@@ -296,6 +310,9 @@ TargetFolder::TargetFolder(const fs::path& folder, TargetOptions options)
     : impl_(std::make_unique<Impl>(folder, options)) {}
 TargetFolder::~TargetFolder() = default;
 void TargetFolder::put(const Entry& entry, Content* content) { impl_->put(entry, content); }
+bool TargetFolder::link(const Entry& entry, int folder, const std::string& name) {
+  return impl_->link(entry, folder, name);
+}
 TargetReport TargetFolder::finish() { return impl_->finish(); }
 bool TargetFolder::is_new() const { return impl_->is_new(); }
 

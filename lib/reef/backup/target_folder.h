@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,6 +14,8 @@ namespace reef::backup {
 struct TargetOptions {
   bool replace = false;  ///< what is there in the place of a file or link, folders excepted, is replaced
   unsigned threads = 1;  ///< that read and write one large file
+  /// Writes all of a file's content into an empty file, in the place of what does so here: to take a digest of it.
+  std::function<void(const Content& content, int fd, const fs::path& shown)> write{};
 };
 
 struct TargetReport {
@@ -44,6 +47,9 @@ class TargetFolder : public Sink {
   TargetFolder& operator=(const TargetFolder&) = delete;
 
   void put(const Entry& entry, Content* content) override;
+  /// Takes a file over from a folder of the same filesystem: as a hard link to what has that name there. False, and
+  /// nothing is done, where the filesystem refuses; errno says why.
+  bool link(const Entry& entry, int folder, const std::string& name);
   /// Makes all of it durable. Nothing may be put afterwards.
   TargetReport finish();
 

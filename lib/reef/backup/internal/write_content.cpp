@@ -52,8 +52,7 @@ class Writer {
       auto to = from;
       const ssize_t count = ::copy_file_range(content_.descriptor(), &from, fd_, &to, end - data, 0);
       if (count < 0 && errno == EINTR) continue;
-      if (count < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG || errno == EIO))
-        throw_errno("write", io::shown(path_));
+      if (count < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)) throw_errno("write", io::shown(path_));
       if (count <= 0) return data;
       done = data + static_cast<std::uint64_t>(count);
     }
@@ -67,7 +66,7 @@ class Writer {
       const std::uint64_t count = std::min(kPieceBytes, end - at);
       buffer.resize(count);
       content_.read(at, buffer);
-      write_data(at, buffer);
+      write_data(fd_, buffer, at, path_);
       at += count;
     }
   }
@@ -80,24 +79,6 @@ class Writer {
     return errno == ENXIO ? size_ : offset;  // ENXIO: nothing but a hole up to the end
   }
 
-  /// Writes what is not zero, in runs as long as they are.
-  void write_data(std::uint64_t offset, std::span<const std::uint8_t> bytes) const {
-    std::size_t run = 0;  // where what is to be written begins
-    const auto flush = [&](std::size_t end) {
-      if (end > run)
-        io::pwrite_all(fd_, {reinterpret_cast<const char*>(bytes.data()) + run, end - run}, offset + run, path_);
-    };
-    for (std::size_t at = 0; at < bytes.size();) {
-      const std::size_t block = std::min<std::size_t>(kHoleBytes - (offset + at) % kHoleBytes, bytes.size() - at);
-      if (block == kHoleBytes && is_zero(bytes.subspan(at, block))) {
-        flush(at);
-        run = at + block;
-      }
-      at += block;
-    }
-    flush(bytes.size());
-  }
-
   const Content& content_;
   int fd_;
   const std::filesystem::path& path_;
@@ -105,6 +86,29 @@ class Writer {
 };
 
 }  // namespace
+
+void write_data(int fd, std::span<const std::uint8_t> bytes, std::uint64_t offset,
+                const std::filesystem::path& shown_path) {
+  std::size_t run = 0;  // where what is to be written begins
+  const auto flush = [&](std::size_t end) {
+    if (end > run)
+      io::pwrite_all(fd, {reinterpret_cast<const char*>(bytes.data()) + run, end - run}, offset + run, shown_path);
+  };
+  for (std::size_t at = 0; at < bytes.size();) {
+    const std::size_t block = std::min<std::size_t>(kHoleBytes - (offset + at) % kHoleBytes, bytes.size() - at);
+    if (block == kHoleBytes && is_zero(bytes.subspan(at, block))) {
+      flush(at);
+      run = at + block;
+    }
+    at += block;
+  }
+  flush(bytes.size());
+}
+
+void end_with_hole(int fd, std::uint64_t size, const std::filesystem::path& shown_path) {
+  if (io::file_size(fd, shown_path) < size && ::ftruncate(fd, static_cast<off_t>(size)) != 0)
+    throw_errno("write", io::shown(shown_path));
+}
 
 void write_content(const Content& content, int fd, const std::filesystem::path& shown_path, unsigned threads) {
   const Writer writer(content, fd, shown_path);
@@ -132,9 +136,7 @@ void write_content(const Content& content, int fd, const std::filesystem::path& 
           [] {});
     }
   }
-  // A hole at the end.
-  if (io::file_size(fd, shown_path) < size && ::ftruncate(fd, static_cast<off_t>(size)) != 0)
-    throw_errno("write", io::shown(shown_path));
+  end_with_hole(fd, size, shown_path);
 }
 
 }  // namespace reef::backup::internal
