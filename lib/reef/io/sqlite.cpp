@@ -16,6 +16,7 @@
 #include "reef/core/error.h"
 #include "reef/io/file.h"
 #include "reef/io/internal/sqlite_error.h"
+#include "reef/io/internal/sqlite_open.h"
 
 namespace reef::io {
 namespace {
@@ -51,7 +52,18 @@ bool is_there(const fs::path& path) {
 
 fs::path beside(const fs::path& path, const char* suffix) { return fs::path(path.native() + suffix); }
 
-/// "file:…?immutable=1", with everything that means something in a URI escaped.
+/// A statement that has triggers keeps the pages which it changes, to take them back if it fails: from 64 KiB on in a
+/// file, with several writes for each row, unless more memory is allowed. Has to be said before SQLite is used.
+void keep_statement_journals_in_memory() {
+  constexpr int kMostBytes = 16 << 20;
+  static const int done = ::sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, kMostBytes);
+  static_cast<void>(done);  // else they are in files
+}
+
+}  // namespace
+
+namespace internal {
+
 std::string immutable_uri(const fs::path& path) {
   const std::string name = fs::absolute(path).string();
   std::string uri = "file:";
@@ -63,27 +75,16 @@ std::string immutable_uri(const fs::path& path) {
   return uri + "?immutable=1";
 }
 
-/// Debian's SQLite takes any name that begins with "file:" for a URI.
 std::string plain_name(const fs::path& path) {
   return path.native().starts_with("file:") ? "./" + path.native() : path.native();
 }
 
-using Handle = UniqueHandle<SqliteDbTraits>;
-
-/// A statement that has triggers keeps the pages which it changes, to take them back if it fails: from 64 KiB on in a
-/// file, with several writes for each row, unless more memory is allowed. Has to be said before SQLite is used.
-void keep_statement_journals_in_memory() {
-  constexpr int kMostBytes = 16 << 20;
-  static const int done = ::sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, kMostBytes);
-  static_cast<void>(done);  // else they are in files
-}
-
-Handle open_handle(const std::string& name, int flags, const std::string& path) {
+SqliteHandle open_handle(const std::string& name, int flags, const std::string& path) {
   keep_statement_journals_in_memory();
   sqlite3* raw = nullptr;
   // A connection belongs to one thread at a time, so that SQLite need not lock each column read.
   const int code = ::sqlite3_open_v2(name.c_str(), &raw, flags | SQLITE_OPEN_NOMUTEX, nullptr);
-  Handle handle(raw);
+  SqliteHandle handle(raw);
   if (code != SQLITE_OK) throw_sqlite(raw, code, "open", path);
   ::sqlite3_extended_result_codes(raw, 1);
   ::sqlite3_busy_handler(raw, wait_while_busy, nullptr);
@@ -100,8 +101,17 @@ Handle open_handle(const std::string& name, int flags, const std::string& path) 
   return handle;
 }
 
-/// sqlite3_open_v2() reads nothing; this reads the first page and, in WAL mode, sets up the -shm.
 int touch(sqlite3* db) { return ::sqlite3_exec(db, "SELECT 1 FROM sqlite_schema LIMIT 1", nullptr, nullptr, nullptr); }
+
+}  // namespace internal
+
+namespace {
+
+using Handle = internal::SqliteHandle;
+using internal::immutable_uri;
+using internal::open_handle;
+using internal::plain_name;
+using internal::touch;
 
 /// For reading. A database in WAL mode wants to write its -shm file even then. Where that is not
 /// possible (a read-only filesystem, a folder of somebody else) and nobody has it open, the file
@@ -174,6 +184,9 @@ Database::Database(const fs::path& path, OpenMode mode) : path_(path.string()) {
   }
   handle_ = mode == OpenMode::read ? open_for_reading(path) : open_for_writing(path);
 }
+
+Database::Database(std::string path, UniqueHandle<SqliteDbTraits> connection)
+    : path_(std::move(path)), handle_(std::move(connection)) {}
 
 void Database::execute(const std::string& sql) {
   const int code = ::sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr);

@@ -76,6 +76,8 @@ class Database {
  public:
   Database() = default;
   Database(const std::filesystem::path& path, OpenMode mode);
+  /// Takes over a connection that was opened and set up in another way; `path` stands in messages.
+  Database(std::string path, UniqueHandle<SqliteDbTraits> connection);
 
   void execute(const std::string& sql);
   /// For who writes many rows: the cache holds all pages of one transaction, and more go into the WAL at a time.
