@@ -9,6 +9,7 @@
 
 #include "reef/core/error.h"
 #include "reef/io/file.h"
+#include "reef/session/database_copy.h"
 #include "reef/session/internal/locks.h"
 
 namespace reef::session {
@@ -308,6 +309,10 @@ io::Database open_conversations(const tree::Tree& tree) {
       if (held.code() != Errc::locked) throw;
     }
   }
+  return open_conversations_copy(file);
+}
+
+io::Database open_conversations_copy(const std::filesystem::path& file) {
   auto database = open_newest(file);
   // FTS5 of this SQLite does not say that triggers may use it.
   database.execute("PRAGMA trusted_schema = ON");
