@@ -22,10 +22,9 @@ for requests whose path holds that text, the first that fits, each `times` times
     other      serves `file` of FOLDER instead
 
 With ID:SECRET it is an S3 service: every request must carry a valid signature (AWS4-HMAC-SHA256) over host,
-x-amz-content-sha256 and x-amz-date at least, computed here from scratch; others are answered with 403.
+x-amz-content-sha256 and x-amz-date at least (sigv4.py); others are answered with 403.
 """
 import hashlib
-import hmac
 import http.server
 import json
 import os
@@ -36,11 +35,11 @@ import urllib.parse
 
 sys.dont_write_bytecode = True
 from local_server import serve
+from sigv4 import signature_fault
 
 PORT_FILE, LOG_FILE, FOLDER, FAULTS_FILE = sys.argv[1:5]
 KEY_ID, SECRET = sys.argv[5].split(":") if len(sys.argv) > 5 else (None, None)
 REGION = sys.argv[6] if len(sys.argv) > 6 else None
-EMPTY = hashlib.sha256(b"").hexdigest()
 used = {}  # how often each fault happened
 lock = threading.Lock()
 stopping = threading.Event()
@@ -59,33 +58,6 @@ def fault_for(path):
                 used[name] = used.get(name, 0) + 1
                 return fault
     return {}
-
-
-def signature_fault(method, target, headers):
-    """Why the request is not signed as S3 asks; None when it is."""
-    match = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/s3/aws4_request, ?"
-                         r"SignedHeaders=([a-z0-9;-]+), ?Signature=([0-9a-f]{64})", headers.get("Authorization", ""))
-    if not match:
-        return "no signature"
-    key_id, day, region, signed, given = match.groups()
-    names = signed.split(";")
-    if key_id != KEY_ID or region != REGION:
-        return f"key {key_id}, region {region}"
-    if names != sorted(names) or not {"host", "x-amz-content-sha256", "x-amz-date"} <= set(names):
-        return f"signed headers {signed}"
-    if headers["x-amz-content-sha256"] != EMPTY or "Expect" in headers:
-        return "a body is announced that is not sent"
-    path, _, query = target.partition("?")
-    pairs = sorted(tuple(field.partition("=")[::2]) for field in query.split("&")) if query else []
-    lines = [method, urllib.parse.quote(urllib.parse.unquote(path), safe="/-_.~"),
-             "&".join(f"{name}={value}" for name, value in pairs)]
-    lines += [f"{name}:{' '.join(headers[name].split())}" for name in names] + ["", signed, EMPTY]
-    scope = f"{day}/{region}/s3/aws4_request"
-    text = "\n".join(["AWS4-HMAC-SHA256", headers["x-amz-date"], scope, hashlib.sha256("\n".join(lines).encode()).hexdigest()])
-    key = ("AWS4" + SECRET).encode()
-    for part in (day, region, "s3", "aws4_request"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    return None if hmac.new(key, text.encode(), hashlib.sha256).hexdigest() == given else "SignatureDoesNotMatch"
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -113,7 +85,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
 
     def send(self, fault, do):
-        wrong = KEY_ID and signature_fault("GET", self.path, self.headers)
+        wrong = KEY_ID and signature_fault("GET", self.path, self.headers, b"", KEY_ID, SECRET, REGION)
         if wrong:
             return self.wfile.write(self.answer(403, {}, f"<Error><Code>{wrong}</Code></Error>".encode()))
         if do == "status":

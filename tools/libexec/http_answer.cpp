@@ -18,10 +18,13 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxMessageBytes = 4096;
 constexpr std::uint64_t kMaxEtagBytes = 4096;
+constexpr std::size_t kMaxHeaders = 64, kMaxHeaderBytes = 4096;
 
-bool is_equal_name(std::string_view a, std::string_view b) {
-  const auto small = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return small(x) == small(y); });
+std::string in_small(std::string_view text) {
+  std::string small(text);
+  for (char& c : small)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return small;
 }
 
 std::string_view trimmed(std::string_view text) {
@@ -52,8 +55,7 @@ ContentRange parse_content_range(std::string_view text) {
   ContentRange range;
   constexpr std::string_view kUnit = "bytes ";
   const std::size_t slash = text.find('/');
-  if (text.size() < kUnit.size() || !is_equal_name(text.substr(0, kUnit.size()), kUnit) ||
-      slash == std::string_view::npos)
+  if (text.size() < kUnit.size() || in_small(text.substr(0, kUnit.size())) != kUnit || slash == std::string_view::npos)
     return range;
   const std::string_view part = text.substr(kUnit.size(), slash - kUnit.size());
   range.begin = number(part.substr(0, part.find('-')));
@@ -89,6 +91,7 @@ void Answer::begin_attempt() {
 
 void Answer::header(std::string_view line) {
   if (line.starts_with("HTTP/")) {  // of this answer, not of one before it ("100 Continue")
+    headers_.clear();
     etag_.clear();
     content_range_.clear();
     length_.reset();
@@ -97,10 +100,12 @@ void Answer::header(std::string_view line) {
   }
   const std::size_t colon = line.find(':');
   if (colon == std::string_view::npos) return;
-  const std::string_view name = line.substr(0, colon), value = trimmed(line.substr(colon + 1));
-  if (is_equal_name(name, "etag")) etag_ = value;
-  if (is_equal_name(name, "content-range")) content_range_ = value;
-  if (is_equal_name(name, "content-length")) length_ = number(value);
+  const std::string name = in_small(line.substr(0, colon));
+  const std::string_view value = trimmed(line.substr(colon + 1));
+  if (name == "etag") etag_ = value;
+  if (name == "content-range") content_range_ = value;
+  if (name == "content-length") length_ = number(value);
+  if (line.size() <= kMaxHeaderBytes && headers_.size() < kMaxHeaders) headers_.insert_or_assign(name, value);
 }
 
 void Answer::fail(std::string kind, std::string error) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -37,6 +38,8 @@ class Answer {
   const std::string& error() const { return error_; }
   const std::string& message() const { return message_; }
   std::optional<std::uint64_t> total_bytes() const { return total_bytes_; }
+  /// Names in small letters; those of a size and number that an honest answer has.
+  const std::map<std::string, std::string>& headers() const { return headers_; }
   /// Written to the file.
   std::uint64_t received_bytes() const { return received_bytes_; }
 
@@ -58,6 +61,7 @@ class Answer {
 
   bool has_begun_ = false, goes_to_file_ = false;
   unsigned status_ = 0;
+  std::map<std::string, std::string> headers_;
   std::string etag_, content_range_;
   std::optional<std::uint64_t> length_;
   std::optional<std::uint64_t> total_bytes_;

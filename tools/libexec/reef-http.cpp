@@ -12,6 +12,8 @@
 //   sigv4               {"region", "key_file"}: signed for an S3 service; the two lines of the file are
 //                       key id and secret. The query is sorted here; redirects are not followed
 //   body_file           optional
+//   body_part           {"offset", "bytes"}: that part of it alone is the body, read as it is sent; optional
+//   body_sha256         of the body, in hexadecimal digits; with body_part needed, else found out where it is
 //   response_file       where the body of the answer goes
 //   follow_redirects    else, and by default, they are an answer. From https to http never; the
 //                       Authorization header goes to the host of `url` alone
@@ -28,11 +30,12 @@
 // RESULT.json, written when the request was attempted
 //   status              of HTTP; 0 when no complete answer came
 //   kind                "" or "connect", "resolve", "timeout", "tls", "too_large", "broken", "redirect", "other";
-//                       "local": response_file cannot be written; "changed": the server sent a part of another
-//                       file; "size": the server's file has not `bytes` bytes
+//                       "local": response_file cannot be written, or the body not read; "changed": the server sent a
+//                       part of another file; "size": the server's file has not `bytes` bytes
 //   error               why there is no complete answer, for people; "" when there is one
 //   retry_after_seconds what the server asked for, 0 when nothing
 //   received_bytes      that were written to response_file
+//   headers             {"etag": "…"}: the answer's, their names in small letters, the last of several of a name
 //   total_bytes         of the whole file of a download, where the server tells
 //   message             of a download: the first bytes of an answer that is no file
 //
@@ -53,9 +56,10 @@
 #include <string_view>
 
 #include "http_answer.h"
+#include "http_body.h"
+#include "http_key.h"
 #include "http_url.h"
 #include "reef/core/error.h"
-#include "reef/io/checksum.h"
 #include "reef/io/file.h"
 #include "reef/io/unique_handle.h"
 
@@ -66,7 +70,6 @@ using Json = nlohmann::json;
 using reef::Errc;
 using reef::Error;
 
-constexpr std::uint64_t kMaxKeyBytes = 64 << 10;
 constexpr std::uint64_t kMaxRequestBytes = 1 << 20;
 constexpr int kMaxRedirects = 10;
 
@@ -97,32 +100,6 @@ void add_header(HeaderList& list, const std::string& line) {
   if (!longer) throw Error(Errc::failed, "out of memory");
   static_cast<void>(list.release());  // its nodes belong to `longer` now
   list.reset(longer);
-}
-
-std::string read_key(const fs::path& path) {
-  std::string key = reef::io::read_file(path, kMaxKeyBytes);
-  key.resize(std::min(key.find_first_of("\r\n"), key.size()));
-  while (!key.empty() && (key.back() == ' ' || key.back() == '\t')) key.pop_back();
-  if (key.empty()) throw Error(Errc::usage, fmt::format("{} holds no key in its first line", reef::io::shown(path)));
-  return key;
-}
-
-struct Secrets {
-  std::string id, secret;
-};
-
-Secrets read_secrets(const fs::path& path) {
-  const std::string text = reef::io::read_file(path, kMaxKeyBytes);
-  const auto line_at = [&](std::size_t begin) {
-    std::string line = begin < text.size() ? text.substr(begin, text.find('\n', begin) - begin) : "";
-    while (!line.empty() && (line.back() == '\r' || line.back() == ' ' || line.back() == '\t')) line.pop_back();
-    return line;
-  };
-  Secrets secrets{line_at(0), line_at(std::min(text.find('\n'), text.size() - 1) + 1)};
-  if (secrets.id.empty() || secrets.secret.empty())
-    throw Error(Errc::usage,
-                fmt::format("{} holds no key id and secret key in its first two lines", reef::io::shown(path)));
-  return secrets;
 }
 
 const char* kind_of(CURLcode code) {
@@ -163,10 +140,27 @@ std::string hosts_without_proxy() {
   return hosts;
 }
 
-void set_method(const UniqueCurl& curl, const std::string& method, const std::string* body) {
-  if (body) {
-    set(curl, CURLOPT_POSTFIELDS, body->data());
-    set(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body->size()));
+std::size_t send_part(char* into, std::size_t size, std::size_t count, void* body) {
+  const long length = static_cast<reef::http::Body*>(body)->read(into, size * count);
+  return length < 0 ? static_cast<std::size_t>(CURL_READFUNC_ABORT) : static_cast<std::size_t>(length);
+}
+
+int seek_part(void* body, curl_off_t offset, int origin) {
+  const bool done = origin == SEEK_SET && static_cast<reef::http::Body*>(body)->seek(offset);
+  return done ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
+}
+
+void set_method(const UniqueCurl& curl, const std::string& method, reef::http::Body& body) {
+  if (body.is_part()) {
+    set(curl, CURLOPT_UPLOAD, 1L);
+    set(curl, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(body.bytes()));
+    set(curl, CURLOPT_READFUNCTION, send_part);
+    set(curl, CURLOPT_READDATA, &body);
+    set(curl, CURLOPT_SEEKFUNCTION, seek_part);
+    set(curl, CURLOPT_SEEKDATA, &body);
+  } else if (body.is_there()) {
+    set(curl, CURLOPT_POSTFIELDS, body.text().data());
+    set(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.bytes()));
   }
   if (method == "HEAD") {
     set(curl, CURLOPT_NOBODY, 1L);
@@ -178,7 +172,7 @@ void set_method(const UniqueCurl& curl, const std::string& method, const std::st
 }
 
 /// `is_first`: the request goes to the host of the request's own URL.
-HeaderList headers_of(const Json& request, const std::string& url, bool is_first, std::string_view body) {
+HeaderList headers_of(const Json& request, const std::string& url, bool is_first, const reef::http::Body& body) {
   HeaderList headers;
   const Json given = request.value("headers", Json::object());
   for (const auto& [name, value] : given.items()) {
@@ -186,13 +180,13 @@ HeaderList headers_of(const Json& request, const std::string& url, bool is_first
   }
   if (request.contains("sigv4")) {
     // libcurl 7.88 signs a digest of its own only for what POSTFIELDS holds, and the host without its port.
-    add_header(headers, "x-amz-content-sha256: " + reef::io::to_hex(reef::io::sha256(body)));
+    add_header(headers, "x-amz-content-sha256: " + body.sha256());
     add_header(headers, "Host: " + reef::http::Url(url).authority());
     return headers;  // without an empty Expect, which would be signed and not sent
   }
   add_header(headers, "Expect:");  // no round trip before the body is sent
   const std::string key_file = request.value("key_file", "");
-  if (!key_file.empty() && is_first) add_header(headers, "Authorization: Bearer " + read_key(key_file));
+  if (!key_file.empty() && is_first) add_header(headers, "Authorization: Bearer " + reef::http::read_key(key_file));
   return headers;
 }
 
@@ -201,7 +195,7 @@ void hide_key(const Json& request, long status) {
   const std::string key_file = request.value("key_file", "");
   if (key_file.empty() || status < 300 || request.contains("download")) return;
   const fs::path file = request.at("response_file").get<std::string>();
-  const std::string key = read_key(key_file);
+  const std::string key = reef::http::read_key(key_file);
   std::string text = reef::io::read_file(file);
   bool is_there = false;
   for (std::size_t at = 0; (at = text.find(key, at)) != std::string::npos; is_there = true)
@@ -213,7 +207,7 @@ void set_sigv4(const UniqueCurl& curl, const Json& sigv4) {
   const std::string region = sigv4.at("region").get<std::string>();
   if (region.empty() || region.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") != std::string::npos)
     throw Error(Errc::usage, fmt::format("\"{}\" is no region", region));
-  const Secrets secrets = read_secrets(sigv4.at("key_file").get<std::string>());
+  const reef::http::Secrets secrets = reef::http::read_secrets(sigv4.at("key_file").get<std::string>());
   set(curl, CURLOPT_AWS_SIGV4, fmt::format("aws:amz:{}:s3", region).c_str());
   set(curl, CURLOPT_USERNAME, secrets.id.c_str());  // not USERPWD: a key may hold a colon
   set(curl, CURLOPT_PASSWORD, secrets.secret.c_str());
@@ -259,9 +253,7 @@ int run(const fs::path& request_file, const fs::path& result_file) {
   const std::string first = is_signed ? reef::http::with_sorted_query(request.at("url").get<std::string>())
                                       : request.at("url").get<std::string>();
   const std::string no_proxy = hosts_without_proxy();
-  std::string body;
-  const bool has_body = request.contains("body_file");
-  if (has_body) body = reef::io::read_file(request.at("body_file").get<std::string>());
+  reef::http::Body body(request);
   std::unique_ptr<reef::http::Answer> opened;
   try {
     opened = std::make_unique<reef::http::Answer>(request);
@@ -273,7 +265,7 @@ int run(const fs::path& request_file, const fs::path& result_file) {
   reef::http::Answer& answer = *opened;
   std::array<char, CURL_ERROR_SIZE> message{};
   set_up(curl, request, no_proxy, answer);
-  set_method(curl, request.at("method").get<std::string>(), has_body ? &body : nullptr);
+  set_method(curl, request.at("method").get<std::string>(), body);
   set(curl, CURLOPT_ERRORBUFFER, message.data());
 
   CURLcode code = CURLE_OK;
@@ -286,6 +278,7 @@ int run(const fs::path& request_file, const fs::path& result_file) {
     set(curl, CURLOPT_HTTPHEADER, headers.get());
     answer.begin_attempt();
     code = ::curl_easy_perform(curl.get());
+    if (!body.error().empty()) answer.fail("local", body.error());
     ::curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
     char* next = nullptr;
     ::curl_easy_getinfo(curl.get(), CURLINFO_REDIRECT_URL, &next);
@@ -314,10 +307,14 @@ int run(const fs::path& request_file, const fs::path& result_file) {
                  {"error", error},
                  {"retry_after_seconds", retry_after},
                  {"received_bytes", answer.received_bytes()},
+                 {"headers", answer.headers()},
                  {"message", answer.message()}};
   if (answer.total_bytes()) result["total_bytes"] = *answer.total_bytes();
   try {
-    reef::io::replace_file(result_file, result.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n", 0600);
+    // Read as soon as this ends, and by nobody else: it needs no durability.
+    const reef::io::UniqueFd file = reef::io::open_file(result_file, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    const std::string text = result.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    reef::io::write_all(file.get(), text, result_file);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "%s\n", error.empty() ? e.what() : error.c_str());
     return 3;

@@ -170,4 +170,22 @@ void FolderStore::remove(const std::string& key) {
   sync_directory(path.parent_path());
 }
 
+void FolderStore::clean_up() {
+  std::vector<fs::path> folders{folder_};
+  try {
+    for (auto entry = fs::recursive_directory_iterator(folder_); entry != fs::recursive_directory_iterator(); ++entry) {
+      check_interrupt();
+      if (!entry->is_directory() || entry->is_symlink()) continue;
+      if (is_part(entry->path().filename().native())) {
+        folders.push_back(entry->path());
+      } else {
+        entry.disable_recursion_pending();
+      }
+    }
+  } catch (const fs::filesystem_error&) {
+    throw current_error();
+  }
+  for (const fs::path& folder : folders) remove_stale(folder);
+}
+
 }  // namespace reef::io

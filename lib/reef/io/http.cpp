@@ -60,6 +60,7 @@ HttpReply run(const fs::path& program, const fs::path& folder, const Json& reque
       std::chrono::seconds(std::clamp<std::int64_t>(answer.value("retry_after_seconds", std::int64_t{0}), 0, 86400));
   reply.received_bytes = answer.value("received_bytes", std::uint64_t{0});
   reply.body = answer.value("message", "");
+  if (answer.contains("headers")) reply.headers = answer["headers"].get<std::map<std::string, std::string>>();
   if (answer.contains("total_bytes")) reply.total_bytes = answer["total_bytes"].get<std::uint64_t>();
   return reply;
 }
@@ -100,6 +101,34 @@ HttpReply HttpHelper::post(const std::string& url, const fs::path& key_file, std
   write_private(body, json);
   HttpReply reply = run(program_, folder_, request, timeout, hint_, {});
   if (reply.status != 0) reply.body = read_file(response, max_response_bytes);
+  return reply;
+}
+
+HttpReply HttpHelper::send(const HttpRequest& wanted) const {
+  const fs::path body = folder_ / "body";
+  const fs::path response = folder_ / "response";
+  Json request = {{"method", wanted.method},
+                  {"url", wanted.url},
+                  {"headers", Json::object()},
+                  {"response_file", response.string()},
+                  {"timeout_ms", 0},
+                  {"connect_timeout_ms", std::chrono::milliseconds(wanted.connect).count()},
+                  {"low_speed", {{"bytes_per_second", kStallBytesPerSecond}, {"seconds", wanted.stall.count()}}},
+                  {"max_response_bytes", wanted.max_response_bytes}};
+  for (const auto& [name, value] : wanted.headers) request["headers"][name] = value;
+  if (wanted.sigv4) {
+    request["sigv4"] = {{"region", wanted.sigv4->region}, {"key_file", wanted.sigv4->key_file.string()}};
+  }
+  if (wanted.part) {
+    request["body_file"] = wanted.part->file.string();
+    request["body_part"] = {{"offset", wanted.part->offset}, {"bytes", wanted.part->bytes}};
+    request["body_sha256"] = to_hex(wanted.part->sha256);
+  } else if (wanted.method == "POST" || wanted.method == "PUT") {
+    write_private(body, wanted.body);
+    request["body_file"] = body.string();
+  }
+  HttpReply reply = run(program_, folder_, request, 0ms, hint_, {});
+  if (reply.status != 0) reply.body = read_file(response, wanted.max_response_bytes);
   return reply;
 }
 

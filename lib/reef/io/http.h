@@ -4,9 +4,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
+
+#include "reef/io/checksum.h"
 
 namespace reef::io {
 
@@ -16,15 +21,43 @@ struct HttpReply {
   std::string kind;  ///< why: "connect", "timeout", …
   std::string error;
   std::chrono::seconds retry_after{0};
-  std::string body;  ///< of post(); of download(), how an answer begins that is no file
+  std::string body;  ///< of post() and send(); of download(), how an answer begins that is no file
   std::uint64_t received_bytes = 0;
-  std::optional<std::uint64_t> total_bytes{};  ///< of download(): the whole file's, where the server told
+  std::optional<std::uint64_t> total_bytes{};    ///< of download(): the whole file's, where the server told
+  std::map<std::string, std::string> headers{};  ///< their names in small letters
+
+  /// Empty where there is none.
+  std::string header(const std::string& name) const {
+    const auto found = headers.find(name);
+    return found == headers.end() ? std::string() : found->second;
+  }
 };
 
 /// Whom a request to an object store is signed for (Amazon's signature, version 4).
 struct SigV4 {
   std::string region;
   std::filesystem::path key_file;  ///< two lines: key id and secret. Only the helper reads it
+};
+
+/// A part of a file that is the body of a request.
+struct HttpFilePart {
+  std::filesystem::path file;
+  std::uint64_t offset = 0;
+  std::uint64_t bytes = 0;
+  Sha256Digest sha256{};  ///< what the request is signed with: a service refuses other bytes
+};
+
+/// Any request, with an answer that fits into memory. Redirects are answers.
+struct HttpRequest {
+  std::string method = "GET";
+  std::string url{};
+  std::vector<std::pair<std::string, std::string>> headers{};
+  std::string body{};                  ///< sent where the method is to have one ("POST", "PUT"), also when empty
+  std::optional<HttpFilePart> part{};  ///< in its place
+  std::optional<SigV4> sigv4{};
+  std::uint64_t max_response_bytes = 1 << 20;
+  std::chrono::seconds stall = std::chrono::seconds(30);  ///< of less than 1 KiB/s, after which it ends
+  std::chrono::seconds connect = std::chrono::seconds(15);
 };
 
 /// A file that a server has, or the part of it that is missing here.
@@ -57,6 +90,9 @@ class HttpHelper {
   /// configured (an unreadable key, say), Error{interrupted} on a signal.
   HttpReply post(const std::string& url, const std::filesystem::path& key_file, std::string_view json,
                  std::chrono::milliseconds timeout, std::uint64_t max_response_bytes) const;
+
+  /// One attempt. Throws as post() does.
+  HttpReply send(const HttpRequest& wanted) const;
 
   /// One attempt, after which the file has what came. `meanwhile` is called some ten times a second, and may throw to
   /// stop. Throws as post() does.

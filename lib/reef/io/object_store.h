@@ -63,6 +63,9 @@ class ObjectStore {
 
   /// Whether it was there is not told.
   virtual void remove(const std::string& key) = 0;
+
+  /// Removes what killed runs left that no later one would go on with. The caller is the only one who writes.
+  virtual void clean_up() = 0;
 };
 
 /// A store that is a folder, which must be there: what follows '/' in a key is below folders of it. Other files in it
@@ -84,6 +87,7 @@ class FolderStore : public ObjectStore {
   void read(const std::string& key, std::uint64_t offset, std::uint64_t count,
             const std::function<void(std::span<const std::uint8_t>)>& take) override;
   void remove(const std::string& key) override;
+  void clean_up() override;
 
  private:
   std::filesystem::path path_of(const std::string& key) const;
