@@ -181,7 +181,7 @@ Destination Destination::open_for_reading(const fs::path& folder, int tier) {
                 fmt::format("{} has no marker ({}): there are no backups", io::shown(folder), kDestinationMarker),
                 "mount its drive, or name the folder that has it");
   if (marker->tier != tier)
-    throw Error(Errc::usage,
+    throw Error(Errc::failed,
                 fmt::format("{} holds the snapshots of tier {}, not of tier {}", io::shown(folder), marker->tier, tier),
                 fmt::format("pass --tier {}, or name another folder", marker->tier));
   destination.id_ = marker->id;

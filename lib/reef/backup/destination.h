@@ -40,7 +40,8 @@ class Destination {
   static Destination open_for_writing(const fs::path& folder, int tier, const DestinationOptions& options);
 
   /// Needs no lock and no right to write. A damaged marker does not keep anybody from their snapshots: fault() says
-  /// what is wrong with it. Error{not_found} where there is no folder, or no marker in it.
+  /// what is wrong with it. Error{not_found} where there is no folder, or no marker in it; Error{failed} where it is
+  /// another tier's.
   static Destination open_for_reading(const fs::path& folder, int tier);
 
   const fs::path& folder() const { return folder_; }

@@ -1,7 +1,10 @@
 #include "reef/backup/dated_folders.h"
 
 #include <doctest/doctest.h>
+#include <linux/fs.h>
 #include <sqlite3.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 
 #include <cstdlib>
@@ -9,9 +12,9 @@
 #include <optional>
 #include <set>
 
-#include "folder_capture.h"
 #include "reef/backup/target_folder.h"
 #include "reef/core/error.h"
+#include "support/folder_capture.h"
 #include "support/temp_dir.h"
 
 using namespace reef;
@@ -492,4 +495,92 @@ TEST_CASE("dated folders: a snapshot with a damaged list is not built upon, and 
   CHECK(fixture.opened.empty());  // the first one serves
   CHECK(inode(fixture.at(first, "data/sparse")) == inode(fixture.at(third, "data/sparse")));
   CHECK(fixture.is_same(fixture.tree, fixture.restored(third.id)));
+}
+
+namespace {
+
+/// A small filesystem of its own, for root; without it is_mounted() is false, and the test has nothing to say.
+class SmallDrive {
+ public:
+  SmallDrive(fs::path folder, const char* options)
+      : folder_(std::move(folder)), mounted_(::mount("tmpfs", folder_.c_str(), "tmpfs", 0, options) == 0) {}
+  SmallDrive(const SmallDrive&) = delete;
+  SmallDrive& operator=(const SmallDrive&) = delete;
+  ~SmallDrive() {
+    if (mounted_) ::umount2(folder_.c_str(), MNT_DETACH);
+  }
+  bool is_mounted() const { return mounted_; }
+  void make_read_only() const { REQUIRE(::mount("", folder_.c_str(), "", MS_REMOUNT | MS_RDONLY, "") == 0); }
+
+ private:
+  fs::path folder_;
+  bool mounted_;
+};
+
+Errc code_of(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.code();
+  }
+  FAIL("nothing was thrown");
+  return Errc::usage;
+}
+
+}  // namespace
+
+TEST_CASE("dated folders: a full drive keeps what it has, and room is made without any") {
+  Fixture fixture;
+  const SmallDrive drive(fixture.destination, "size=12m");
+  if (!drive.is_mounted()) return;
+  for (int i = 0; i < 40; ++i)
+    write(fixture.tree / std::to_string(i), std::string(100'000, static_cast<char>('a' + i % 26)));
+  const Snapshot first = fixture.back_up();
+  write(fixture.tree / "1", std::string(100'000, 'z'));
+  const Snapshot second = fixture.back_up();
+  const std::size_t entries = fixture.entries();
+  for (int i = 100; i < 200; ++i) write(fixture.tree / std::to_string(i), std::string(100'000, 'x'));
+  CHECK(code_of([&] { fixture.back_up(); }) == Errc::failed);
+  CHECK(fixture.entries() == entries);
+  CHECK(fixture.store.list().size() == 2);
+  // The large file is refused before it is begun: the drive is too small for it.
+  write(fixture.tree / "0", std::string(80 << 20, 'x'));
+  CHECK(code_of([&] { fixture.back_up(); }) == Errc::failed);
+  CHECK(fixture.verify().faults.empty());
+
+  CHECK(shell(fixture.destination, "head -c 20m /dev/zero >filler 2>/dev/null") != 0);
+  const PruneReport report = fixture.store.prune(Retention::parse({"last 1"}), fixture.time, false);
+  CHECK(report.removed.size() == 1);
+  CHECK(fixture.store.list().size() == 1);
+  CHECK(read(fixture.restored(second.id) / "1") == std::string(100'000, 'z'));
+}
+
+TEST_CASE("dated folders: a drive that is only read is listed, verified and restored from") {
+  Fixture fixture;
+  const SmallDrive drive(fixture.destination, "size=64m");
+  if (!drive.is_mounted()) return;
+  write(fixture.tree / "config/file", "aaaa");
+  const Snapshot snapshot = fixture.back_up();
+  drive.make_read_only();
+  CHECK(fixture.store.list().size() == 1);
+  CHECK(fixture.verify().faults.empty());
+  CHECK(fixture.is_same(fixture.tree, fixture.restored(snapshot.id)));
+  CHECK(code_of([&] { fixture.back_up(); }) == Errc::failed);
+}
+
+TEST_CASE("dated folders: where links are refused, files are copied") {
+  Fixture fixture;
+  write(fixture.tree / "a", "aaaa");
+  write(fixture.tree / "b", "bbbb");
+  const Snapshot first = fixture.back_up();
+  const io::UniqueFd fd = io::open_file(fixture.at(first, "a"), O_RDONLY);
+  int flags = FS_IMMUTABLE_FL;  // link(2) then says EPERM, as on FAT
+  if (::ioctl(fd.get(), FS_IOC_SETFLAGS, &flags) != 0) return;
+  const Snapshot second = fixture.back_up();
+  flags = 0;
+  CHECK(::ioctl(fd.get(), FS_IOC_SETFLAGS, &flags) == 0);
+  CHECK(fixture.opened == std::vector<std::string>{"a", "b"});
+  CHECK(second.added_bytes == 8);
+  CHECK(fixture.is_same(fixture.tree, fixture.restored(second.id)));
+  CHECK(fixture.verify().faults.empty());
 }

@@ -210,7 +210,7 @@ class DatedWriter : public SnapshotWriter {
     if (errno == EMLINK) return false;
     if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS)
       throw_errno("link", io::shown(temporary_.path() / kTreeFolder / entry.path));
-    log_warn("{}: its filesystem has no hard links, so each snapshot takes the room of a whole copy",
+    log_warn("{} takes no hard links: each snapshot then needs the room of a whole copy",
              io::shown(destination_.folder()));
     links_ = false;
     return false;

@@ -44,6 +44,8 @@ void add_extras(std::string& text, const TreeRecord& record) {
   std::string line;
   if (!record.entry.state.empty()) line += " state=" + escaped(record.entry.state);
   if (!record.entry.same_file_as.empty()) line += " same=" + escaped(record.entry.same_file_as);
+  if (record.entry.type == EntryType::folder && !record.entry.link_target.empty())
+    line += " led=" + escaped(record.entry.link_target);
   const char* separator = " rows=";
   for (const auto& [table, rows] : record.counts) {
     line += fmt::format("{}{}:{}", separator, escaped(table), rows);
@@ -132,6 +134,7 @@ void read_extras(std::string_view line, TreeRecord& record) {
     const std::string_view key = take(value, '=');
     if (key == "state") record.entry.state = unescaped(value);
     if (key == "same") record.entry.same_file_as = unescaped(value);
+    if (key == "led" && record.entry.type == EntryType::folder) record.entry.link_target = unescaped(value);
     while (key == "rows" && !value.empty()) {
       std::string_view rows = take(value, ',');
       const std::string_view table = take(rows, ':');
@@ -203,6 +206,7 @@ std::vector<TreeRecord> from_mtree(std::string_view text, const std::string& sho
   std::vector<TreeRecord> records;
   std::size_t number_of_line = 1;
   try {
+    if (!text.ends_with('\n')) throw std::invalid_argument("the end of the list is missing");
     if (take(text, '\n') != kFirstLine) throw std::invalid_argument("this is no list of entries");
     do {
       ++number_of_line;

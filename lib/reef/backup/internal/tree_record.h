@@ -23,7 +23,8 @@ struct TreeRecord {
 /// which they were put:
 ///   ./PATH type=file mode=0640 uid=0 gid=0 time=1764475200.000000000 size=5 sha256digest=HEX
 /// and, for what mtree has no word for, a comment line after it with some of
-///   #  state=TEXT same=PATH rows=TABLE:N,TABLE:N
+///   #  state=TEXT same=PATH led=TARGET rows=TABLE:N,TABLE:N
+/// where "same" is Entry::same_file_as, and "led" the link_target of a folder.
 /// In paths, link targets, states and names of tables all bytes but letters, digits and -._/+@ are \ooo, in octal.
 /// The file's checksum stands in SHA256SUMS and in snapshot.json.
 std::string to_mtree(const std::vector<TreeRecord>& records);
