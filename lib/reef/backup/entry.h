@@ -20,8 +20,10 @@ struct Entry {
   std::uint32_t gid = 0;
   std::int64_t modified_ns = 0;  ///< since the epoch
   std::uint64_t size_bytes = 0;  ///< of a file
-  std::string link_target;       ///< of a link: as readlink(2) gives it
-  std::string same_file_as;      ///< the path of an earlier entry: a hard link to it, with no content of its own
+  /// Of a link: as readlink(2) gives it. Of a folder: where the link led through which the tree reaches it, such as to
+  /// a shard; empty for one that lies in the tree.
+  std::string link_target;
+  std::string same_file_as;  ///< the path of an earlier entry: a hard link to it, with no content of its own
   /// Two captures of a path that have the same state have the same content. Empty where nothing vouches for it, as
   /// within a clock tick of a change.
   std::string state;

@@ -86,6 +86,9 @@ class SnapshotWriter : public Sink {
  public:
   /// Names a file that changed while it was read, each time, and was taken all the same.
   virtual void note_changed(const std::string& path) = 0;
+  /// Names a file that is damaged, or could not be read, in the tree itself; it may have been put as far as it could be
+  /// read. The snapshot is then damaged from its beginning, so that it takes no sound one's place.
+  virtual void note_damaged(const std::string& path, const std::string& /*what*/) { note_changed(path); }
   /// Makes the snapshot durable, then visible. Where nothing changed since the newest one, stores may record just that.
   virtual Snapshot commit() = 0;
 };

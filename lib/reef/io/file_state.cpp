@@ -29,4 +29,10 @@ std::string file_state(const struct stat& status, std::int64_t before_ns) {
   return fmt::format("{:x}.{:x}.{:x}.{:x}.{:x}", status.st_dev, status.st_ino, status.st_size, modified, changed);
 }
 
+bool changed_just_now(const struct stat& status, std::int64_t before_ns) {
+  // Kernels from 6.13 on stamp with a finer clock, which runs ahead of ours by up to a tick.
+  const std::int64_t age = before_ns - nanoseconds(status.st_ctim);
+  return age < kUnsettled && age > -kUnsettled;
+}
+
 }  // namespace reef::io

@@ -22,4 +22,8 @@ std::int64_t file_clock_ns();
 /// back. Nothing of reef writes what lasts in that way.
 std::string file_state(const struct stat& status, std::int64_t before_ns);
 
+/// Whether a change is so recent that another one could not be told from it: who is about to read the file and to
+/// compare its times afterwards waits a moment first. False for times in the future.
+bool changed_just_now(const struct stat& status, std::int64_t before_ns);
+
 }  // namespace reef::io
