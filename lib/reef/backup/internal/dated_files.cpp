@@ -150,22 +150,6 @@ void write_note(const fs::path& destination, const std::string& id, const CheckN
   io::replace_file(note_of(destination, id), seal(dump(json)));
 }
 
-std::string id_of(Time time) {
-  const std::string text = to_rfc3339(time);  // 2026-11-30T04:15:00.000Z
-  return text.substr(0, 13) + text.substr(14, 2) + text.substr(17, 2) + 'Z';
-}
-
-std::optional<Time> time_of_id(const std::string& id) {
-  if (id.size() != 18 || id[17] != 'Z') return std::nullopt;
-  try {
-    const Time time = parse_time(fmt::format("{}:{}:{}", id.substr(0, 13), id.substr(13, 2), id.substr(15)));
-    if (id_of(time) == id) return time;
-  } catch (const Error&) {
-    // another name
-  }
-  return std::nullopt;
-}
-
 std::vector<std::string> ids_in(const fs::path& destination) {
   std::vector<std::string> ids;
   std::error_code error;

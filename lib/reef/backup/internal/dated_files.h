@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "reef/backup/internal/snapshot_id.h"
 #include "reef/backup/internal/tree_record.h"
 #include "reef/backup/snapshot_store.h"
 
@@ -44,9 +45,6 @@ CheckNote read_note(const fs::path& destination, const std::string& id);
 void write_note(const fs::path& destination, const std::string& id, const CheckNote& note);
 fs::path note_of(const fs::path& destination, const std::string& id);
 
-/// "2026-11-30T041500Z", and back; nullopt for other names.
-std::string id_of(Time time);
-std::optional<Time> time_of_id(const std::string& id);
 /// The snapshots at a destination, oldest first.
 std::vector<std::string> ids_in(const fs::path& destination);
 

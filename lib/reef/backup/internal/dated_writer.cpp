@@ -200,9 +200,7 @@ class DatedWriter : public SnapshotWriter {
   const std::string& name(Time now) {
     const std::vector<std::string> ids = ids_in(destination_.folder());
     snapshot_.taken = now;
-    snapshot_.id = id_of(now);
-    if (!ids.empty() && ids.back() >= snapshot_.id)
-      snapshot_.id = id_of(*time_of_id(ids.back()) + std::chrono::seconds(1));
+    snapshot_.id = next_id(now, ids.empty() ? "" : ids.back());
     return snapshot_.id;
   }
 
