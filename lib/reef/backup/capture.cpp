@@ -199,18 +199,35 @@ class Walk {
       run_.damage(folder.path, error);
       return;
     }
-    const auto store = store_in(folder, items);
-    if (store) add(items, store->more());
     const std::set<std::string> accompany = companions(folder, items);
-    for (const Item& item : items) {
-      if (accompany.contains(item.name)) continue;
-      std::vector<Item> beside;
-      for (const std::string_view suffix : {kCompanions[0], kCompanions[1]})
-        if (const std::string name = item.name + std::string(suffix); accompany.contains(name))
-          beside.push_back(*find(items, name));
-      if (store && !S_ISDIR(item.status.st_mode) && store->put(run_, folder, item, beside)) continue;
-      entry(folder, item, beside, depth);
+    auto store = store_in(folder, items);
+    std::string first;  // the database that the files below belong to
+    if (store) {
+      first = store->database();
+      const Item database = *find(items, first);
+      if (!store->put_database(run_, folder, database)) {
+        store.reset();
+        entry(folder, database, beside(items, accompany, first), depth);
+      } else {
+        add(items, store->more());
+      }
     }
+    for (const Item& item : items) {
+      if (item.name == first || accompany.contains(item.name)) continue;
+      if (store && !S_ISDIR(item.status.st_mode) && store->put(run_, folder, item)) continue;
+      entry(folder, item, beside(items, accompany, item.name), depth);
+    }
+  }
+
+  /// The log and the journal of a database, as far as there are any.
+  static std::vector<Item> beside(const std::vector<Item>& items, const std::set<std::string>& accompany,
+                                  const std::string& name) {
+    std::vector<Item> found;
+    if (accompany.empty()) return found;
+    for (const std::string_view suffix : {kCompanions[0], kCompanions[1]})
+      if (const std::string companion = name + std::string(suffix); accompany.contains(companion))
+        found.push_back(*find(items, companion));
+    return found;
   }
 
   std::unique_ptr<StoreFiles> store_in(const Folder& folder, const std::vector<Item>& items) {
@@ -253,7 +270,7 @@ class Walk {
     return found;
   }
 
-  void entry(const Folder& folder, const Item& item, const std::vector<Item>& beside, int depth) {
+  void entry(const Folder& folder, const Item& item, const std::vector<Item>& companions, int depth) {
     const std::string path = folder.path_of(item.name);
     const mode_t type = item.status.st_mode;
     if (S_ISDIR(type) || (S_ISLNK(type) && may_be_elsewhere(path))) {
@@ -263,7 +280,7 @@ class Walk {
     } else if (S_ISLNK(type)) {
       put_link(folder, item);
     } else if (S_ISREG(type)) {
-      file(folder, item, beside, path);
+      file(folder, item, companions, path);
     } else {
       run_.note(path,
                 fmt::format("{} is a {}, and left out", shown(path),
@@ -274,15 +291,14 @@ class Walk {
     }
   }
 
-  void file(const Folder& folder, const Item& item, const std::vector<Item>& beside, const std::string& path) {
-    const bool open_elsewhere = !beside.empty();
-    const bool database =
-        is_database_of_reef(path) || ((open_elsewhere || may_be_database(path)) && may_hold_databases(path));
+  void file(const Folder& folder, const Item& item, const std::vector<Item>& companions, const std::string& path) {
+    const bool has_log = !companions.empty();
+    const bool database = is_database_of_reef(path) || ((has_log || may_be_database(path)) && may_hold_databases(path));
     const auto size = static_cast<std::uint64_t>(item.status.st_size);
     const Part part = part_of(path);
     if (!belongs(part, tier_, size, false) && !(database && internal::is_sqlite_file(folder, item.name))) return;
     if (database)
-      run_.put_database(folder, item, beside);
+      run_.put_database(folder, item, companions);
     else
       run_.put_plain(folder, item);
   }

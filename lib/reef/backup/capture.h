@@ -44,7 +44,8 @@ struct CaptureReport {
 };
 
 /// Puts what a tier's snapshots hold of a tree into `writer`, and leaves commit() to the caller. Nobody who writes to
-/// the tree waits for it or is told that something is busy; nothing in the tree is written.
+/// the tree waits for it or is told that something is busy. Nothing in the tree is written but what SQLite keeps beside
+/// a database that is in use or was left by a killed process.
 ///
 /// What is consistent: each database is of one commit; a vector store has the files and rows that its metadata.sqlite
 /// names; embeddings.npy is left out where it is not that of its memories.sqlite, from which the next run makes it
@@ -57,7 +58,8 @@ struct CaptureReport {
 /// One that cannot be read, a database that is damaged, locked or on a drive that is not mounted are named, and told
 /// to the writer; of damaged ones the bytes are taken as they lie, with their log, and looked at again each time.
 ///
-/// Order: depth first, names ascending by their bytes, but for the folders named above and `vectors` before `models`.
+/// Order: depth first, names ascending by their bytes, but for the folders named above, `vectors` before `models`, and
+/// the database of a store before its files.
 ///
 /// Throws what the writer throws, and Error{failed} where the tree itself cannot be read.
 CaptureReport capture(const tree::Tree& tree, int tier, SnapshotWriter& writer, const CaptureOptions& options,

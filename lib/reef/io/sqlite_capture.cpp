@@ -70,7 +70,7 @@ bool begins_as_sqlite(std::span<const std::uint8_t> first_bytes) {
 
 SqliteCapture::SqliteCapture(const fs::path& path, const SqliteCaptureOptions& options) {
   const fs::path direct = direct_path(path);
-  image_ = internal::open_resting(direct);
+  if (options.may_rest) image_ = internal::open_resting(direct);
   if (image_) return;
   try {
     image_ = internal::open_live(direct, options.patience);

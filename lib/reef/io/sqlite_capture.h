@@ -20,6 +20,9 @@ struct SqliteCaptureOptions {
   /// A folder for a copy of a database without a write-ahead log. Where it cannot hold one, such a database is read in
   /// its place, and whoever writes to it waits so long.
   std::filesystem::path scratch = std::filesystem::temp_directory_path();
+  /// Without it a transaction is held also where nobody has the database open: still_holds() is then true as long as
+  /// all keep to SQLite's locks.
+  bool may_rest = true;
 };
 
 /// The bytes of a live SQLite database as of one commit, whoever writes to it meanwhile: a file that opens by itself.

@@ -116,6 +116,43 @@ TEST_CASE("a rebuild that takes the files away while they are read does not tear
   tree.check_restored(snapshot, 200);
 }
 
+TEST_CASE("a store at rest that somebody opens, changes and closes while it is read is captured as it is then") {
+  Fixture tree;
+  tree.add(100);
+  tree.metadata = io::Database();
+  std::this_thread::sleep_for(std::chrono::milliseconds(40));
+  bool rebuilds = false;
+  SUBCASE("with more rows") {}
+  SUBCASE("with other files") { rebuilds = true; }
+  MemorySnapshot snapshot;
+  int times = 0;
+  snapshot.halfway = [&](const std::string& path) {
+    if (path != kFolder + "metadata.sqlite" || times++ > 0) return;
+    tree.metadata = io::Database(tree.folder / "metadata.sqlite", io::OpenMode::write);
+    tree.add(50);
+    if (rebuilds) tree.rebuild();
+    tree.metadata = io::Database();
+  };
+  CHECK_FALSE(tree.run(snapshot).is_partial());
+  CHECK(times == 2);
+  CHECK(snapshot.has(kFolder + "vectors.2.npy") == rebuilds);
+  CHECK(snapshot.has(kFolder + "vectors.1.npy") != rebuilds);
+  tree.check_restored(snapshot, rebuilds ? 149 : 150);
+}
+
+TEST_CASE("a store that was rebuilt since an earlier snapshot is read anew") {
+  Fixture tree;
+  tree.add(100);
+  std::this_thread::sleep_for(std::chrono::milliseconds(40));
+  MemorySnapshot first;
+  tree.run(first);
+  tree.rebuild();
+  MemorySnapshot second(&first);
+  tree.run(second);
+  CHECK_FALSE(second.kept.contains(kFolder + "metadata.sqlite"));
+  tree.check_restored(second, 99);
+}
+
 TEST_CASE("a store with a graph is captured with it, and without files of other generations") {
   Fixture tree;
   tree.add(300);

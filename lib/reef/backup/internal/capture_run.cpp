@@ -204,11 +204,12 @@ Outcome CaptureRun::put_rows(const Folder& folder, OpenItem file, std::uint64_t 
   return put_content(std::move(entry), item, *content);
 }
 
-std::unique_ptr<io::SqliteCapture> CaptureRun::open_database(const Folder& folder, const std::string& name) const {
+std::unique_ptr<io::SqliteCapture> CaptureRun::open_database(const Folder& folder, const std::string& name,
+                                                             bool may_rest) const {
   // SQLite opens by names; this one is of the folder that is open, wherever links led.
   const fs::path real = fs::read_symlink(fmt::format("/proc/self/fd/{}", folder.fd));
   return std::make_unique<io::SqliteCapture>(real / name,
-                                             io::SqliteCaptureOptions{options_.patience, options_.scratch});
+                                             io::SqliteCaptureOptions{options_.patience, options_.scratch, may_rest});
 }
 
 void CaptureRun::put_database(const Folder& folder, const Item& item, const std::vector<Item>& companions) {
@@ -231,57 +232,57 @@ void CaptureRun::put_database(const Folder& folder, const Item& item, const std:
     for (const Item& companion : companions) put_plain(folder, companion);
     return;
   }
-  std::unique_ptr<io::SqliteCapture> capture;
-  try {
-    capture = open_database(folder, item.name);
-  } catch (const Error& error) {
-    if (error.code() == Errc::interrupted) throw;
-    if (error.code() == Errc::not_found && is_gone(folder, item.name)) return;
-    if (error.code() == Errc::locked) return damage(path, error);  // its bytes are of no one moment
-    return put_damaged(folder, item, companions, error);
+  for (int i = 0; i < kTries; ++i) {
+    std::unique_ptr<io::SqliteCapture> capture;
+    try {
+      capture = open_database(folder, item.name, i == 0);
+    } catch (const Error& error) {
+      if (error.code() == Errc::interrupted) throw;
+      if (error.code() == Errc::not_found && is_gone(folder, item.name)) return;
+      if (error.code() == Errc::locked) return damage(path, error);  // its bytes are of no one moment
+      return put_damaged(folder, item, companions, error);
+    }
+    if (put_captured(folder, item, *capture) != Outcome::changed) return;
   }
-  put_captured(folder, item, companions, std::move(capture));
+  put_damaged(
+      folder, item, companions,
+      Error(Errc::failed, fmt::format("{} was changed each time it was read, without SQLite's locks", shown(path)),
+            "see which program writes to it"));
 }
 
-void CaptureRun::put_captured(const Folder& folder, const Item& item, const std::vector<Item>& companions,
-                              std::unique_ptr<io::SqliteCapture> capture) {
+Outcome CaptureRun::put_captured(const Folder& folder, const Item& item, io::SqliteCapture& capture) {
   Entry entry = entry_of(folder.path_of(item.name), item, EntryType::file);
-  // From the look at the folder, before the transaction began: what is captured may be newer, and is then read again.
+  // From before the transaction began: what is captured may be newer, and is then read again by the next run. For the
+  // same reason an earlier capture of that state stands for this one only if nothing was committed in between.
   entry.state = database_state(folder, item);
-  if (keep(entry, item)) {
+  Item now = item;
+  now.before_ns = io::file_clock_ns();
+  const bool is_there = ::fstatat(folder.fd, item.name.c_str(), &now.status, AT_SYMLINK_NOFOLLOW) == 0;
+  if (is_there && database_state(folder, now) == entry.state && keep(entry, item)) {
     ++report_.databases;
-    return;
+    return Outcome::put;
   }
-  for (int i = 0; i < kTries; ++i) {
-    Counts counts;
-    std::optional<Error> damaged;
-    try {
-      if (i > 0) capture = open_database(folder, item.name);
-      counts = row_counts(capture->database());
-      if (options_.check_databases)
-        if (const std::string faults = capture->database().integrity(true); !faults.empty())
-          damaged.emplace(Errc::corrupt, fmt::format("{} is damaged: {}", shown(entry.path), faults),
-                          "restore it from an earlier snapshot");
-    } catch (const Error& error) {
-      if (error.code() != Errc::corrupt) {
-        if (error.code() == Errc::interrupted) throw;
-        return damage(entry.path, error);
-      }
-      damaged = error;
-    }
-    if (damaged) entry.state.clear();  // so that it is looked at again, and told again, the next time
-    DatabaseContent content(*capture, std::move(counts));
-    const Outcome outcome = put_content(entry, item, content);
-    if (outcome == Outcome::changed) continue;
-    if (outcome == Outcome::failed) return;
-    ++report_.databases;
-    if (damaged) damage(entry.path, *damaged);
-    return;
+  Counts counts;
+  std::optional<Error> damaged;
+  try {
+    counts = row_counts(capture.database());
+    if (options_.check_databases)
+      if (const std::string faults = capture.database().integrity(true); !faults.empty())
+        damaged.emplace(Errc::corrupt, fmt::format("{} is damaged: {}", shown(entry.path), faults),
+                        "restore it from an earlier snapshot");
+  } catch (const Error& error) {
+    if (error.code() == Errc::interrupted) throw;
+    damaged = error;
   }
-  put_damaged(folder, item, companions,
-              Error(Errc::failed,
-                    fmt::format("{} was written to without SQLite's locks each time it was read", shown(entry.path)),
-                    "see which program writes to it"));
+  // A page may be wrong because it was written at that moment.
+  if (damaged && !capture.still_holds()) return Outcome::changed;
+  if (damaged) entry.state.clear();  // so that it is looked at again, and told again, the next time
+  DatabaseContent content(capture, std::move(counts));
+  const Outcome outcome = put_content(entry, item, content);
+  if (outcome != Outcome::put) return outcome;
+  ++report_.databases;
+  if (damaged) damage(entry.path, *damaged);
+  return Outcome::put;
 }
 
 void CaptureRun::put_damaged(const Folder& folder, const Item& item, const std::vector<Item>& companions,

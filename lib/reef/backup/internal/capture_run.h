@@ -62,16 +62,16 @@ class CaptureRun {
   /// One that may be a database; `companions` are its log and journal, which are put as well where it is none, or
   /// damaged.
   void put_database(const Folder& folder, const Item& item, const std::vector<Item>& companions);
-  /// A database that is open already.
-  void put_captured(const Folder& folder, const Item& item, const std::vector<Item>& companions,
-                    std::unique_ptr<io::SqliteCapture> capture);
+  /// A database that is open already; `item` was looked at before. Changed where it was read as it lay, and somebody
+  /// opened and changed it: it is to be opened anew, not at rest.
+  Outcome put_captured(const Folder& folder, const Item& item, io::SqliteCapture& capture);
   /// The first rows of a file.
   Outcome put_rows(const Folder& folder, OpenItem file, std::uint64_t rows, std::uint64_t row_bytes, bool unchanging);
   /// A file that nobody writes to, by a descriptor that may have outlived its name.
   Outcome put_open(const Folder& folder, OpenItem file);
 
   /// Throws as SqliteCapture() does.
-  std::unique_ptr<io::SqliteCapture> open_database(const Folder& folder, const std::string& name) const;
+  std::unique_ptr<io::SqliteCapture> open_database(const Folder& folder, const std::string& name, bool may_rest) const;
 
   /// What the snapshot does not hold as it should: named in the report, and told to the writer.
   void damage(const std::string& path, const Error& error);

@@ -73,26 +73,39 @@ std::optional<Named> read_named(io::Database& database) {
 
 class VectorStore : public StoreFiles {
  public:
-  VectorStore(Named named, std::unique_ptr<io::SqliteCapture> capture)
-      : named_(std::move(named)), capture_(std::move(capture)) {
-    files_[0] = {named_.vectors, "vectors.npy", sizeof(float) * named_.dim, {}};
-    files_[1] = {named_.codes, "codes.npy", sizeof(float) + named_.dim, {}};
-    files_[2] = {named_.index, "index.bin", 0, {}};
-  }
-
-  /// Opens what is named; false where something is not there, as when a rebuild removed it since the transaction began.
-  bool open(const Folder& folder) {
-    bool all = true;
-    for (File& file : files_) {
-      if (file.name.empty()) continue;
-      file.open = open_item(folder, file.name);
-      file.is_absent = file.open.error == ENOENT;
-      all &= !file.is_absent;
+  /// False where the database is none of a vector store. Throws as SqliteCapture() does.
+  bool open(const CaptureRun& run, const Folder& folder, bool may_rest) {
+    for (int i = 0; i < kTries; ++i) {
+      capture_ = run.open_database(folder, kDatabase, may_rest);
+      const auto named = read_named(capture_->database());
+      if (!named) return false;
+      rows_ = named->rows;
+      files_[0] = {named->vectors, "vectors.npy", sizeof(float) * named->dim, {}};
+      files_[1] = {named->codes, "codes.npy", sizeof(float) + named->dim, {}};
+      files_[2] = {named->index, "index.bin", 0, {}};
+      // Something may not be there: a rebuild removed it since the transaction began, and the next one names others.
+      if (open_files(folder)) break;
     }
-    return all;
+    return true;
   }
 
   const std::string& database() const override { return kDatabase; }
+
+  bool put_database(CaptureRun& run, const Folder& folder, const Item& item) override {
+    if (run.put_captured(folder, item, *capture_) == Outcome::changed) {
+      for (File& file : files_) file = {};
+      try {
+        if (!open(run, folder, false) || run.put_captured(folder, item, *capture_) == Outcome::changed) return false;
+      } catch (const Error& error) {
+        if (error.code() != Errc::corrupt && error.code() != Errc::locked && error.code() != Errc::not_found) throw;
+        return false;
+      }
+    }
+    capture_.reset();
+    if (files_[0].is_absent) tell_missing(run, folder, files_[0]);  // the others are derived
+    return true;
+  }
+
   std::vector<Item> more() const override {
     std::vector<Item> items;
     for (const File& file : files_)
@@ -100,19 +113,14 @@ class VectorStore : public StoreFiles {
     return items;
   }
 
-  bool put(CaptureRun& run, const Folder& folder, const Item& item, const std::vector<Item>& companions) override {
-    if (item.name == kDatabase) {
-      run.put_captured(folder, item, companions, std::move(capture_));
-      if (files_[0].is_absent) missing(run, folder, files_[0]);  // the others are derived
-      return true;
-    }
+  bool put(CaptureRun& run, const Folder& folder, const Item& item) override {
     for (File& file : files_) {
       if (file.name.empty()) continue;
       if (item.name == file.name) {
         if (!file.open.fd) return false;  // whoever puts it as any other file says why it cannot be opened
         const auto outcome = file.row_bytes == 0
                                  ? run.put_open(folder, std::move(file.open))
-                                 : run.put_rows(folder, std::move(file.open), named_.rows, file.row_bytes, false);
+                                 : run.put_rows(folder, std::move(file.open), rows_, file.row_bytes, false);
         file.was_put = outcome == Outcome::put;
         return outcome != Outcome::changed;
       }
@@ -151,16 +159,27 @@ class VectorStore : public StoreFiles {
       run.put_hard_link(folder, item, folder.path_of(file.name));
   }
 
-  static void missing(CaptureRun& run, const Folder& folder, const File& file) {
+  static void tell_missing(CaptureRun& run, const Folder& folder, const File& file) {
     const std::string path = folder.path_of(file.name);
     run.damage(path, Error(Errc::corrupt,
                            fmt::format("{} is missing, and the store's metadata.sqlite names it", io::shown(path)),
                            "'reef-index verify' says how the store comes back"));
   }
 
+  bool open_files(const Folder& folder) {
+    bool all = true;
+    for (File& file : files_) {
+      if (file.name.empty()) continue;
+      file.open = open_item(folder, file.name);
+      file.is_absent = file.open.error == ENOENT;
+      all &= !file.is_absent;
+    }
+    return all;
+  }
+
   inline static const std::string kDatabase = "metadata.sqlite";
-  Named named_;
   std::unique_ptr<io::SqliteCapture> capture_;
+  std::uint64_t rows_ = 0;
   std::array<File, 3> files_;
 };
 
@@ -184,27 +203,36 @@ std::optional<Numbering> read_numbering(io::Database& database) {
 
 class MemoryStore : public StoreFiles {
  public:
-  explicit MemoryStore(std::unique_ptr<io::SqliteCapture> capture) : capture_(std::move(capture)) {}
+  /// False where the database keeps no numbering. Throws as SqliteCapture() does.
+  bool open(const CaptureRun& run, const Folder& folder, bool may_rest) {
+    capture_ = run.open_database(folder, kDatabase, may_rest);
+    captured_ = read_numbering(capture_->database());
+    return captured_.has_value();
+  }
 
   const std::string& database() const override { return kDatabase; }
 
-  bool put(CaptureRun& run, const Folder& folder, const Item& item, const std::vector<Item>& companions) override {
-    if (item.name == kDatabase) {
-      if (!capture_) return false;
-      run.put_captured(folder, item, companions, std::move(capture_));
-      return true;
+  bool put_database(CaptureRun& run, const Folder& folder, const Item& item) override {
+    if (run.put_captured(folder, item, *capture_) == Outcome::changed) {
+      try {
+        if (!open(run, folder, false) || run.put_captured(folder, item, *capture_) == Outcome::changed) return false;
+      } catch (const Error& error) {
+        if (error.code() != Errc::corrupt && error.code() != Errc::locked && error.code() != Errc::not_found) throw;
+        return false;
+      }
     }
+    capture_.reset();
+    return true;
+  }
+
+  bool put(CaptureRun& run, const Folder& folder, const Item& item) override {
     if (item.name != kEmbeddings) return false;
-    for (int i = 0; i < kTries && capture_; ++i) {
-      // A file that was opened between two looks that find the same numbering has that one.
-      const auto before = read_numbering(capture_->database());
+    for (int i = 0; i < kTries && captured_->written == captured_->serial && captured_->dim > 0; ++i) {
       OpenItem file = open_item(folder, item.name);
       if (!file.fd) return file.error == ENOENT;
-      look_again(run, folder);
-      const auto after = capture_ ? read_numbering(capture_->database()) : std::nullopt;
-      const bool same = before && after && before->serial == after->serial && before->written == after->written;
-      if (same && after->written == after->serial && after->dim > 0 &&
-          run.put_rows(folder, std::move(file), after->rows, sizeof(float) * after->dim, true) == Outcome::put)
+      // A file that was opened between two looks that find the same numbering has that one.
+      if (!is_numbered_so_still(run, folder)) break;
+      if (run.put_rows(folder, std::move(file), captured_->rows, sizeof(float) * captured_->dim, true) == Outcome::put)
         return true;
       std::this_thread::sleep_for(kUntilSettled);
     }
@@ -214,49 +242,42 @@ class MemoryStore : public StoreFiles {
   }
 
  private:
-  /// Begins another transaction; none where that is not possible by now.
-  void look_again(const CaptureRun& run, const Folder& folder) {
-    capture_.reset();
+  bool is_numbered_so_still(const CaptureRun& run, const Folder& folder) const {
     try {
-      capture_ = run.open_database(folder, kDatabase);
+      const auto now = read_numbering(run.open_database(folder, kDatabase, true)->database());
+      return now && now->serial == captured_->serial && now->written == captured_->written;
     } catch (const Error& error) {
       if (error.code() == Errc::interrupted) throw;
+      return false;
     }
   }
 
   inline static const std::string kDatabase = "memories.sqlite";
   inline static const std::string kEmbeddings = "embeddings.npy";
   std::unique_ptr<io::SqliteCapture> capture_;
+  std::optional<Numbering> captured_;
 };
+
+template <typename Store>
+std::unique_ptr<StoreFiles> open_store(const CaptureRun& run, const Folder& folder) {
+  try {
+    auto store = std::make_unique<Store>();
+    if (store->open(run, folder, true)) return store;
+  } catch (const Error& error) {
+    if (error.code() == Errc::interrupted) throw;
+    // Whoever puts the database as any other says what is wrong with it.
+  }
+  return nullptr;
+}
 
 }  // namespace
 
 std::unique_ptr<StoreFiles> vector_store_in(const CaptureRun& run, const Folder& folder) {
-  try {
-    std::unique_ptr<VectorStore> store;
-    for (int i = 0; i < kTries; ++i) {
-      auto capture = run.open_database(folder, "metadata.sqlite");
-      const auto named = read_named(capture->database());
-      if (!named) return nullptr;
-      store = std::make_unique<VectorStore>(*named, std::move(capture));
-      if (store->open(folder)) break;
-    }
-    return store;
-  } catch (const Error& error) {
-    if (error.code() == Errc::interrupted) throw;
-    return nullptr;  // whoever puts the database says what is wrong with it
-  }
+  return open_store<VectorStore>(run, folder);
 }
 
 std::unique_ptr<StoreFiles> memory_store_in(const CaptureRun& run, const Folder& folder) {
-  try {
-    auto capture = run.open_database(folder, "memories.sqlite");
-    if (!read_numbering(capture->database())) return nullptr;
-    return std::make_unique<MemoryStore>(std::move(capture));
-  } catch (const Error& error) {
-    if (error.code() == Errc::interrupted) throw;
-    return nullptr;
-  }
+  return open_store<MemoryStore>(run, folder);
 }
 
 }  // namespace reef::backup::internal

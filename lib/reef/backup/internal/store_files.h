@@ -9,16 +9,18 @@
 
 namespace reef::backup::internal {
 
-/// Files of a folder that say something only together with its database.
+/// Files of a folder that say something only together with its database, which is put before them.
 class StoreFiles {
  public:
   virtual ~StoreFiles() = default;
   /// The name of the database, captured as of the commit to which the files belong.
   virtual const std::string& database() const = 0;
+  /// False where the database is one as any other by now.
+  virtual bool put_database(CaptureRun& run, const Folder& folder, const Item& item) = 0;
   /// What the database names and a listing of the folder may lack.
   virtual std::vector<Item> more() const { return {}; }
   /// False where the file is as any other.
-  virtual bool put(CaptureRun& run, const Folder& folder, const Item& item, const std::vector<Item>& companions) = 0;
+  virtual bool put(CaptureRun& run, const Folder& folder, const Item& item) = 0;
 };
 
 /// metadata.sqlite with vectors.<g>.npy, codes.<g>.npy and index.<g>.bin in the readers' order: names and counts out of
