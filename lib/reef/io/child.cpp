@@ -88,12 +88,13 @@ Child::Child(const std::vector<std::string>& argv, const ChildOptions& options) 
 
 Child::~Child() = default;
 
-std::size_t Child::transfer(std::string_view question, std::span<char> answer, std::size_t wanted, milliseconds limit) {
+Child::Moved Child::transfer(std::string_view question, std::span<char> answer, std::size_t wanted,
+                             bool stops_when_full, milliseconds limit) {
   State& s = *state_;
   const auto start = steady_clock::now();
   std::size_t sent = s.input ? 0 : question.size();
   std::size_t got = 0;
-  while (s.output && (sent < question.size() || got < wanted)) {
+  while (s.output && (sent < question.size() || got < wanted) && !(stops_when_full && got == answer.size())) {
     check_interrupt();
     milliseconds pause = internal::kLongestWait;
     if (limit.count() > 0) {
@@ -114,16 +115,30 @@ std::size_t Child::transfer(std::string_view question, std::span<char> answer, s
     if (watched[2].revents != 0) s.take_errors();
     if (watched[1].revents != 0) got += s.receive(answer.subspan(got));
   }
-  return got;
+  return {sent, got};
 }
 
 std::size_t Child::exchange(std::string_view question, std::span<char> answer, milliseconds limit) {
-  return transfer(question, answer, answer.size(), limit);
+  return transfer(question, answer, answer.size(), false, limit).got;
 }
 
 std::size_t Child::read_some(std::span<char> into, milliseconds limit) {
-  return transfer({}, into, std::min<std::size_t>(into.size(), 1), limit);
+  return transfer({}, into, std::min<std::size_t>(into.size(), 1), false, limit).got;
 }
+
+bool Child::feed(std::string_view bytes, const std::function<void(std::string_view)>& take, milliseconds limit) {
+  std::array<char, std::size_t{64} << 10> piece;
+  while (!bytes.empty()) {
+    const Moved moved = transfer(bytes, piece, 0, true, limit);
+    bytes.remove_prefix(moved.sent);
+    if (moved.got > 0) take({piece.data(), moved.got});
+    if (!state_->input) return false;  // "sent" is then what nobody read
+    if (!state_->output) return bytes.empty();
+  }
+  return true;
+}
+
+void Child::close_input() { state_->input.reset(); }
 
 int Child::finish(milliseconds limit) {
   State& s = *state_;

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -39,6 +40,11 @@ class Child {
   std::size_t exchange(std::string_view question, std::span<char> answer, std::chrono::milliseconds limit);
   /// Waits for at least one byte; 0 when the child closed its stdout or ended.
   std::size_t read_some(std::span<char> into, std::chrono::milliseconds limit);
+  /// Sends all of `bytes`, and hands what the child writes meanwhile to `take`, in pieces. False when the child closed
+  /// its stdout or ended before it had them all.
+  bool feed(std::string_view bytes, const std::function<void(std::string_view)>& take, std::chrono::milliseconds limit);
+  /// The child's stdin ends here; what it has still to say comes with read_some().
+  void close_input();
   /// Closes both pipes and waits for the end; a child that takes longer than `limit` is killed, and
   /// what it left running in any case. Returns the exit status, or 128 + signal. Ends the conversation.
   int finish(std::chrono::milliseconds limit);
@@ -48,8 +54,13 @@ class Child {
 
  private:
   struct State;
-  std::size_t transfer(std::string_view question, std::span<char> answer, std::size_t wanted,
-                       std::chrono::milliseconds limit);
+  struct Moved {
+    std::size_t sent = 0;
+    std::size_t got = 0;
+  };
+  /// Until all is sent and so much has come that was wanted; or, with `stops_when_full`, until `answer` is full.
+  Moved transfer(std::string_view question, std::span<char> answer, std::size_t wanted, bool stops_when_full,
+                 std::chrono::milliseconds limit);
 
   std::unique_ptr<State> state_;
 };

@@ -58,6 +58,31 @@ TEST_CASE("read_some gives what is there, then the end") {
   CHECK(child.finish(kLimit) == 7);
 }
 
+TEST_CASE("a child is fed more than pipes hold, while it writes more than it is fed, and then to its end") {
+  Child child(shell("while read -r line; do echo \"$line $line $line\"; done; echo end"));
+  std::string text;
+  for (int i = 0; i < 40'000; ++i) text += "line " + std::to_string(i) + "\n";
+  std::string answer;
+  const auto take = [&](std::string_view got) { answer += got; };
+  CHECK(child.feed(text, take, kLimit));
+  CHECK(child.feed("", take, kLimit));
+  child.close_input();
+  std::array<char, 1000> piece{};
+  while (const std::size_t got = child.read_some(piece, kLimit)) answer.append(piece.data(), got);
+  CHECK(child.finish(kLimit) == 0);
+  CHECK(answer.starts_with("line 0 line 0 line 0\n"));
+  CHECK(answer.ends_with("line 39999 line 39999 line 39999\nend\n"));
+  CHECK(answer.size() == 3 * text.size() + 4);
+}
+
+TEST_CASE("a child that ends before it has all that it is fed") {
+  Child child(shell("exec >&-; echo no more >&2; exit 3"));
+  CHECK_FALSE(child.feed(
+      std::string(10'000'000, 'x'), [](std::string_view) {}, kLimit));
+  CHECK(child.finish(kLimit) == 3);
+  CHECK(child.error_text() == "no more\n");
+}
+
 TEST_CASE("a child that ends gives a short answer, its status and its last words, and no SIGPIPE") {
   struct sigaction before {};
   ::sigaction(SIGPIPE, nullptr, &before);
