@@ -255,6 +255,11 @@ is_published() {
   printf 'id-1\nse/cret+1\n' >"$REEF_ROOT/config/key"
   printf 'backup:\n  tier3:\n    endpoint: %s\n    region: eu-test-1\n    key_file: config/key\n' "$url" >"$REEF_ROOT/config/system.yaml"
   models s3://bucket/models/base/large/ "$pin"
+  chmod 640 "$REEF_ROOT/config/key"
+  run reef-model fetch large
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"holds a secret, and others may read it (mode 0640)"*"chmod 600"* ]]
+  chmod 600 "$REEF_ROOT/config/key"
   faults '{"path": "safetensors", "do": "cut", "bytes": 2500000, "times": 1}'
   reef-model fetch large -q
   is_published

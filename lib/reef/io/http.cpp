@@ -65,8 +65,23 @@ HttpReply run(const fs::path& program, const fs::path& folder, const Json& reque
   return reply;
 }
 
+std::string encoded(std::string_view text, std::string_view plain) {
+  std::string out;
+  for (const char c : text) {
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+        plain.find(c) != std::string_view::npos) {
+      out += c;
+    } else {
+      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
+std::string url_path(std::string_view path) { return encoded(path, "-._~/"); }
+std::string url_query(std::string_view text) { return encoded(text, "-._~"); }
 std::string shown_url(const std::string& url) { return url.substr(0, url.find('?')); }
 
 fs::path etag_file_of(const fs::path& file) {

@@ -104,6 +104,10 @@ class HttpHelper {
   std::string hint_;
 };
 
+/// What stands between the slashes of a URL for a file's name: '%41' for what is not among A-Z a-z 0-9 - . _ ~ /.
+std::string url_path(std::string_view path);
+/// What stands for a text between '&' and '=' of a query: the same, and "%2F" for '/'.
+std::string url_query(std::string_view text);
 /// A URL for people: without its query, which may hold a key.
 std::string shown_url(const std::string& url);
 /// Whether the same request may find an answer a moment later. After a timeout it may, too, but would take as long

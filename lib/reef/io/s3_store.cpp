@@ -45,7 +45,7 @@ void require_key(const std::string& key) {
 }
 
 bool is_bucket(std::string_view name) {
-  return name.size() >= 3 && name.size() <= 63 &&
+  return !name.empty() && name.size() <= 63 &&
          name.find_first_not_of(
              "abcdefghijklmnopqrstuvwxyz"
              "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") == std::string_view::npos;
@@ -55,26 +55,40 @@ bool is_bucket(std::string_view name) {
 
 std::string S3Place::name() const { return fmt::format("s3://{}{}{}", bucket, prefix.empty() ? "" : "/", prefix); }
 
-void S3Place::require_usable() const {
-  const auto refuse = [](const std::string& what, const std::string& hint) { throw Error(Errc::usage, what, hint); };
+std::string S3Place::url() const {
+  return fmt::format("{}{}{}{}{}", endpoint, endpoint.ends_with('/') ? "" : "/", bucket, prefix.empty() ? "" : "/",
+                     url_path(prefix));
+}
+
+void S3Place::require_named() const {
   if (!endpoint.starts_with("https://") && !endpoint.starts_with("http://"))
-    refuse(fmt::format("{}.endpoint in system.yaml is \"{}\"", section, endpoint),
-           "it begins with http:// or https://, such as http://127.0.0.1:8333");
-  if (!is_bucket(bucket)) refuse(fmt::format("{} names no bucket", name()), "it is s3://BUCKET/PREFIX");
-  if (!prefix.empty() && !is_object_key(prefix))
-    refuse(fmt::format("the prefix of {} cannot be one", name()),
-           "it is of A-Z a-z 0-9 . _ - and '/' between parts of which none begins with a dot");
+    throw Error(Errc::usage, fmt::format("{}.endpoint in system.yaml is \"{}\"", section, shown_url(endpoint)),
+                "it begins with http:// or https://, such as http://127.0.0.1:8333");
+  if (!is_bucket(bucket))
+    throw Error(Errc::usage, fmt::format("{} names no bucket", name()), "it is s3://BUCKET/PREFIX");
   if (sigv4.key_file.empty())
-    refuse(fmt::format("{} needs a key, and {}.key_file in system.yaml is empty", name(), section),
-           "put key id and secret key into a file, one line each, and name it there");
+    throw Error(Errc::usage, fmt::format("{} needs a key, and {}.key_file in system.yaml is empty", name(), section),
+                "put key id and secret key into a file, one line each, and name it there");
+}
+
+void S3Place::require_usable() const {
+  require_named();
+  if (!prefix.empty() && !is_object_key(prefix))
+    throw Error(Errc::usage, fmt::format("what stands behind the bucket of {} cannot stand there", name()),
+                "it is of A-Z a-z 0-9 . _ - and '/' between parts of which none begins with a dot");
+  require_private(sigv4.key_file, section + ".key_file");
+}
+
+void require_private(const fs::path& file, const std::string& setting) {
   struct stat info {};
-  if (::stat(sigv4.key_file.c_str(), &info) != 0)
-    refuse(fmt::format("{}.key_file: {} cannot be read", section, shown(sigv4.key_file)),
-           "put key id and secret key into it, one line each, readable to its owner alone");
+  if (::stat(file.c_str(), &info) != 0)
+    throw Error(Errc::usage, fmt::format("{}: {} cannot be read", setting, shown(file)),
+                fmt::format("check {} in system.yaml", setting));
   if ((info.st_mode & 077U) != 0)
-    refuse(fmt::format("{} holds a secret, and others may read it (mode {:04o})", shown(sigv4.key_file),
-                       info.st_mode & 07777U),
-           fmt::format("run 'chmod 600 {}'", shown(sigv4.key_file)));
+    throw Error(
+        Errc::usage,
+        fmt::format("{} holds a secret, and others may read it (mode {:04o})", shown(file), info.st_mode & 07777U),
+        fmt::format("run 'chmod 600 {}'", shown(file)));
 }
 
 S3Store::S3Store(S3Place place, fs::path scratch, const S3Options& options)

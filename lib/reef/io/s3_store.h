@@ -22,10 +22,17 @@ struct S3Place {
 
   /// "s3://tower/reef"
   std::string name() const;
-  /// Throws Error{usage} naming the setting: no address, a bucket or a prefix that cannot be one, a key file that is
-  /// not there or that others may read.
+  /// "http://127.0.0.1:8333/tower/reef"
+  std::string url() const;
+  /// Throws Error{usage} naming the setting: no address, a bucket that cannot be one, no key file.
+  void require_named() const;
+  /// Also for a prefix that keys cannot have, and a key file that cannot be used, as require_private() does.
   void require_usable() const;
 };
+
+/// Throws Error{usage} for a file with a secret that is not there, or that others than its owner may read. `setting`
+/// names it.
+void require_private(const std::filesystem::path& file, const std::string& setting);
 
 struct S3Options {
   std::uint64_t part_bytes = 32 << 20;  ///< of a file that is sent; S3 takes no smaller ones than 5 MiB

@@ -7,7 +7,7 @@
 
 #include "reef/core/error.h"
 #include "reef/io/file.h"
-#include "reef/io/internal/s3_client.h"
+#include "reef/io/http.h"
 #include "reef/io/internal/upload_record.h"
 #include "reef/io/internal/xml.h"
 #include "support/temp_dir.h"
@@ -159,7 +159,7 @@ TEST_CASE("dates of answers") {
 }
 
 TEST_CASE("what stands in a query and a path") {
-  CHECK(query_part("a/b c~é&=") == "a%2Fb%20c~%C3%A9%26%3D");
+  CHECK(url_query("a/b c~é&=") == "a%2Fb%20c~%C3%A9%26%3D");
   CHECK(url_path("a/b c") == "a/b%20c");
 }
 

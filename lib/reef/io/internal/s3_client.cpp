@@ -19,23 +19,6 @@ constexpr auto kSlowStall = 600s;
 /// S3 refuses requests that are further away from its own time.
 constexpr auto kMaxSkew = 15min;
 
-bool is_plain(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-         c == '_' || c == '~';
-}
-
-std::string encoded(std::string_view text, bool keeps_slashes) {
-  std::string out;
-  for (const char c : text) {
-    if (is_plain(c) || (c == '/' && keeps_slashes)) {
-      out += c;
-    } else {
-      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
-  }
-  return out;
-}
-
 bool is_success(int status) { return status >= 200 && status < 300; }
 
 template <std::size_t Count>
@@ -79,9 +62,6 @@ std::string reason_of(const HttpReply& reply, const S3Fault& fault) {
 
 }  // namespace
 
-std::string query_part(std::string_view text) { return encoded(text, false); }
-std::string url_path(std::string_view path) { return encoded(path, true); }
-
 S3Client::S3Client(const S3Place& place, const fs::path& scratch, const S3Options& options)
     : place_(place),
       options_(options),
@@ -98,10 +78,10 @@ std::optional<std::string> S3Client::own_key(const std::string& full) const {
 }
 
 std::string S3Client::url_of(const std::optional<std::string>& key) const {
-  std::string url = place_.endpoint;
-  if (!url.ends_with('/')) url += '/';
-  url += place_.bucket;
-  return key ? url + "/" + url_path(full_key(*key)) : url;
+  if (key) return place_.url() + "/" + *key;
+  S3Place bucket = place_;
+  bucket.prefix.clear();
+  return bucket.url();
 }
 
 HttpReply S3Client::ask(const S3Request& request) const {
@@ -110,7 +90,7 @@ HttpReply S3Client::ask(const S3Request& request) const {
   const std::string url = url_of(request.key);
   wanted.url = url;
   for (const auto& [name, value] : request.query)
-    wanted.url += fmt::format("{}{}={}", wanted.url.size() == url.size() ? "?" : "&", name, query_part(value));
+    wanted.url += fmt::format("{}{}={}", wanted.url.size() == url.size() ? "?" : "&", name, url_query(value));
   wanted.headers = request.headers;
   if (request.part || request.method == "PUT" || request.method == "POST")
     wanted.headers.emplace_back("Content-Type", "application/octet-stream");

@@ -58,9 +58,4 @@ class S3Client {
   HttpHelper http_;
 };
 
-/// What stands between '&' and '=' of a query: "%2F" for all but A-Z a-z 0-9 - . _ ~.
-std::string query_part(std::string_view text);
-/// What stands between the slashes of a URL's path: the same, and '/' as it is.
-std::string url_path(std::string_view path);
-
 }  // namespace reef::io::internal

@@ -7,6 +7,7 @@
 #include "reef/core/error.h"
 #include "reef/io/file.h"
 #include "reef/model/weights.h"
+#include "reef/tree/object_place.h"
 
 namespace reef::model::internal {
 namespace {
@@ -25,34 +26,11 @@ std::string with_slash(std::string text) {
   return text;
 }
 
-bool is_plain(std::string_view text, std::string_view others) {
-  return std::all_of(text.begin(), text.end(), [&](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           others.find(c) != std::string_view::npos;
-  });
-}
-
 /// Requests are signed, with the settings of tier 3.
-FileStore bucket(const std::string& text, const tree::Tree& tree, const tree::Config& config) {
-  constexpr std::string_view kScheme = "s3://";
-  const std::string place = text.substr(kScheme.size());
-  const std::string name = place.substr(0, place.find('/'));
-  if (name.empty() || !is_plain(name, "-._")) refuse(text, "names no bucket");
-  const std::string region = config.text("system", "backup.tier3.region");
-  const std::string key_file = config.text("system", "backup.tier3.key_file");
-  if (key_file.empty()) {
-    refuse(text, "needs a key, and backup.tier3.key_file in system.yaml is empty",
-           "put key id and secret key into a file, one line each, and name it there");
-  }
-  std::string endpoint = config.text("system", "backup.tier3.endpoint");
-  if (endpoint.empty()) endpoint = fmt::format("https://s3.{}.amazonaws.com", region);
-  if (!endpoint.starts_with("https://") && !endpoint.starts_with("http://")) {
-    throw Error(Errc::usage, fmt::format("backup.tier3.endpoint in system.yaml is \"{}\"", endpoint),
-                "it begins with http:// or https://, such as http://127.0.0.1:8333");
-  }
+FileStore bucket(const io::S3Place& place) {
   FileStore store;
-  store.url = with_slash(with_slash(endpoint) + name + url_path(place.substr(name.size())));
-  store.sigv4 = io::SigV4{region, tree.root() / key_file};
+  store.url = with_slash(place.url());
+  store.sigv4 = place.sigv4;
   return store;
 }
 
@@ -87,23 +65,12 @@ FetchSource from_url(FetchSource source) {
 
 }  // namespace
 
-std::string url_path(std::string_view path) {
-  std::string url;
-  for (const char c : path) {
-    if (is_plain({&c, 1}, "-._~/")) {
-      url += c;
-    } else {
-      url += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
-  }
-  return url;
-}
-
 std::optional<FileStore> tier3_store(const tree::Tree& tree, const tree::Config& config) {
-  const std::string to = config.text("system", "backup.tier3.to");
-  if (to.empty()) return std::nullopt;
-  FileStore store = to.starts_with("s3://") ? bucket(to, tree, config) : FileStore{};
-  if (store.url.empty()) store.folder = tree.root() / to;
+  const auto place = tree::tier3_place(tree, config);
+  if (!place) return std::nullopt;
+  FileStore store;
+  if (place->s3) store = bucket(*place->s3);
+  store.folder = place->folder;
   store.is_by_digest = true;
   return store;
 }
@@ -122,9 +89,9 @@ FetchSource parse_fetch_source(const std::string& text, const fs::path& base, co
     source.store = std::move(*store);
     return source;
   }
-  if (text.starts_with("s3://")) {
+  if (tree::is_s3_name(text)) {
     source.form = FetchSource::Form::folder;
-    source.store = bucket(text, tree, config);
+    source.store = bucket(tree::s3_place(text, tree, config));
     return source;
   }
   if (text.starts_with("http://") || text.starts_with("https://")) return from_url(std::move(source));

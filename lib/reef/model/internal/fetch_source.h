@@ -42,9 +42,6 @@ FetchSource parse_fetch_source(const std::string& text, const std::filesystem::p
 /// Tier 3 of the configuration; nullopt when backup.tier3.to is empty. Throws as parse_fetch_source() does.
 std::optional<FileStore> tier3_store(const tree::Tree& tree, const tree::Config& config);
 
-/// What stands between the slashes of a URL for a file's name: '%41' for what is not among A-Z a-z 0-9 - . _ ~ /.
-std::string url_path(std::string_view path);
-
 /// models.NAME.sha256: 64 lower-case digits, or empty. Throws Error{usage} naming the key.
 std::string pinned_sha256(const tree::Config& config, const std::string& name);
 

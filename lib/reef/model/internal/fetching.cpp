@@ -11,6 +11,7 @@
 #include "reef/core/units.h"
 #include "reef/io/checksum.h"
 #include "reef/io/file.h"
+#include "reef/io/s3_store.h"
 #include "reef/tree/folders.h"
 
 namespace reef::model::internal {
@@ -79,6 +80,7 @@ Fetching::Fetching(const tree::Tree& tree, std::string name, Progress& progress)
 }
 
 const io::HttpHelper& Fetching::http() {
+  if (!http_ && store_.sigv4) io::require_private(store_.sigv4->key_file, "backup.tier3.key_file");
   if (!http_) http_ = std::make_unique<io::HttpHelper>(folder_, store_.sigv4 ? kKeyHint : "check the model's source");
   return *http_;
 }
@@ -86,7 +88,7 @@ const io::HttpHelper& Fetching::http() {
 std::string Fetching::name_of(const std::string& path, const std::string& sha256) const {
   if (store_.is_file) return store_.url;
   const std::string inner = store_.is_by_digest ? "models/" + sha256 : path;
-  return store_.url.empty() ? (store_.folder / inner).string() : store_.url + url_path(inner);
+  return store_.url.empty() ? (store_.folder / inner).string() : store_.url + io::url_path(inner);
 }
 
 io::Downloaded Fetching::bring(const std::string& path, const std::string& sha256, const fs::path& target,
