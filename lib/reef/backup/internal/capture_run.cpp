@@ -38,13 +38,13 @@ Error error_of(const std::string& action, const std::string& path, int code) {
 
 /// What a database holds depends on its file and its log.
 std::string database_state(const Folder& folder, const Item& item) {
-  const std::string file = io::file_state(item.status, item.before_ns);
+  std::string file = io::file_state(item.status, item.before_ns);
   const std::int64_t before = io::file_clock_ns();
   struct stat log {};
   if (::fstatat(folder.fd, (item.name + "-wal").c_str(), &log, AT_SYMLINK_NOFOLLOW) != 0 || log.st_size == 0)
     return file;  // a log that is empty says as little as none
-  // SQLite under root gives the log to the database's owner whenever it opens it, which changes ctime. Nobody sets
-  // mtime.
+  // SQLite under root gives the log to the database's owner whenever it opens it, which changes its ctime;
+  // nobody sets its mtime.
   log.st_ctim = log.st_mtim;
   const std::string state = io::file_state(log, before);
   return file.empty() || state.empty() ? std::string() : file + '+' + state;
