@@ -15,8 +15,9 @@ namespace reef::backup {
 struct CaptureOptions {
   /// How long to ask again for a database that another process keeps locked.
   std::chrono::milliseconds patience{10'000};
-  /// For copies of databases without a write-ahead log, whose writers would wait until they are read otherwise.
-  fs::path scratch = fs::temp_directory_path();
+  /// For copies of databases without a write-ahead log, whose writers would wait until they are read otherwise. Empty:
+  /// the system's folder for temporary files.
+  fs::path scratch = {};
   /// Folders that no snapshot holds wherever they lie in the tree: destinations of backups.
   std::vector<fs::path> never;
   /// Runs PRAGMA quick_check on every database that changed, within the same transaction: about a second for 600 MB.
@@ -60,6 +61,8 @@ struct CaptureReport {
 ///
 /// Order: depth first, names ascending by their bytes, but for the folders named above, `vectors` before `models`, and
 /// the database of a store before its files.
+///
+/// `progress` is told of bytes that were read; stores that tell of those, too, are given no_progress().
 ///
 /// Throws what the writer throws, and Error{failed} where the tree itself cannot be read.
 CaptureReport capture(const tree::Tree& tree, int tier, SnapshotWriter& writer, const CaptureOptions& options,

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "reef/core/error.h"
@@ -70,6 +71,8 @@ bool begins_as_sqlite(std::span<const std::uint8_t> first_bytes) {
 
 SqliteCapture::SqliteCapture(const fs::path& path, const SqliteCaptureOptions& options) {
   const fs::path direct = direct_path(path);
+  std::error_code none;  // the copy then fails
+  const fs::path scratch = options.scratch.empty() ? fs::temp_directory_path(none) : options.scratch;
   if (options.may_rest) image_ = internal::open_resting(direct);
   if (image_) return;
   try {
@@ -78,12 +81,12 @@ SqliteCapture::SqliteCapture(const fs::path& path, const SqliteCaptureOptions& o
     if (error.code() != Errc::failed || internal::size_of(internal::beside(direct, "-wal")) == 0 ||
         !is_read_only(direct))
       throw;
-    image_ = copy_unwritable(direct, options.scratch);
+    image_ = copy_unwritable(direct, scratch);
   }
   if (!image_->keeps_writers_waiting()) return;
   try {
     const auto read = [&](std::uint64_t at, std::span<std::uint8_t> into) { image_->read(at, into); };
-    auto copy = internal::copy_database(direct, options.scratch, image_->size_bytes(), read);
+    auto copy = internal::copy_database(direct, scratch, image_->size_bytes(), read);
     if (image_->still_holds()) image_ = std::move(copy);
   } catch (const Error& error) {
     if (error.code() != Errc::failed && error.code() != Errc::not_found) throw;

@@ -18,8 +18,8 @@ struct SqliteCaptureOptions {
   /// How long to ask again where another process keeps the database locked.
   std::chrono::milliseconds patience{10'000};
   /// A folder for a copy of a database without a write-ahead log. Where it cannot hold one, such a database is read in
-  /// its place, and whoever writes to it waits so long.
-  std::filesystem::path scratch = std::filesystem::temp_directory_path();
+  /// its place, and whoever writes to it waits so long. Empty: the system's for temporary files.
+  std::filesystem::path scratch = {};
   /// Without it a transaction is held also where nobody has the database open: still_holds() is then true as long as
   /// all keep to SQLite's locks.
   bool may_rest = true;

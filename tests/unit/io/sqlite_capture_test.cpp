@@ -210,7 +210,7 @@ TEST_CASE("where there is no room for such a copy, the writer waits until the da
   sqlite3* db = nullptr;
   REQUIRE(::sqlite3_open(path.c_str(), &db) == SQLITE_OK);
   {
-    const SqliteCapture capture(path, {milliseconds(0), dir / "absent"});
+    const SqliteCapture capture(path, {milliseconds(0), dir / "absent", true});
     CHECK(::sqlite3_exec(db, "DELETE FROM message", nullptr, nullptr, nullptr) == SQLITE_BUSY);
     CHECK(bytes_of(capture) == read_file(path));
   }

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <chrono>
 #include <optional>
+#include <system_error>
 #include <thread>
 
 #include "reef/backup/what.h"
@@ -207,7 +208,9 @@ Outcome CaptureRun::put_rows(const Folder& folder, OpenItem file, std::uint64_t 
 std::unique_ptr<io::SqliteCapture> CaptureRun::open_database(const Folder& folder, const std::string& name,
                                                              bool may_rest) const {
   // SQLite opens by names; this one is of the folder that is open, wherever links led.
-  const fs::path real = fs::read_symlink(fmt::format("/proc/self/fd/{}", folder.fd));
+  std::error_code error;
+  const fs::path real = fs::read_symlink(fmt::format("/proc/self/fd/{}", folder.fd), error);
+  if (error) throw Error(Errc::failed, fmt::format("open {}: {}", shown(folder.path_of(name)), error.message()));
   return std::make_unique<io::SqliteCapture>(real / name,
                                              io::SqliteCaptureOptions{options_.patience, options_.scratch, may_rest});
 }

@@ -141,6 +141,7 @@ class Resting : public DatabaseImage {
 class Copied : public DatabaseImage {
  public:
   Copied(const fs::path& path, const fs::path& scratch, std::uint64_t size, const ReadAt& from) : size_(size) {
+    if (scratch.empty()) throw Error(Errc::failed, fmt::format("there is no folder for a copy of {}", shown(path)));
     const fs::path copy = temporary_name(fs::absolute(scratch) / path.filename());
     fd_ = open_file(copy, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     try {
