@@ -5,7 +5,7 @@ _reef_backup() {
   # bash splits "--mode=dense" into three words.
   if [[ $cur == '=' ]]; then cur=''; elif [[ $prev == '=' ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; fi
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in tier1|tier2|list|verify|prune) verb=$word; break ;; esac
+    case $word in tier1|tier2|tier3|list|verify|prune) verb=$word; break ;; esac
   done
   case $verb:$prev in
     tier1:--to) ;;
@@ -14,6 +14,9 @@ _reef_backup() {
     tier2:--to) ;;
     tier2:--wait) ;;
     tier2:--threads) ;;
+    tier3:--to) ;;
+    tier3:--wait) ;;
+    tier3:--threads) ;;
     list:--tier) words='1 2 3' ;;
     list:--to) ;;
     verify:--tier) words='1 2 3' ;;
@@ -29,11 +32,12 @@ _reef_backup() {
     *) case $verb:$cur in
       tier1:-*) words='--to --adopt --keep-all --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       tier2:-*) words='--to --adopt --keep-all --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      tier3:-*) words='--to --adopt --keep-all --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       list:-*) words='--tier --to --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       verify:-*) words='--all --tier --to --sample --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       prune:-*) words='--tier --to --dry-run -n --wait --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       :-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
-      :*) words='tier1 tier2 list verify prune' ;;
+      :*) words='tier1 tier2 tier3 list verify prune' ;;
     esac ;;
   esac
   if [[ $kind ]]; then

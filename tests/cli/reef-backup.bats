@@ -136,6 +136,18 @@ PYTHON
   reef-backup verify --to two
 }
 
+@test "tier 3: an archive that tar and zstd open, models by digest; a drill of it" {
+  mkdir three
+  reef-backup tier3 --to three -q 2>/dev/null
+  mkdir out
+  zstd -dcq three/system-*.tar.zst | tar -xf - -C out
+  cmp out/config/models.yaml root/config/models.yaml
+  (cd three/models && for file in *; do [ "$(sha256sum <"$file")" = "$file  -" ]; done)
+  [ "$(reef-backup list --to three --json | field 'len(all), o["tier"]')" = "(1, 3)" ]
+  reef-backup verify --to three
+  [ "$(reef-restore drill --from three --json | field 'o["tier"], o["sound"]')" = "(3, True)" ]
+}
+
 @test "no tree, and options that do not go together" {
   run reef-backup tier1 --root none --to one
   [ "$status" -eq 5 ]

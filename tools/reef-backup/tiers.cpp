@@ -18,6 +18,7 @@ struct About {
 constexpr About kAbout[] = {
     {1, "tier1", "Take what changes into the block store of the second drive", "reef-backup tier1"},
     {2, "tier2", "Take databases, vectors and files into a dated folder", "reef-backup tier2 --to /mnt/nas/reef"},
+    {3, "tier3", "Take the whole tree into an archive, and models once", "reef-backup tier3 --to s3://backups/tower"},
 };
 
 int take(cli::Session& session, backup::RunOptions options) {
@@ -44,7 +45,9 @@ void add_tiers(CLI::App& app, cli::Session& session) {
     auto keep_all = std::make_shared<bool>(false);
     options->tier = about.tier;
     CLI::App* verb = cli::add_verb(app, about.name, about.about, about.example);
-    verb->add_option("--to", options->store.to, fmt::format("A folder, in place of backup.{}.to", about.name))
+    verb->add_option("--to", options->store.to,
+                     fmt::format("A folder{}, in place of backup.{}.to",
+                                 about.tier == 3 ? " or s3://BUCKET/PREFIX" : "", about.name))
         ->type_name("DEST");
     verb->add_flag("--adopt", options->store.adopt,
                    "Take a destination that the tree does not know, such as a new drive in the place of the old one");

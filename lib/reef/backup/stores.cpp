@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include "reef/backup/archives.h"
 #include "reef/backup/dated_folders.h"
 #include "reef/backup/destination.h"
 #include "reef/backup/ledger.h"
 #include "reef/backup/repository.h"
 #include "reef/core/error.h"
 #include "reef/io/file.h"
+#include "reef/tree/object_place.h"
 
 namespace reef::backup {
 namespace {
@@ -25,12 +27,30 @@ DestinationOptions destination_options(const tree::Tree& tree, const std::string
   return result;
 }
 
+std::unique_ptr<SnapshotStore> open_archives(const tree::Tree& tree, const tree::Config& config,
+                                             const std::string& destination, DestinationOptions place,
+                                             unsigned threads) {
+  ArchivesOptions options;
+  options.scratch = tree.backups() / "tier3";
+  options.recipients = config.list("system", key(3, "recipients"));
+  options.threads = threads;
+  // A relative path counts from the root, as those of destinations do.
+  if (const std::string file = config.text("system", key(3, "identity")); !file.empty())
+    options.identity = tree.root() / file;
+  if (tree::is_s3_name(destination))
+    options.store = tree::open_object_store({{}, tree::s3_place(destination, tree, config)}, options.scratch);
+  else
+    options.folder = destination;
+  options.destination = std::move(place);
+  return std::make_unique<Archives>(std::move(options));
+}
+
 }  // namespace
 
 std::string destination_of(const tree::Tree& tree, const tree::Config& config, int tier,
                            const std::optional<std::string>& to) {
   const std::string text = to ? *to : config.text("system", key(tier, "to"));
-  if (text.empty() || text.starts_with("s3://")) return text;
+  if (text.empty() || tree::is_s3_name(text)) return text;
   const fs::path folder = to ? fs::absolute(text) : fs::absolute(tree.root()) / text;
   std::string path = folder.lexically_normal().string();
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
@@ -76,6 +96,8 @@ std::unique_ptr<SnapshotStore> open_store(const tree::Tree& tree, const tree::Co
       return std::make_unique<Repository>(destination, std::move(place), options.threads);
     case 2:
       return std::make_unique<DatedFolders>(destination, std::move(place));
+    case 3:
+      return open_archives(tree, config, destination, std::move(place), options.threads);
     default:
       throw Error(Errc::usage, fmt::format("there is no tier {}", tier));
   }
