@@ -19,6 +19,8 @@ using internal::SnapshotFolder;
 namespace {
 
 constexpr int kTier = 1;
+/// More would wait for one another: what they find goes into the packs in order.
+constexpr unsigned kMostThreads = 8;
 
 /// A reader has no lock. What it misses of a snapshot that prune() has removed meanwhile is no damage.
 [[noreturn]] void rethrow_unless_removed(const SnapshotFolder& snapshots, const std::string& id) {
@@ -32,7 +34,7 @@ constexpr int kTier = 1;
 Repository::Repository(fs::path folder, DestinationOptions options, unsigned threads)
     : folder_(std::move(folder)),
       options_(std::move(options)),
-      threads_(threads > 0 ? threads : std::max(1U, std::thread::hardware_concurrency())) {}
+      threads_(threads > 0 ? threads : std::clamp(std::thread::hardware_concurrency(), 1U, kMostThreads)) {}
 
 std::vector<Snapshot> Repository::list() {
   return SnapshotFolder(Destination::open_for_reading(folder_, kTier).folder()).list();

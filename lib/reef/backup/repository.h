@@ -28,7 +28,7 @@ namespace reef::backup {
 /// What verify() found damaged is not built upon: the next run stores it anew, as far as the source still has it.
 class Repository : public SnapshotStore {
  public:
-  /// `options` are for what writes.
+  /// `options` are for what writes. `threads` is how many read and hash; 0: one a core, eight at most.
   Repository(fs::path folder, DestinationOptions options, unsigned threads = 0);
 
   std::vector<Snapshot> list() override;

@@ -123,7 +123,7 @@ class Verifier {
     pack_faults_ = std::move(found.faults);
     std::unordered_set<std::uint32_t> there(numbers.begin(), numbers.end());
     for (const auto& [pack, blocks] : marks.used()) {
-      if (there.count(pack) == 0) pack_faults_.push_back({pack, "it is missing", 0, kAllBlocks});
+      if (there.count(pack) == 0) pack_faults_.push_back({pack, "it is missing", 0, kAllBlocks, true});
     }
   }
 
@@ -149,7 +149,7 @@ class Verifier {
         }
         for (std::uint32_t block = first; block < end; ++block) {
           if (!used[block] || (block - first < rows.size() && !rows[block - first].is_dropped())) continue;
-          pack_faults_.push_back({number, fmt::format("block {} is needed and not there", block), block, 1});
+          pack_faults_.push_back({number, fmt::format("block {} is needed and not there", block), block, 1, true});
         }
       }
     }
@@ -163,7 +163,7 @@ class Verifier {
         return fault.pack == ref.pack && fault.count > 0 &&
                (fault.count == kAllBlocks || (ref.number >= fault.first && ref.number - fault.first < fault.count));
       });
-      if (!known) pack_faults_.push_back({ref.pack, what, ref.number, 1});
+      if (!known) pack_faults_.push_back({ref.pack, what, ref.number, 1, true});
     }
   }
 
@@ -173,12 +173,7 @@ class Verifier {
     for (const SnapshotFile& snapshot : read_) {
       if (snapshots_.has(snapshot.snapshot.id)) tracing.trace(snapshot);
     }
-    for (Fault& fault : tracing.take()) {
-      // A pack that prune() removed meanwhile.
-      std::error_code error;
-      if (fault.snapshots.empty() && !fs::exists(folder_ / fault.file, error)) continue;
-      report_.faults.push_back(std::move(fault));
-    }
+    for (Fault& fault : tracing.take(folder_)) report_.faults.push_back(std::move(fault));
   }
 
   fs::path folder_;

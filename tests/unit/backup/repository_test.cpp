@@ -263,6 +263,26 @@ TEST_CASE("repository: a file that may be torn is read again though its state is
   CHECK(sample.open().list().back().changed.empty());
 }
 
+TEST_CASE("repository: a snapshot of a tree with a damaged file is damaged from its beginning") {
+  RepositorySample sample;
+  MemoryTree tree;
+  tree.file("a", "as far as it could be read");
+  Repository repository = sample.open();
+  {
+    const auto writer = repository.begin(sample.time, no_progress());
+    MemoryContent content(tree["a"].bytes);
+    writer->put(tree["a"].entry, &content);
+    writer->note_damaged("a", "malformed");
+    CHECK(writer->commit().damaged.has_value());
+  }
+  sample.time += std::chrono::minutes(15);
+  CHECK(sample.faults().empty());
+  CHECK(repository.list()[0].damaged == parse_time("2026-11-30T10:00:00Z"));
+  sample.back_up(tree);
+  CHECK(sample.kept.empty());
+  CHECK_FALSE(repository.list()[1].damaged.has_value());
+}
+
 TEST_CASE("repository: a run that does not commit leaves nothing") {
   RepositorySample sample;
   sample.back_up(tree_of_all_kinds());

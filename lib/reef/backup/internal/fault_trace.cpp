@@ -8,6 +8,7 @@
 #include "reef/backup/internal/tree_marks.h"
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
+#include "reef/io/file.h"
 
 namespace reef::backup::internal {
 namespace {
@@ -84,6 +85,8 @@ FaultTrace::PathHits FaultTrace::find_hits(const EntriesNode& node) {
   PathHits hits;
   for (const std::size_t fault : hits_of({node.node.at.pack, node.node.at.number, 1})) {
     hits.emplace(fault, node.first_path);
+    told_[fault].what +=
+        fmt::format("; {} entries from {} on are lost with it", node.entries, io::shown(node.first_path));
   }
   try {
     const std::string text = packs_.read_node(node.node);
@@ -123,6 +126,16 @@ void FaultTrace::trace(const SnapshotFile& snapshot) {
   }
 }
 
-std::vector<Fault> FaultTrace::take() { return std::move(told_); }
+std::vector<Fault> FaultTrace::take(const fs::path& repository) {
+  std::vector<Fault> faults;
+  for (std::size_t i = 0; i < told_.size(); ++i) {
+    Fault& fault = told_[i];
+    std::error_code error;
+    const bool is_void =
+        fault.snapshots.empty() && (faults_[i].of_reference || !fs::exists(repository / fault.file, error));
+    if (!is_void) faults.push_back(std::move(fault));
+  }
+  return faults;
+}
 
 }  // namespace reef::backup::internal

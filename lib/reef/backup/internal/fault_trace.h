@@ -22,7 +22,8 @@ class FaultTrace {
   FaultTrace(Packs& packs, std::vector<PackFault> faults);
 
   void trace(const SnapshotFile& snapshot);
-  std::vector<Fault> take();
+  /// All but those that prune() made void meanwhile, in `repository`.
+  std::vector<Fault> take(const fs::path& repository);
 
  private:
   using Hits = std::set<std::size_t>;  ///< numbers of faults

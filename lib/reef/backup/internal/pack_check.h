@@ -16,7 +16,8 @@ struct PackFault {
   std::uint32_t pack = 0;
   std::string what;
   std::uint32_t first = 0;
-  std::uint32_t count = 0;  ///< 0: none are; UINT32_MAX: all of the pack
+  std::uint32_t count = 0;    ///< 0: none are; UINT32_MAX: all of the pack
+  bool of_reference = false;  ///< it is a snapshot that misses something: no fault once that snapshot is removed
 };
 
 struct PackCheckOptions {

@@ -25,7 +25,7 @@ struct SnapshotFile {
   Snapshot snapshot;
   std::uint32_t next_pack = 1;
   NodeRef root;
-  std::vector<std::string> damaged;
+  std::vector<std::string> damaged;  ///< in the tree already
 };
 
 std::string to_bytes(const SnapshotFile& file);

@@ -14,6 +14,7 @@ constexpr std::string_view kWhere = "the tree of the newest snapshot";
 
 TreeBefore::TreeBefore(Packs& packs, const SnapshotFile& snapshot, const Checks& checks)
     : changed_(snapshot.snapshot.changed.begin(), snapshot.snapshot.changed.end()) {
+  changed_.insert(snapshot.damaged.begin(), snapshot.damaged.end());
   std::vector<EntriesNode> nodes;
   try {
     if (checks.is_bad(snapshot.root.at)) return;

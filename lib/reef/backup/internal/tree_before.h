@@ -25,7 +25,7 @@ class TreeBefore {
   std::optional<StoredEntry> find(const std::string& path) const;
   /// A node of entries that is stored already.
   std::optional<NodeRef> node(const io::Sha256Digest& name) const;
-  /// Whether the file was read while it changed.
+  /// Whether the file was read while it changed, or was damaged.
   bool may_be_torn(const std::string& path) const { return changed_.count(path) > 0; }
 
  private:

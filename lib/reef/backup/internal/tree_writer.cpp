@@ -135,6 +135,11 @@ std::unique_ptr<FileBefore> TreeWriter::before(const Entry& entry) {
 
 void TreeWriter::note_changed(const std::string& path) { snapshot_.changed.push_back(path); }
 
+void TreeWriter::note_damaged(const std::string& path, const std::string& /*what*/) {
+  damaged_.push_back(path);
+  snapshot_.damaged = snapshot_.taken;
+}
+
 void TreeWriter::append(const Entry& entry, const Counts& counts, const StoredContent& content) {
   if (node_entries_ == 0) node_path_ = entry.path;
   node_ += to_bytes(entry, counts, content);
@@ -166,7 +171,10 @@ Snapshot TreeWriter::commit() {
   file.root = store_root();
   file.next_pack = writer_->next_number();
   writer_->commit();
+  // A run that was killed may have left a pack whose name is not durable yet, and this one may build upon it.
+  if (file.root != before_.root()) io::sync_directory(packs_.folder());
   file.snapshot = snapshot_;
+  file.damaged = damaged_;
   file.snapshot.added_bytes = writer_->bytes() + to_bytes(file).size();
   io::replace_file(snapshots_.path_of(snapshot_.id), to_bytes(file), 0600);
   return file.snapshot;

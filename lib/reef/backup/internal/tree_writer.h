@@ -23,6 +23,7 @@ class TreeWriter : public SnapshotWriter {
   bool keep(const Entry& entry) override;
   void put(const Entry& entry, Content* content) override;
   void note_changed(const std::string& path) override;
+  void note_damaged(const std::string& path, const std::string& what) override;
   Snapshot commit() override;
 
  private:
@@ -46,6 +47,7 @@ class TreeWriter : public SnapshotWriter {
   Progress& progress_;
 
   Snapshot snapshot_;
+  std::vector<std::string> damaged_;
   std::string node_;  ///< entries that make up the next node
   std::uint32_t node_entries_ = 0;
   std::string node_path_;  ///< of the first of them
