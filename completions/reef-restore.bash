@@ -5,7 +5,7 @@ _reef_restore() {
   # bash splits "--mode=dense" into three words.
   if [[ $cur == '=' ]]; then cur=''; elif [[ $prev == '=' ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; fi
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in files|persona|drill) verb=$word; break ;; esac
+    case $word in files|persona|system|drill) verb=$word; break ;; esac
   done
   case $verb:$prev in
     files:--output|files:-o) kind=-d ;;
@@ -18,6 +18,11 @@ _reef_restore() {
     persona:--tier) words='1 2 3' ;;
     persona:--wait) ;;
     persona:--threads) ;;
+    system:--from) ;;
+    system:--at) ;;
+    system:--tier) words='1 2 3' ;;
+    system:--to) kind=-d ;;
+    system:--threads) ;;
     drill:--from) ;;
     drill:--at) ;;
     drill:--tier) words='1 2 3' ;;
@@ -29,10 +34,11 @@ _reef_restore() {
     *) case $verb:$cur in
       files:-*) words='--output -o --from --at --tier --force -f --dry-run -n --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       persona:-*) words='--from --at --tier --dry-run -n --yes -y --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
+      system:-*) words='--from --at --tier --to --dry-run -n --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       drill:-*) words='--from --at --tier --to --wait --threads --help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       :-*) words='--help -h --version -V --root --json --quiet -q --verbose -v --color' ;;
       files:*) kind=-f ;;
-      :*) words='files persona drill' ;;
+      :*) words='files persona system drill' ;;
     esac ;;
   esac
   if [[ $kind ]]; then

@@ -95,6 +95,43 @@ field() { python3 -c 'import json, sys; all = [json.loads(l) for l in sys.stdin]
   [ "$(reef-memory list --persona alice --json | field 'len(all)')" = 1 ]
 }
 
+@test "system: a whole tree to an empty place, from a folder alone; a place that holds anything is refused" {
+  run reef-restore system
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"not empty"* ]]
+  run reef-restore system --from one --to new --dry-run
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"reef-model fetch --missing"* ]]
+  [ ! -e new ]
+  mv root old
+  reef-restore system --from one --json >report
+  [ "$(field 'o["schema"], o["changed"], o["tier"], o["faults"]' <report)" = "('reef.restore.system/1', True, 1, [])" ]
+  reef-index query ropes --persona alice --mode bm25 --json | grep -q '"d1"'
+  reef-session verify
+  reef-memory verify
+  [ "$(stat -c %a root)" = "$(stat -c %a old)" ]
+  mkdir new three
+  chmod 700 new
+  REEF_ROOT=$PWD/old reef-backup tier3 --to three -q 2>/dev/null
+  reef-restore system --from three --to new -q
+  reef-model verify --root new
+  reef-index verify --root new
+  [ "$(stat -c %a new)" = "$(stat -c %a old)" ]
+}
+
+@test "system: what is damaged is named, and the rest comes" {
+  python3 - one/packs/*.pack <<'PYTHON'
+import sys
+data = bytearray(open(sys.argv[1], "rb").read())
+data[200] ^= 1
+open(sys.argv[1], "wb").write(data)
+PYTHON
+  run reef-restore system --from one --to new
+  [ "$status" -eq 4 ]
+  [[ "$output" == *"reef-restore files"* ]]
+  [ -e new/config/models.yaml ] || [ -e new/config/system.yaml ]
+}
+
 @test "no backup at all" {
   printf '' >root/config/system.yaml
   run reef-restore drill

@@ -13,6 +13,7 @@ namespace reef::tool {
 void add_files(CLI::App& app, cli::Session& session);
 void add_drill(CLI::App& app, cli::Session& session);
 void add_persona(CLI::App& app, cli::Session& session);
+void add_system(CLI::App& app, cli::Session& session);
 
 /// --from, --at and --tier.
 using SharedSourceChoice = std::shared_ptr<recover::SourceChoice>;

@@ -31,6 +31,7 @@ int main(int argc, char** argv) {
   return cli::run("reef-restore", "Restore from backups", argc, argv, [](CLI::App& app, cli::Session& session) {
     tool::add_files(app, session);
     tool::add_persona(app, session);
+    tool::add_system(app, session);
     tool::add_drill(app, session);
   });
 }

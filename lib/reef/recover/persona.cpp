@@ -4,16 +4,14 @@
 
 #include <algorithm>
 
-#include "reef/backup/ledger.h"
 #include "reef/backup/target_folder.h"
 #include "reef/core/error.h"
 #include "reef/core/log.h"
 #include "reef/core/units.h"
 #include "reef/io/file.h"
-#include "reef/io/sqlite.h"
-#include "reef/io/sqlite_mode.h"
 #include "reef/memory/schema.h"
 #include "reef/persona/rows.h"
+#include "reef/recover/internal/forecast.h"
 #include "reef/recover/rebuild.h"
 #include "reef/recover/replace.h"
 #include "reef/recover/service.h"
@@ -46,47 +44,18 @@ bool holds(const Entries& entries, const std::string& path) {
   return std::any_of(entries.begin(), entries.end(), [&](const auto& recorded) { return recorded.first.path == path; });
 }
 
-/// Rows of one of the tree's databases that are newer than the snapshot.
-Loss newer(const std::string& what, const fs::path& database, const std::string& sql, const std::string& persona,
-           const std::string& since) {
-  Loss loss{what, 0, {}};
-  std::error_code ignored;
-  if (!fs::exists(database, ignored)) return loss;
-  try {
-    io::Database open(database, io::mode_to_look(database));
-    auto query = open.prepare(sql);
-    query.bind(1, since);
-    if (!persona.empty()) query.bind(2, persona);
-    query.step();
-    loss.count = static_cast<std::uint64_t>(query.integer(0));
-  } catch (const Error& error) {
-    if (error.code() == Errc::interrupted) throw;
-    loss.unknown = error.what();
-  }
-  return loss;
-}
-
 std::vector<Loss> losses(const tree::Tree& tree, const std::string& persona, Time taken) {
   const auto scope = tree::Scope::persona(persona);
-  return {newer("messages", session::conversations_file(tree),
-                "SELECT count(*) FROM messages m JOIN sessions s ON s.id = m.session_id WHERE m.created_at > ? AND "
-                "s.persona_id = ?",
-                persona, to_database_time(taken)),
-          newer("memories", memory::memories_file(tree, persona), "SELECT count(*) FROM memories WHERE created_at > ?",
-                {}, to_database_time(taken)),
-          newer("documents", tree.vectors(scope) / "metadata.sqlite",
-                "SELECT count(*) FROM documents WHERE finished AND added > ?", {}, to_rfc3339(taken))};
+  return {internal::newer(
+              "messages", session::conversations_file(tree),
+              "SELECT count(*) FROM messages m JOIN sessions s ON s.id = m.session_id WHERE m.created_at > ? AND "
+              "s.persona_id = ?",
+              persona, to_database_time(taken)),
+          internal::newer("memories", memory::memories_file(tree, persona),
+                          "SELECT count(*) FROM memories WHERE created_at > ?", {}, to_database_time(taken)),
+          internal::newer("documents", tree.vectors(scope) / "metadata.sqlite",
+                          "SELECT count(*) FROM documents WHERE finished AND added > ?", {}, to_rfc3339(taken))};
 }
-
-/// What the last drill of that tier says of so many bytes.
-std::optional<milliseconds> expected(const tree::Tree& tree, int tier, std::uint64_t bytes) {
-  const auto drill = backup::read_ledger(tree, tier).drill;
-  if (!drill || drill->bytes == 0) return std::nullopt;
-  return milliseconds(static_cast<std::int64_t>(static_cast<double>(drill->duration.count()) *
-                                                static_cast<double>(bytes) / static_cast<double>(drill->bytes)));
-}
-
-std::string command_line(const std::vector<std::string>& argv) { return fmt::format("{}", fmt::join(argv, " ")); }
 
 class PersonaRestore {
  public:
@@ -119,7 +88,7 @@ class PersonaRestore {
     for (const auto& [entry, counts] : entries_)
       if (entry.type == backup::EntryType::file) ++report.files, report.bytes += entry.size_bytes;
     for (const Service& service : services_)
-      if (!service.stop.empty()) report.steps.push_back("stop: " + command_line(service.stop));
+      if (!service.stop.empty()) report.steps.push_back("stop: " + internal::command_line(service.stop));
     report.steps.push_back(fmt::format("restore {} beside the tree, {}, and check them", counted(report.files, "file"),
                                        format_size(report.bytes)));
     for (const std::string& path : folders_) report.steps.push_back(fmt::format("put {} into place", io::shown(path)));
@@ -127,9 +96,9 @@ class PersonaRestore {
       report.steps.push_back(fmt::format("bring the rows of {} in {}", options_.persona, io::shown(path)));
     report.steps.emplace_back("make again what is derived and does not match");
     for (const Service& service : services_)
-      if (!service.start.empty()) report.steps.push_back("start: " + command_line(service.start));
+      if (!service.start.empty()) report.steps.push_back("start: " + internal::command_line(service.start));
     report.losses = losses(tree_, options_.persona, source_.snapshot.taken);
-    report.expected = expected(tree_, source_.tier, report.bytes);
+    report.expected = internal::expected(tree_, source_.tier, report.bytes);
     report.bound = kBound;
     return report;
   }

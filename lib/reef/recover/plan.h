@@ -20,8 +20,8 @@ struct Loss {
 
 /// A restore before it is done, and what became of it.
 struct RestoreReport {
-  std::string scenario;  ///< "persona", "drive", "system"
-  std::string name;      ///< of the persona, or the role
+  std::string scenario;  ///< "persona" or "system"
+  std::string name;      ///< of the persona, or where the tree goes
   int tier = 1;
   std::string destination;
   backup::Snapshot snapshot;
@@ -35,6 +35,7 @@ struct RestoreReport {
   std::optional<std::chrono::milliseconds> bound;     ///< that the design sets
   std::chrono::milliseconds duration{0};
   std::uint64_t rows_came = 0, rows_went = 0;  ///< of shared databases
+  std::vector<CheckFault> faults;              ///< what is damaged or unsound, and cannot be made again
   std::vector<std::string> rebuilt;
 };
 

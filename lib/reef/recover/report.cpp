@@ -18,9 +18,9 @@ Json members_of(int tier, const std::string& destination, const backup::Snapshot
       {"tier", tier}, {"destination", destination}, {"snapshot", snapshot.id}, {"taken", to_rfc3339(snapshot.taken)}};
 }
 
-Json faults_of(const CheckReport& report) {
+Json faults_of(const std::vector<CheckFault>& found) {
   Json faults = Json::array();
-  for (const CheckFault& fault : report.faults)
+  for (const CheckFault& fault : found)
     faults.push_back(
         {{"file", fault.file}, {"what", fault.what}, {"next_step", fault.next_step}, {"is_derived", fault.is_derived}});
   return faults;
@@ -78,7 +78,7 @@ std::string to_json(const DrillReport& report) {
   json["databases"] = report.check.databases;
   json["rows"] = report.check.rows;
   json["indexes"] = report.check.indexes;
-  json["faults"] = faults_of(report.check);
+  json["faults"] = faults_of(report.check.faults);
   return dump(json);
 }
 
@@ -94,6 +94,8 @@ std::string to_text(const RestoreReport& report) {
                           report.applied ? "are" : "would be");
   }
   for (const std::string& line : report.rebuilt) text += line + "\n";
+  for (const CheckFault& fault : report.faults)
+    text += fmt::format("{}: {}; {}\n", io::shown(fault.file), printable(fault.what), printable(fault.next_step));
   const std::string what = report.name.empty() ? report.scenario : fmt::format("{} {}", report.scenario, report.name);
   const std::string from = fmt::format("snapshot {} of tier {}, taken {}", report.snapshot.id, report.tier,
                                        to_rfc3339(report.snapshot.taken));
@@ -132,6 +134,7 @@ std::string to_json(const RestoreReport& report) {
   json["rows_came"] = report.rows_came;
   json["rows_went"] = report.rows_went;
   json["rebuilt"] = report.rebuilt;
+  json["faults"] = faults_of(report.faults);
   return dump(json);
 }
 
