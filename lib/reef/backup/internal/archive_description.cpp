@@ -107,16 +107,18 @@ void put_description(io::ObjectStore& store, const ArchiveDescription& descripti
   for (const ModelFile& model : description.models) models.push_back(to_json(model));
   const Json archive{
       {"key", description.key}, {"bytes", description.bytes}, {"sha256", io::to_hex(description.sha256)}};
-  store.put(description_key(snapshot.id), seal(dump(Json{{"format", kFormat},
-                                                         {"version", kVersion},
-                                                         {"snapshot", snapshot.id},
-                                                         {"taken", to_rfc3339(snapshot.taken)},
-                                                         {"archive", archive},
-                                                         {"files", snapshot.files},
-                                                         {"size_bytes", snapshot.size_bytes},
-                                                         {"added_bytes", snapshot.added_bytes},
-                                                         {"changed", changed},
-                                                         {"models", models}})));
+  Json json{{"format", kFormat},
+            {"version", kVersion},
+            {"snapshot", snapshot.id},
+            {"taken", to_rfc3339(snapshot.taken)},
+            {"archive", archive},
+            {"files", snapshot.files},
+            {"size_bytes", snapshot.size_bytes},
+            {"added_bytes", snapshot.added_bytes},
+            {"changed", changed},
+            {"models", models}};
+  for (const std::string& path : description.damaged) json["damaged"].push_back(escaped(path));
+  store.put(description_key(snapshot.id), seal(dump(json)));
 }
 
 ArchiveDescription get_description(io::ObjectStore& store, const std::string& id) {
@@ -130,6 +132,9 @@ ArchiveDescription get_description(io::ObjectStore& store, const std::string& id
     snapshot.size_bytes = json.at("size_bytes");
     snapshot.added_bytes = json.at("added_bytes");
     for (const Json& path : json.at("changed")) snapshot.changed.push_back(unescaped(path.get<std::string>()));
+    for (const Json& path : json.value("damaged", Json::array()))
+      found.damaged.push_back(unescaped(path.get<std::string>()));
+    if (!found.damaged.empty()) snapshot.damaged = snapshot.taken;
     found.key = json.at("archive").at("key");
     if (found.key != archive_key(id, false) && found.key != archive_key(id, true))
       throw std::invalid_argument("the archive's name is that of another one");

@@ -20,7 +20,7 @@ struct ModelFile {
 };
 
 /// system-<id>.json: one line of sealed JSON (sealed.h): {"format":"reef archive","version":1,"snapshot","taken",
-/// "archive":{"key","bytes","sha256"},"files","size_bytes","added_bytes","changed":[path],"models":[{"path","sha256",
+/// "archive":{"key","bytes","sha256"},"files","size_bytes","added_bytes","changed":[path],"damaged":[path],"models":[{"path","sha256",
 /// "bytes","mode","uid","gid","modified_ns","same_file_as"}],"xxh3"}. Paths are escaped as tree_record.h has them.
 struct ArchiveDescription {
   Snapshot snapshot;
@@ -28,6 +28,7 @@ struct ArchiveDescription {
   std::uint64_t bytes = 0;
   io::Sha256Digest sha256{};
   std::vector<ModelFile> models;
+  std::vector<std::string> damaged;  ///< files that were damaged in the tree; absent where there are none
 
   bool is_encrypted() const { return key.ends_with(".age"); }
 };

@@ -208,6 +208,7 @@ std::vector<Snapshot> list_archives(io::ObjectStore& store) {
     try {
       const ArchiveDescription description = get_description(store, id);
       snapshot = description.snapshot;
+      if (!damaged) damaged = snapshot.damaged;  // in the tree already
       const auto size = sizes.find(description.key);
       if (size == sizes.end() || size->second != description.bytes) damaged = damaged.value_or(now());
     } catch (const Error& error) {

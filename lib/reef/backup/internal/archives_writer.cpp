@@ -120,6 +120,10 @@ class Writer : public SnapshotWriter {
   }
 
   void note_changed(const std::string& path) override { description_.snapshot.changed.push_back(path); }
+  void note_damaged(const std::string& path, const std::string& /*what*/) override {
+    description_.damaged.push_back(path);
+    description_.snapshot.damaged = description_.snapshot.taken;
+  }
 
   Snapshot commit() override {
     put_listing();
