@@ -43,10 +43,11 @@ class Workload:
     MOST_CASES = 60  # of one workload, unless all are asked for
     ON_REQUEST = ("shard-on", "split-anew", "join")  # minutes for calls that shard-out and split make, too
 
-    def __init__(self, name, prepare, command, check, final, relocate=None, done=(0,), tidy=None):
+    def __init__(self, name, prepare, command, check, final, relocate=None, done=(0,), tidy=None, read_only=False):
         self.name, self.prepare, self.command, self.check, self.final = name, prepare, command, check, final
         self.relocate = relocate  # mends what names the tree's path in a copy of it
         self.done = done  # statuses of a run after one that did all of it
+        self.read_only = read_only  # calls meet EROFS, too, as on a drive that the kernel mounted so after an error
         self.tidy = tidy or (lambda reef: None)  # what must hold beside `final` only after another run
 
 
@@ -56,7 +57,13 @@ class Reef:
 
     def argv(self, command, *arguments):
         filled = [str(argument).replace("{root}", str(self.root)).replace("{shm}", self.shm) for argument in arguments]
-        return [str(self.bin_dir / command), "--root", str(self.root), *filled]
+        return [str(self.bin_dir / command), "--root", str(self.tree), *filled]
+
+    @property
+    def tree(self):
+        """The tree: all of the folder, or, where a workload has more beside it, its folder "tower"."""
+        tower = self.root / "tower"
+        return tower if tower.is_dir() else self.root
 
     @property
     def shm(self):
@@ -893,6 +900,106 @@ def workloads(bin_dir, model, other_model, unaligned, adapter, inputs):
     note = inputs / "note.md"
     key = inputs.parent / "key.pem"
     subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", key], check=True)
+    # Backups: a tree with a snapshot of its own in a folder beside it, and something new since.
+    def say(reef, persona, session):
+        line = json.dumps({"session": session, "role": "user", "content": f"Hello from {session}", "created_at": "2026-11-01T08:00:00Z"})
+        path = reef.root / "said.jsonl"
+        path.write_text(line + "\n")
+        reef.run("reef-session", "import", path, "--persona", persona, "-q")
+
+    def snapshots(reef, tier):
+        done = reef.run("reef-backup", "list", "--tier", tier, "--json", expect=(0, 5))
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def backed_up(reef, tier=1):
+        for folder in ("tower", "one", "two"):
+            (reef.root / folder).mkdir(parents=True)
+        reef.run("reef-init", "--persona", "alice", "--persona", "bob", "--embedding", "none")
+        reef.run("reef-index", "ingest", inputs, "-q", "--threads", 1, "--text-only")
+        (reef.tree / "config/system.yaml").write_text("backup:\n  tier1: {to: ../one, keep: [last 1]}\n  tier2: {to: ../two}\n")
+        say(reef, "alice", "a1")
+        say(reef, "bob", "b1")
+        reef.run("reef-memory", "remember", "The key hangs behind the clock", "--persona", "alice", "-q")
+        reef.run("reef-backup", f"tier{tier}", "--keep-all", "-q")
+        say(reef, "bob", "b2")
+
+    def with_dated_folder(reef):
+        backed_up(reef, 2)
+
+    def with_old_snapshots(reef):
+        backed_up(reef)
+        reef.run("reef-backup", "tier1", "--keep-all", "-q")
+
+    def adopt(reef):
+        reef.run("reef-backup", "tier1", "--adopt", "--keep-all", "-q")
+
+    def backups_check(reef):
+        """Whatever became of the run, what is there is sound, and the first snapshot or one after it comes back."""
+        for tier in (1, 2):
+            if not snapshots(reef, tier):
+                continue
+            reef.run("reef-backup", "verify", "--tier", tier)
+            out = Path(tempfile.mkdtemp(dir=reef.root.parent))
+            reef.run("reef-restore", "system", "--tier", tier, "--to", out / "tree", "-q")
+            with contextlib.closing(sqlite3.connect(out / "tree/data/conversations/conversations.sqlite")) as database:
+                if database.execute("SELECT count(*) FROM sessions").fetchone()[0] < 2:
+                    raise Failure("a session that was in the first snapshot is in none")
+            shutil.rmtree(out)
+        if not snapshots(reef, 1) and not snapshots(reef, 2):
+            raise Failure("the snapshot that was there is gone")
+
+    def backup_final(reef):
+        backups_check(reef)
+        newest = {}
+        for tier in (1, 2):
+            out = Path(tempfile.mkdtemp(dir=reef.root.parent))
+            if snapshots(reef, tier):
+                reef.run("reef-restore", "system", "--tier", tier, "--to", out / "tree", "-q")
+                with contextlib.closing(sqlite3.connect(out / "tree/data/conversations/conversations.sqlite")) as database:
+                    newest[tier] = database.execute("SELECT count(*) FROM sessions").fetchone()[0]
+            shutil.rmtree(out)
+        if 3 not in newest.values():
+            raise Failure(f"the run said that it was done, and the newest snapshots hold {newest} sessions")
+
+    def pruned_final(reef):
+        backups_check(reef)
+        if len(snapshots(reef, 1)) != 1:
+            raise Failure(f"{len(snapshots(reef, 1))} snapshots are there, and one was to stay")
+
+    def with_later_words(reef):
+        backed_up(reef)
+        say(reef, "alice", "a2")
+        reef.run("reef-memory", "remember", "The clock stopped", "--persona", "alice", "-q")
+
+    def sessions_of(reef, persona):
+        return len(reef.run("reef-session", "list", "--persona", persona, "--json").stdout.splitlines())
+
+    def memories_of(reef):
+        return len(reef.run("reef-memory", "list", "--persona", "alice", "--json").stdout.splitlines())
+
+    def either_check(reef):
+        """Alice as she was or, once a run has finished it, as restored; bob loses nothing at any time."""
+        if sessions_of(reef, "bob") != 2:
+            raise Failure("bob lost a session")
+        if sessions_of(reef, "alice") not in (1, 2) or memories_of(reef) not in (1, 2):
+            raise Failure("alice is neither old nor new")
+        reef.run("reef-session", "verify")
+        reef.run("reef-memory", "verify")
+
+    def restored_final(reef):
+        either_check(reef)
+        if sessions_of(reef, "alice") != 1 or memories_of(reef) != 1:
+            raise Failure("alice is not restored")
+        if (reef.tree / "data/backups/.restore").exists():
+            raise Failure("the staging folder is left behind")
+
+    def drilled_final(reef):
+        left = [path.name for path in (reef.tree / "data/backups").iterdir() if path.is_dir()]
+        if left:
+            raise Failure(f"left behind: {', '.join(left)}")
+        if '"drill"' not in (reef.tree / "data/backups/tier1.json").read_text():
+            raise Failure("the drill is not recorded")
+
     return [
         Workload("init", empty, ("reef-init", "--persona", "alice", "--embedding", "tiny"), init_check, init_final),
         Workload("import", laid_out, ("reef-model", "import", model, "--name", "tiny"), model_check, model_final),
@@ -937,6 +1044,11 @@ def workloads(bin_dir, model, other_model, unaligned, adapter, inputs):
         Workload("session-archive", with_conversations, ("reef-session", "archive", "s0", "s1"), readable_check, archived_sessions_final, tidy=tree_tidy),
         Workload("session-delete", with_archived_session, ("reef-session", "delete", "s0", "s1", "--yes"), session_check, deleted_final, relocate_sessions, done=(0, 3, 5), tidy=tree_tidy),
         Workload("consolidate", with_chat, consolidate, memories_check, consolidated_final),
+        Workload("backup-tier1", backed_up, ("reef-backup", "tier1", "--adopt", "--threads", 1), backups_check, backup_final, done=(0, 3), read_only=True),
+        Workload("backup-tier2", with_dated_folder, ("reef-backup", "tier2", "--adopt", "--threads", 1), backups_check, backup_final, done=(0, 3), read_only=True),
+        Workload("backup-prune", with_old_snapshots, ("reef-backup", "prune", "--tier", 1), backups_check, pruned_final, adopt, read_only=True),
+        Workload("restore-persona", with_later_words, ("reef-restore", "persona", "alice", "--tier", 1, "--yes", "--threads", 1), either_check, restored_final, read_only=True),
+        Workload("restore-drill", backed_up, ("reef-restore", "drill", "--tier", 1, "--threads", 1), backups_check, drilled_final, read_only=True),
         Workload("build-embedding", with_two_models, ("reef-index", "build", "--embedding", "other", "--threads", 1), embedded_check, embedded_final),
     ]
 
@@ -993,16 +1105,17 @@ def kind_of_file(text):
     return tuple(re.sub(r"[0-9a-f]{16,}|\.[A-Za-z0-9]{6}\.tmp|\d+", "#", path) for path in paths)
 
 
-def cases_of(calls, exhaustive):
+def cases_of(calls, exhaustive, read_only):
     """Pairs of a call and what happens to it."""
+    also = ("EROFS",) if read_only else ()
     if exhaustive:
-        return [(call, mode) for call in calls for mode in ("KILL", "ENOSPC", "EIO")]
+        return [(call, mode) for call in calls for mode in ("KILL", "ENOSPC", "EIO", *also)]
     groups = {}
     for call in calls:
         groups.setdefault((call.name, kind_of_file(call.text), tuple(call.stack[:6])), []).append(call)
     cases = {}  # keyed, for the only call of a group is its first and its last
     for group in groups.values():
-        for call, modes in ((group[0], ("KILL", "ENOSPC")), (group[-1], ("KILL", "EIO"))):
+        for call, modes in ((group[0], ("KILL", "ENOSPC", *also)), (group[-1], ("KILL", "EIO"))):
             cases |= {(call.name, call.ordinal, mode): (call, mode) for mode in modes}
     # The same ones each time, from all over the run: in their order each second one is a kill.
     mixed = sorted(cases.values(), key=lambda case: zlib.crc32(f"{case[0].name} {case[0].ordinal} {case[1]}".encode()))
@@ -1070,7 +1183,7 @@ def run_workload(workload, arguments, work, fails, totals):
     workload.final(reef)
     workload.tidy(reef)
     forget_shm(reef)
-    cases = cases_of(calls, arguments.exhaustive)
+    cases = cases_of(calls, arguments.exhaustive, workload.read_only)
     print(f"{workload.name}: {len(calls)} changing calls, {len(cases)} cases", flush=True)
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         runs = [pool.submit(run_case, arguments.bin_dir, prepared, workload, call, mode, work, arguments.keep) for call, mode in cases]

@@ -36,7 +36,8 @@ using Entries = std::vector<std::pair<backup::Entry, backup::Counts>>;
 /// Compares a restored tree, or a part of one, with the entries of its snapshot: every file is there in its size, every
 /// database opens and passes PRAGMA integrity_check, holds the rows that were counted when it was captured, and so does
 /// every .npy file; every vector store is compared with itself and finds rows of its own. Opens databases where they
-/// lie, so that no other process may have them. Leaves the files as they are.
+/// lie, so that no other process may have them. Leaves the files as they are. Throws
+/// Error{failed} where they cannot be read, or SQLite has no room beside them.
 CheckReport check(const std::filesystem::path& folder, const Entries& entries, unsigned threads, Progress& progress);
 
 }  // namespace reef::recover
