@@ -134,3 +134,47 @@ TEST_CASE("a list that cannot be edited is said, with what to write") {
     CHECK(error.hint().find("write 'adapters: [x, new]' under 'personas.al'") != std::string::npos);
   }
 }
+
+namespace {
+
+internal::ConfigText text_of(const std::string& yaml) { return {"personas", "p.yaml", yaml}; }
+
+}  // namespace
+
+TEST_CASE("a persona is renamed where it stands, with its name where that was its id") {
+  const auto renamed = [](const std::string& yaml) {
+    return internal::with_persona_renamed(text_of(yaml), "bob", "al");
+  };
+  CHECK(renamed("# ours\npersonas:\n  zoe:\n    name: bob\n  bob:  # mine\n    name: bob  # himself\n    base: x\n") ==
+        "# ours\npersonas:\n  zoe:\n    name: bob\n  al:  # mine\n    name: al  # himself\n    base: x\n");
+  CHECK(renamed("personas: {bob: {name: bob, created: x}, zoe: {}}\n") ==
+        "personas: {al: {name: al, created: x}, zoe: {}}\n");
+  CHECK(renamed("personas:\n  \"bob\":\n    name: 'Bob'\n") == "personas:\n  al:\n    name: 'Bob'\n");
+  CHECK(renamed("personas:\n  bob:\n") == "personas:\n  al:\n");
+  CHECK(ids_in(internal::with_persona_renamed(text_of("personas:\n  bob:\n"), "bob", "null")) ==
+        std::vector<std::string>{"null"});
+  CHECK_THROWS_AS(renamed("personas:\n  ? bob\n  : &a {name: *b}\n"), Error);
+}
+
+TEST_CASE("a persona is taken out, and the comments around it stay") {
+  const auto without = [](const std::string& yaml) { return internal::without_persona(text_of(yaml), "bob"); };
+  CHECK(without("personas:\n  # first\n  zoe:\n    name: Z\n  # second\n  bob:\n    name: B\n    # his\n    base: x\n"
+                "  # third\n  al: {}\n# end\n") ==
+        "personas:\n  # first\n  zoe:\n    name: Z\n  # second\n  # third\n  al: {}\n# end\n");
+  CHECK(without("personas:\n  bob: {name: B}\n") == "personas:\n");
+  CHECK(ids_in(without("personas:\n  bob:\n    adapters:\n      - a\n      - b\n  zoe:\n")) ==
+        std::vector<std::string>{"zoe"});
+  CHECK_THROWS_AS(without("personas: {bob: {}, zoe: {}}\n"), Error);
+  CHECK_THROWS_AS(without("personas:\n  bob: &b {name: x}\n  zoe: *b\n"), Error);
+}
+
+TEST_CASE("a value of a persona is any text") {
+  const std::string start = with_persona("", "bob");
+  for (const std::string value : {"Bob", "Zoë: \"the\" first \\ of #7", "- a", "null", " ", "tab\there"}) {
+    CAPTURE(value);
+    for (const char* key : {"name", "base"}) {
+      const auto text = internal::with_persona_value(text_of(start), "bob", key, value);
+      CHECK(Config::parse("personas", text, "p.yaml").text("personas", std::string("personas.bob.") + key) == value);
+    }
+  }
+}

@@ -92,7 +92,7 @@ class LineEditor {
   /// Adds an item to the list `key` of an entry of a section.
   bool append(const std::string& section, const std::string& name, const std::string& key, const std::string& item) {
     const auto parent = root_.IsMap() ? find(root_, section) : std::nullopt;
-    const auto entry = parent && parent->value.IsMap() ? find(parent->value, name) : std::nullopt;
+    const auto entry = entry_of(section, name);
     if (!entry) return false;
     line_ = line_of(entry->key);
     const std::string whole = fmt::format("{}: [{}]", key, item);
@@ -110,7 +110,48 @@ class LineEditor {
                    entry->value.size() == 0 ? fmt::format("{{{}}}", whole) : fmt::format("{{{}, ", whole));
   }
 
+  /// Sets a value in an entry of a section.
+  bool set_in(const std::string& section, const std::string& name, const std::string& key, const std::string& value) {
+    const auto entry = entry_of(section, name);
+    if (!entry || !is_block(entry->value)) return false;
+    line_ = line_of(entry->key);
+    const auto old = find(entry->value, key);
+    if (old) return old->value.IsScalar() && replace_scalar(old->value, value);
+    return insert(end_of_block(line_, column_of(entry->key)), first_column(entry->value), kIndent,
+                  {{0, fmt::format("{}: {}", key, value)}});
+  }
+
+  /// Gives an entry of a section another name, and its value `key` too where that was the old one.
+  bool rename(const std::string& section, const std::string& from, const std::string& to, const std::string& key) {
+    const auto entry = entry_of(section, from);
+    if (!entry) return false;
+    line_ = line_of(entry->key);
+    if (const auto same = entry->value.IsMap() ? find(entry->value, key) : std::nullopt;
+        same && same->value.IsScalar() && same->value.Scalar() == from && !replace_scalar(same->value, to))
+      return false;
+    return replace_scalar(entry->key, to);
+  }
+
+  bool remove(const std::string& section, const std::string& name) {
+    const auto entry = entry_of(section, name);
+    if (!entry || !is_block(find(root_, section)->value)) return false;
+    line_ = line_of(entry->key);
+    const auto begin = lines_.begin() + static_cast<std::ptrdiff_t>(line_);
+    lines_.erase(begin, lines_.begin() + static_cast<std::ptrdiff_t>(end_of_block(line_, column_of(entry->key))));
+    return true;
+  }
+
  private:
+  std::optional<Entry> entry_of(const std::string& section, const std::string& name) const {
+    const auto parent = root_.IsMap() ? find(root_, section) : std::nullopt;
+    return parent && parent->value.IsMap() ? find(parent->value, name) : std::nullopt;
+  }
+
+  bool replace_scalar(const YAML::Node& node, const std::string& text) {
+    const std::string& old = node.Scalar();
+    return replace(node, '"' + old + '"', text) || replace(node, '\'' + old + '\'', text) || replace(node, old, text);
+  }
+
   bool append_to(const Entry& list, const std::string& key, const std::string& item) {
     line_ = line_of(list.key);
     if (list.value.IsNull()) return replace(list.key, key + ":", fmt::format("{}: [{}]", key, item));
@@ -210,6 +251,27 @@ bool says(const ConfigText& config, const std::string& text, const Values& wante
 /// An id that is a word of YAML must be quoted to be text.
 std::string quoted(const std::string& id) { return id == "null" ? "\"null\"" : id; }
 
+/// Any text as YAML reads it.
+std::string quoted_text(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += static_cast<unsigned char>(c) < ' ' ? fmt::format("\\x{:02x}", static_cast<unsigned>(c)) : std::string(1, c);
+  }
+  return out + '"';
+}
+
+/// Whether `text` says just what is expected.
+bool says_just(const ConfigText& config, const std::string& text, const Values& expected) {
+  try {
+    return values_of(config, text) == expected;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+std::string head_of(const std::string& id) { return fmt::format("personas: personas.{}.", id); }
+
 }  // namespace
 
 std::string with_setting(const ConfigText& config, const std::string& section, const std::string& key,
@@ -245,6 +307,41 @@ std::string with_persona_item(const ConfigText& config, const std::string& id, c
     return editor.text();
   throw_by_hand(config, editor.line(), fmt::format("'{}' cannot be added to {} in", item, path),
                 fmt::format("personas.{}", id), fmt::format("'{}: [{}]'", key, fmt::join(items, ", ")));
+}
+
+std::string with_persona_value(const ConfigText& config, const std::string& id, const std::string& key,
+                               const std::string& value) {
+  const std::string text = quoted_text(value);
+  LineEditor editor(config.text);
+  if (editor.set_in("personas", id, key, text) && says(config, editor.text(), {{head_of(id) + key, value}}))
+    return editor.text();
+  throw_by_hand(config, editor.line(), fmt::format("{} of persona '{}' cannot be set in", key, id),
+                fmt::format("personas.{}", id), fmt::format("'{}: {}'", key, text));
+}
+
+std::string with_persona_renamed(const ConfigText& config, const std::string& id, const std::string& to) {
+  Values expected;
+  for (auto& [path, value] : values_of(config, config.text)) {
+    if (!path.starts_with(head_of(id)))
+      expected[path] = value;
+    else
+      expected[head_of(to) + path.substr(head_of(id).size())] =
+          path == head_of(id) + "name" && value == id ? to : value;
+  }
+  LineEditor editor(config.text);
+  if (editor.rename("personas", id, quoted(to), "name") && says_just(config, editor.text(), expected))
+    return editor.text();
+  throw_by_hand(config, editor.line(), fmt::format("persona '{}' cannot be renamed in", id), "personas",
+                fmt::format("'{}:' in the place of '{}:'", quoted(to), quoted(id)));
+}
+
+std::string without_persona(const ConfigText& config, const std::string& id) {
+  Values expected = values_of(config, config.text);
+  std::erase_if(expected, [&](const auto& entry) { return entry.first.starts_with(head_of(id)); });
+  LineEditor editor(config.text);
+  if (editor.remove("personas", id) && says_just(config, editor.text(), expected)) return editor.text();
+  throw_by_hand(config, editor.line(), fmt::format("persona '{}' cannot be taken out of", id), "personas",
+                fmt::format("nothing for '{}'", id));
 }
 
 }  // namespace reef::tree::internal

@@ -28,5 +28,12 @@ std::string with_persona(const ConfigText& config, const std::string& id, const 
 /// The text with a plain word more at the end of the persona's list `key`, which is made if need be.
 std::string with_persona_item(const ConfigText& config, const std::string& id, const std::string& key,
                               const std::string& item);
+/// The text with the persona's `key` set to `value`, any text.
+std::string with_persona_value(const ConfigText& config, const std::string& id, const std::string& key,
+                               const std::string& value);
+/// The text with another id in the place of a persona's; a name for people that was the id goes along.
+std::string with_persona_renamed(const ConfigText& config, const std::string& id, const std::string& to);
+/// The text without that persona; comments above it stay.
+std::string without_persona(const ConfigText& config, const std::string& id);
 
 }  // namespace reef::tree::internal
