@@ -20,7 +20,7 @@ cd "$top"
 declare -A allowed=(
   [core]='' [io]='core' [tree]='io' [model]='tree' [text]='tree' [embed]='model text' [vector]='io'
   [document]='text embed vector' [session]='text embed vector' [memory]='session' [retrieve]='document session memory' [backup]='tree'
-  [persona]='document session memory' [recover]='backup model persona retrieve' [cli]='core'
+  [persona]='document session memory backup' [recover]='backup model persona retrieve' [cli]='core'
 )
 # Which modules and tools may include a vendor's header. "tools" is tools/reef-*, "libexec" the helpers.
 declare -A vendors=(

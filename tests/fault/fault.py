@@ -850,6 +850,76 @@ def workloads(bin_dir, model, other_model, unaligned, adapter, inputs):
         if found or left:
             raise Failure(f"{found} words and {left} are left")
 
+    # Personas: one that has something of everything, and another one.
+    def with_two_personas(reef):
+        with_model(reef)
+        reef.run("reef-init", "--persona", "bob")
+        reef.run("reef-index", "ingest", inputs, "--persona", "alice", "--threads", 1, "-q")
+        reef.run("reef-index", "ingest", note, "--persona", "bob", "--threads", 1, "-q")
+        reef.run("reef-session", "import", talk, "--persona", "alice", "-q")
+        reef.run("reef-session", "append", "b1", "--persona", "bob", "--role", "user", "Bob sees a lighthouse.", "-q")
+        reef.run("reef-session", "index", "--all", "-q", "--threads", 1)
+        reef.run("reef-memory", "remember", "The key hangs behind the clock", "--persona", "alice", "--threads", 1, "-q")
+        reef.run("reef-memory", "remember", "A lamp", "--persona", "bob", "--threads", 1, "-q")
+
+    def verify_all(reef):
+        for command in ("reef-session", "reef-memory", "reef-index"):
+            reef.run(command, "verify")
+
+    def personas(reef):
+        lines = map(json.loads, reef.run("reef-persona", "list", "--json", expect=(0, 3)).stdout.splitlines())
+        return {line["id"]: (line["listed"], line["documents"]["files"], line["vectors"]["turns"], line["conversations"]["messages"], line["memories"]["memories"]) for line in lines}
+
+    def persona_check(reef):
+        found = personas(reef)
+        if found.get("bob") != (True, 1, 1, 1, 1):
+            raise Failure(f"the other persona has {found.get('bob')}")
+        if not (reef.root / ".reef-persona-change").exists():  # else the next run finishes it
+            verify_all(reef)
+            if [id for id in found if id != "bob" and found[id] != (True, 3, 36, 36, 1)]:
+                raise Failure(f"the personas have {found}")
+
+    def persona_tidy(reef):
+        verify_all(reef)
+        left = [p for p in reef.root.rglob("*") if "alice" in p.name or p.name.endswith(".tmp") or p.name == ".reef-persona-change"]
+        if left:
+            raise Failure(f"left behind: {left[:5]}")
+
+    def persona_renamed_final(reef):
+        if personas(reef) != {"bea": (True, 3, 36, 36, 1), "bob": (True, 1, 1, 1, 1)}:
+            raise Failure(f"the personas have {personas(reef)}")
+        verify_all(reef)
+
+    def persona_removed_final(reef):
+        if personas(reef) != {"bob": (True, 1, 1, 1, 1)}:
+            raise Failure(f"the personas have {personas(reef)}")
+        verify_all(reef)
+        for path in reef.root.rglob("*"):
+            if path.is_file() and re.search(b"word_s0|behind the clock|Pitch and oakum|words about the weather", path.read_bytes()) and "bob" not in str(path):
+                if b"Pitch and oakum" in path.read_bytes() and path.parent.name in ("raw", "processed"):
+                    continue  # the note is bob's, too
+                raise Failure(f"a word is still in {path}")
+
+    def exported_check(reef):
+        verify_all(reef)
+        if (reef.root / "alice.tar.zst").exists():
+            exported_final(reef)
+
+    def exported_final(reef):
+        files = subprocess.run(["tar", "--zstd", "-tf", reef.root / "alice.tar.zst"], capture_output=True, text=True, check=True).stdout.splitlines()
+        if not {"persona.json", "conversations.sqlite", "memories/memories.sqlite"} <= set(files):
+            raise Failure(f"the archive holds {files}")
+
+    def with_archive_of_alice(reef):
+        with_two_personas(reef)
+        reef.run("reef-persona", "export", "alice", "-o", inputs.parent / "alice.tar.zst", "--force", "-q")
+        reef.run("reef-persona", "remove", "alice", "--confirm", "alice", "-q")
+
+    def persona_imported_final(reef):
+        if personas(reef) != {"bob": (True, 1, 1, 1, 1), "carol": (True, 3, 36, 36, 1)}:
+            raise Failure(f"the personas have {personas(reef)}")
+        verify_all(reef)
+
     talk = inputs.parent / "talk.jsonl"
     talk.write_text("".join(
         json.dumps({"session": f"s{i // 12}", "role": "user", "content": f"word_s{i // 12} number{i}", "created_at": f"2026-01-01T00:00:{i:02}.000Z", "id": f"m{i}"}, separators=(",", ":")) + "\n"
@@ -1043,6 +1113,10 @@ def workloads(bin_dir, model, other_model, unaligned, adapter, inputs):
         Workload("session-words", with_lost_words, ("reef-session", "index", "--rebuild-words"), words_check, words_final, relocate_sessions, tidy=tree_tidy),
         Workload("session-archive", with_conversations, ("reef-session", "archive", "s0", "s1"), readable_check, archived_sessions_final, tidy=tree_tidy),
         Workload("session-delete", with_archived_session, ("reef-session", "delete", "s0", "s1", "--yes"), session_check, deleted_final, relocate_sessions, done=(0, 3, 5), tidy=tree_tidy),
+        Workload("persona-rename", with_two_personas, ("reef-persona", "rename", "alice", "bea"), persona_check, persona_renamed_final, tidy=persona_tidy),
+        Workload("persona-remove", with_two_personas, ("reef-persona", "remove", "alice", "--confirm", "alice"), persona_check, persona_removed_final, done=(0, 3), tidy=persona_tidy),
+        Workload("persona-export", with_two_personas, ("reef-persona", "export", "alice", "-o", "{root}/alice.tar.zst", "--threads", 1), exported_check, exported_final, done=(0, 2), tidy=lambda reef: leftovers(reef.root)),
+        Workload("persona-import", with_archive_of_alice, ("reef-persona", "import", inputs.parent / "alice.tar.zst", "--as", "carol", "--threads", 1), persona_check, persona_imported_final, done=(0, 2), tidy=persona_tidy),
         Workload("consolidate", with_chat, consolidate, memories_check, consolidated_final),
         Workload("backup-tier1", backed_up, ("reef-backup", "tier1", "--adopt", "--threads", 1), backups_check, backup_final, done=(0, 3), read_only=True),
         Workload("backup-tier2", with_dated_folder, ("reef-backup", "tier2", "--adopt", "--threads", 1), backups_check, backup_final, done=(0, 3), read_only=True),
