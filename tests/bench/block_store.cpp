@@ -1,8 +1,8 @@
 // What tier 1 costs beside restic (repository version 2) on the same tree: a database of text, vectors, and bytes that
 // do not compress, 40 : 40 : 20. Prints one JSON object a line: step, program, seconds, cpu_seconds, added_bytes.
 //
-//   bench_block_store FOLDER MB [restic]     the tree and the repositories are made in FOLDER, which must not be there
-//   bench_block_store FOLDER MB files        the same in files of about 2 KiB, the first run and one without a change
+//   bench_block_store FOLDER MB [restic]         the tree and the repositories are made in FOLDER, which must not be
+//   there bench_block_store FOLDER MB files [restic]   the same in files of about 2 KiB
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -239,15 +239,18 @@ class Bench {
   std::string newest_;
 };
 
-void many_files(const fs::path& base, std::size_t megabytes) {
+void many_files(const fs::path& base, std::size_t megabytes, bool with_restic) {
   for (std::size_t i = 0; i < megabytes * 500; ++i) {
     const fs::path folder = base / "tree" / std::to_string(i % 100);
     if (i < 100) fs::create_directories(folder);
     std::ofstream(folder / std::to_string(i)) << prose(1000 + random_bits() % 2000);
   }
-  Bench bench(base, base / "tree", true);
+  Bench bench(base, base / "tree", with_restic);
   bench.back_up("first");
   bench.back_up("unchanged");
+  std::ofstream(base / "tree" / "7" / "7") << "changed";
+  bench.back_up("one changed");
+  bench.verify();
 }
 
 void large_files(const fs::path& base, std::size_t megabytes, bool with_restic) {
@@ -267,17 +270,18 @@ void large_files(const fs::path& base, std::size_t megabytes, bool with_restic) 
 
 int main(int argc, char** argv) try {
   if (argc < 3) {
-    fmt::print(stderr, "usage: bench_block_store FOLDER MB [restic|files]\n");
+    fmt::print(stderr, "usage: bench_block_store FOLDER MB [files] [restic]\n");
     return 2;
   }
   const fs::path base = argv[1];
   if (!fs::create_directory(base)) throw Error(Errc::usage, fmt::format("{} is there already", base.string()));
-  const std::string peer = argc > 3 ? argv[3] : "";
+  const std::vector<std::string> words(argv + 3, argv + argc);
+  const auto has = [&](const char* word) { return std::find(words.begin(), words.end(), word) != words.end(); };
   const std::size_t megabytes = std::stoul(argv[2]);
-  if (peer == "files")
-    many_files(base, megabytes);
+  if (has("files"))
+    many_files(base, megabytes, has("restic"));
   else
-    large_files(base, megabytes, peer == "restic");
+    large_files(base, megabytes, has("restic"));
   fs::remove_all(base);
   return 0;
 } catch (const std::exception& error) {
