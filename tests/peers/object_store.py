@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""ObjectStore against SeaweedFS, which enforces signatures: all that it does, killed uploads, and what can go wrong.
+"""ObjectStore and the Archives in it against SeaweedFS, which enforces signatures: all that they do, killed uploads, and
+what can go wrong.
 
 usage: object_store.py OBJECT_STORE_PEER [SKEWED_CLOCK.so]     (ctest: peers_object_store)
 
@@ -9,6 +10,7 @@ import hashlib
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,7 +32,7 @@ def check(truth, about):
 class Store:
     """The peer, with settings of its own."""
 
-    def __init__(self, folder, endpoint, bucket=s3_service.BUCKET, key=f"{s3_service.KEY_ID}\n{s3_service.SECRET}\n", back=""):
+    def __init__(self, folder, endpoint, bucket=s3_service.BUCKET, key=f"{s3_service.KEY_ID}\n{s3_service.SECRET}\n", back="", prefix="reef/tier3"):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir()
         self.key = self.folder / "key"
@@ -39,7 +41,7 @@ class Store:
         self.scratch = self.folder / "scratch"
         self.scratch.mkdir()
         self.place = self.folder / "place"
-        self.place.write_text(f"{endpoint}\n{bucket}\nreef/tier3\n{self.key}\n{self.scratch}\n{PART}\n{back}\n")
+        self.place.write_text(f"{endpoint}\n{bucket}\n{prefix}\n{self.key}\n{self.scratch}\n{PART}\n{back}\n")
 
     def start(self, *words, **more):
         return subprocess.Popen([PEER, self.place, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
@@ -156,6 +158,43 @@ def service_gone(store, proxy, service, folder):
     store.run("get-file", "models/gone", folder / "back", digest)
 
 
+def archives(folder, endpoint):
+    """Tier 3 from end to end: backups, what they hold, a damaged object, prune, and all of it encrypted."""
+    tree = folder / "tree"
+    for path, bytes in (("config/system.yaml", b"x: 1\n"), ("data/large.sqlite", b"some text " * 700_000),
+                        ("models/base/m/model.safetensors", random.Random(3).randbytes(2 * PART + 99)),
+                        ("models/adapters/alice/adapter.bin", random.Random(4).randbytes(70_000))):
+        (tree / path).parent.mkdir(parents=True)
+        (tree / path).write_bytes(bytes)
+    same = lambda restored: subprocess.run(["diff", "-r", tree, restored]).returncode == 0
+    store = Store(folder / "archives", endpoint, prefix="weekly")
+    first = store.run("backup", tree, "2026-11-01T04:15:00Z").decode()
+    keys = store.run("list", "").decode().split()[::2]
+    check(f"system-{first}.tar.zst" in keys and sum(key.startswith("models/") for key in keys) == 2, f"objects {keys}")
+    second = store.run("backup", tree, "2026-11-08T04:15:00Z").decode()
+    check(len(store.run("list", "models/").splitlines()) == 2, "models are stored once")
+    check(store.run("verify") == b"", "a sound store")
+    check(store.run("snapshots").decode() == f"{first} verified\n{second} verified\n", "snapshots")
+    store.run("restore", second, folder / "restored")
+    check(same(folder / "restored"), "what was restored")
+    store.run("put", f"system-{first}.tar.zst", "no archive")
+    check(f"system-{first}.tar.zst" in store.run("verify").decode(), "a damaged object is named")
+    check(store.run("snapshots").decode() == f"{first} damaged\n{second} verified\n", "snapshots, one damaged")
+    check(store.run("prune", 1).decode() == first + "\n", "the damaged one goes")
+    store.run("restore", second, folder / "after")
+    check(same(folder / "after"), "what was restored after prune")
+    if not shutil.which("age-keygen"):
+        return
+    key = folder / "age-key"
+    subprocess.run(["age-keygen", "-o", key], check=True, stderr=subprocess.DEVNULL)
+    recipient = subprocess.run(["age-keygen", "-y", key], check=True, capture_output=True, text=True).stdout.strip()
+    third = store.run("backup", tree, "2026-11-15T04:15:00Z", recipient).decode()
+    check(f"system-{third}.tar.zst.age".encode() in store.run("list", "system-"), "an encrypted archive")
+    store.run("restore", third, folder / "closed", status=2)
+    store.run("restore", third, folder / "open", key)
+    check(same(folder / "open"), "what was restored from an encrypted archive")
+
+
 def refused(folder, endpoint):
     store = Store(folder / "wrong", endpoint, key=f"{s3_service.KEY_ID}\nanother\n")
     errors = store.run("put", "a", "b", status=1)
@@ -195,10 +234,11 @@ def main():
         store.run("remove", "first")
         for test in (objects, large_file, killed, drops):
             test(store, proxy, folder)
+        archives(folder, f"http://127.0.0.1:{service.port}")
         refused(folder, f"http://127.0.0.1:{service.port}")
         full(folder, f"http://127.0.0.1:{service.port}")
         service_gone(store, proxy, service, folder)
-    print("objects, killed uploads and faults as expected")
+    print("objects, archives, killed uploads and faults as expected")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,25 @@
-// object_store_peer PLACE.txt VERB ARGUMENT...: one call of an ObjectStore, for object_store.py.
+// object_store_peer PLACE.txt VERB ARGUMENT...: one call of an ObjectStore, or of the Archives in it, for
+// object_store.py.
 //
 // PLACE.txt has a line each: endpoint, bucket, prefix, key file, scratch folder, bytes of a part, "back" to read files
 // back. Verbs: list PREFIX, find KEY, put KEY TEXT, put-file KEY FILE, get KEY, get-file KEY FILE SHA256,
-// read KEY OFFSET COUNT, remove KEY, clean-up. Prints what came, or the error and its hint on stderr; ends as a command
-// of reef would.
+// read KEY OFFSET COUNT, remove KEY, clean-up; of Archives: backup FOLDER NOW [RECIPIENT], snapshots, verify, prune
+// LAST, restore ID FOLDER [IDENTITY]. Prints what came, or the error and its hint on stderr; ends as a command of reef
+// would.
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "reef/backup/archives.h"
+#include "reef/backup/target_folder.h"
 #include "reef/core/error.h"
 #include "reef/io/checksum.h"
 #include "reef/io/s3_store.h"
+#include "support/folder_capture.h"
 
 namespace {
 
@@ -23,7 +29,12 @@ void print(std::string_view bytes) {
   if (std::fwrite(bytes.data(), 1, bytes.size(), stdout) != bytes.size()) std::abort();
 }
 
-io::S3Store open(const std::string& file) {
+struct Opened {
+  std::shared_ptr<io::ObjectStore> store;
+  std::string scratch;
+};
+
+Opened open(const std::string& file) {
   std::ifstream lines(file);
   std::vector<std::string> line(7);
   for (std::string& text : line) std::getline(lines, text);
@@ -37,7 +48,40 @@ io::S3Store open(const std::string& file) {
   options.part_bytes = std::stoull(line[5]);
   options.reads_back = line[6] == "back";
   options.attempts = 3;
-  return {place, line[4], options};
+  return {std::make_shared<io::S3Store>(place, line[4], options), line[4]};
+}
+
+/// False for a verb that is none of Archives.
+bool run_archives(const Opened& opened, const std::string& verb, const std::vector<std::string>& words) {
+  backup::ArchivesOptions options;
+  options.store = opened.store;
+  options.scratch = opened.scratch;
+  options.threads = 2;
+  if (verb == "backup") {
+    if (words.size() > 2) options.recipients = {words[2]};
+    backup::Archives archives(options);
+    const auto writer = archives.begin(parse_time(words.at(1)), no_progress());
+    test::FolderCapture(words.at(0), *writer).run();
+    print(writer->commit().id);
+  } else if (verb == "snapshots") {
+    for (const auto& snapshot : backup::Archives(options).list())
+      print(snapshot.id + (snapshot.damaged ? " damaged" : snapshot.verified ? " verified" : "") + "\n");
+  } else if (verb == "verify") {
+    for (const auto& fault : backup::Archives(options).verify({}, no_progress()).faults)
+      print(fault.file + ": " + fault.what + "\n");
+  } else if (verb == "prune") {
+    const auto retention = backup::Retention::parse({"last " + words.at(0)});
+    for (const auto& snapshot : backup::Archives(options).prune(retention, now(), false).removed)
+      print(snapshot.id + "\n");
+  } else if (verb == "restore") {
+    if (words.size() > 2) options.identity = words[2];
+    backup::TargetFolder target(words.at(1));
+    backup::Archives(options).read(words.at(0), {}, target, no_progress());
+    target.finish();
+  } else {
+    return false;
+  }
+  return true;
 }
 
 void run(io::ObjectStore& store, const std::string& verb, const std::vector<std::string>& words) {
@@ -71,8 +115,9 @@ void run(io::ObjectStore& store, const std::string& verb, const std::vector<std:
 
 int main(int argc, char** argv) {
   try {
-    io::S3Store store = open(argv[1]);
-    run(store, argv[2], std::vector<std::string>(argv + 3, argv + argc));
+    const Opened opened = open(argv[1]);
+    const std::vector<std::string> words(argv + 3, argv + argc);
+    if (!run_archives(opened, argv[2], words)) run(*opened.store, argv[2], words);
     return 0;
   } catch (const std::exception&) {
     const Error error = current_error();

@@ -236,6 +236,8 @@ std::unique_ptr<SnapshotWriter> begin_archive(const ArchivesOptions& options, io
   if (lock.destination) {
     io::remove_stale(options.folder);
     io::remove_stale(options.folder / kModels);
+  } else {
+    store.clean_up();
   }
   return std::make_unique<Writer>(options, store, std::move(lock), now, progress);
 }
