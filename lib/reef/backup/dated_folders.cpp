@@ -31,7 +31,7 @@ Snapshot snapshot_at(const fs::path& destination, const std::string& id) {
   Snapshot snapshot;
   try {
     snapshot = internal::read_summary(destination / id).snapshot;
-    snapshot.damaged = note.damaged;
+    if (note.damaged) snapshot.damaged = note.damaged;
   } catch (const Error& error) {
     if (error.code() != Errc::corrupt) throw;
     snapshot.id = id;

@@ -6,7 +6,9 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <optional>
@@ -266,6 +268,55 @@ TEST_CASE("dated folders: a writer holds the lock, readers need none") {
   CHECK(fixture.store.list().size() == 1);
   CHECK(read(fixture.restored(snapshot.id) / "file") == "x");
   CHECK(fixture.verify().faults.empty());
+}
+
+TEST_CASE("dated folders: a snapshot of damaged files is damaged from its beginning, though all of it can be read") {
+  Fixture fixture;
+  write(fixture.tree / "file", "x");
+  fixture.back_up();
+  fixture.verify();
+  auto writer = fixture.store.begin(fixture.time, no_progress());
+  FolderCapture(fixture.tree, *writer).run();
+  writer->note_damaged("file", "it is no database");
+  CHECK(writer->commit().damaged);
+  writer.reset();
+  CHECK(fixture.verify().faults.empty());
+  const auto list = fixture.store.list();
+  CHECK_FALSE(list[0].damaged);
+  CHECK(list[1].damaged);
+  const PruneReport report = fixture.store.prune(Retention::parse({"last 1"}), fixture.time, false);
+  CHECK(report.removed.empty());
+}
+
+TEST_CASE("dated folders: killed at any moment, a run leaves whole snapshots, and the next one goes on") {
+  Fixture fixture;
+  fill(fixture.tree);
+  fixture.back_up();
+  std::size_t before = 1;
+  std::size_t killed_early = 0;
+  for (int i = 0; i < 40; ++i) {
+    write(fixture.tree / "data/large.npy", std::string(5 << 20, static_cast<char>('a' + i % 26)));
+    const pid_t child = ::fork();
+    if (child == 0) {
+      fixture.back_up();
+      ::_exit(0);
+    }
+    ::usleep(static_cast<useconds_t>(i * 1500));
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    const std::size_t after = fixture.store.list().size();
+    CHECK((after == before || after == before + 1));
+    killed_early += after == before ? 1 : 0;
+    before = after;
+    fixture.time += std::chrono::hours(24);
+  }
+  MESSAGE(killed_early << " of 40 runs were killed before they had ended");
+  const Snapshot last = fixture.back_up();
+  CHECK(fixture.store.list().size() == before + 1);
+  CHECK(fixture.verify().faults.empty());
+  CHECK(fixture.is_same(fixture.tree, fixture.restored(last.id)));
+  for (const auto& entry : fs::directory_iterator(fixture.destination))
+    CHECK_FALSE(io::is_temporary_name(entry.path().filename().native()));
 }
 
 namespace {

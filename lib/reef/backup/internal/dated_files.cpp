@@ -76,6 +76,7 @@ std::string to_text(const DatedSummary& summary) {
                         {"size_bytes", snapshot.size_bytes},
                         {"added_bytes", snapshot.added_bytes},
                         {"changed", to_json(snapshot.changed)},
+                        {"damaged_in_tree", to_json(summary.damaged)},
                         {"list_sha256", io::to_hex(summary.list)}}));
 }
 
@@ -93,6 +94,8 @@ DatedSummary read_summary(const fs::path& folder) {
     snapshot.size_bytes = json.at("size_bytes");
     snapshot.added_bytes = json.at("added_bytes");
     for (const Json& changed : json.at("changed")) snapshot.changed.push_back(unescaped(changed.get<std::string>()));
+    for (const Json& file : json.at("damaged_in_tree")) summary.damaged.push_back(unescaped(file.get<std::string>()));
+    if (!summary.damaged.empty()) snapshot.damaged = snapshot.taken;
     summary.list = io::digest_from_hex(json.at("list_sha256").get<std::string>());
     return summary;
   });

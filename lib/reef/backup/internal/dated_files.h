@@ -21,7 +21,8 @@ inline constexpr const char* kSums = "SHA256SUMS";
 /// What snapshot.json says.
 struct DatedSummary {
   Snapshot snapshot;
-  io::Sha256Digest list{};  ///< of tree.mtree
+  std::vector<std::string> damaged;  ///< files that were damaged in the tree: the snapshot is, from its beginning
+  io::Sha256Digest list{};           ///< of tree.mtree
 };
 
 std::string to_text(const DatedSummary& summary);

@@ -168,11 +168,15 @@ class DatedWriter : public SnapshotWriter {
   }
 
   void note_changed(const std::string& path) override { snapshot_.changed.push_back(path); }
+  void note_damaged(const std::string& path, const std::string& /*what*/) override {
+    damaged_.push_back(path);
+    snapshot_.damaged = snapshot_.taken;
+  }
 
   Snapshot commit() override {
     target_.finish();
     const std::string list = to_mtree(records_);
-    const std::string summary = to_text(DatedSummary{snapshot_, io::sha256(list)});
+    const std::string summary = to_text(DatedSummary{snapshot_, damaged_, io::sha256(list)});
     write(kTreeList, list);
     write(kSummary, summary);
     write(kSums, sums_of(records_, list, summary));
@@ -250,6 +254,7 @@ class DatedWriter : public SnapshotWriter {
 
   Destination destination_;
   Snapshot snapshot_;
+  std::vector<std::string> damaged_;  ///< in the tree
   Previous previous_;
   TemporaryFolder temporary_;
   UniqueFd fd_;  ///< opened before anything is written: syncfs(2) tells of failures since then
