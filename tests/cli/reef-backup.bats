@@ -42,6 +42,15 @@ field() { python3 -c 'import json, sys; all = [json.loads(l) for l in sys.stdin]
   [ "$(field 'o["changed"]' <again)" = False ]
 }
 
+@test "a persona that is half renamed is taken as it is, and named" {
+  printf 'reef persona change 1\nkind rename\npersona alice\nto carol\nbegan 2026-11-30T10:00:00.000Z\nxxh3 0000000000000000\n' >root/.reef-persona-change
+  run --separate-stderr reef-backup tier1 --to one
+  [ "$status" -eq 3 ]
+  [[ "$stderr" == *".reef-persona-change"* ]]
+  rm root/.reef-persona-change
+  reef-backup tier1 --to one -q
+}
+
 @test "destinations of the configuration are remembered, and missed when they are not mounted" {
   printf 'backup:\n  tier1: {to: %s}\n' "$PWD/one" >root/config/system.yaml
   reef-backup tier1 2>/dev/null

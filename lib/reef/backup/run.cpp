@@ -1,9 +1,11 @@
 #include "reef/backup/run.h"
 
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include "reef/backup/destination.h"
 #include "reef/backup/ledger.h"
+#include "reef/tree/persona_change.h"
 
 namespace reef::backup {
 namespace {
@@ -54,6 +56,22 @@ bool is_as_many(SnapshotStore& store) {
   return all.size() > 1 && all[all.size() - 1].files == all[all.size() - 2].files;
 }
 
+/// A persona that is half renamed is in the snapshot as it is, with the record by which reef-persona ends the change.
+void note_pending_change(const tree::Tree& tree, CaptureReport& report) {
+  const std::string file = tree::change_file(tree).filename().string();
+  try {
+    const auto change = tree::pending_change(tree);
+    if (!change) return;
+    report.problems.push_back(
+        {file,
+         fmt::format("the {} of persona {}, begun {}, is not ended: the snapshot holds it half done",
+                     tree::kind_name(change->kind), change->persona, change->began),
+         fmt::format("run that 'reef-persona {}' again, which ends it", tree::kind_name(change->kind))});
+  } catch (const Error& error) {
+    report.problems.push_back({file, error.what(), error.hint()});
+  }
+}
+
 std::string id_of(const std::string& destination, int tier) {
   return destination.starts_with("s3://") ? "" : Destination::open_for_reading(destination, tier).id();
 }
@@ -69,10 +87,11 @@ RunReport run(const tree::Tree& tree, const tree::Config& config, const RunOptio
   report.is_new = read_ledger(tree, options.tier).destination != report.destination;
   const auto start = steady_clock::now();
   {
-    WatchedWriter writer(store->begin(now(), progress));
+    WatchedWriter writer(store->begin(now(), no_progress()));  // capture() tells of all that is read
     CaptureOptions what;
     what.check_databases = options.tier > 1;  // a second for 600 MB, which a run every 15 minutes need not spend
     report.capture = capture(tree, options.tier, writer, what, progress);
+    note_pending_change(tree, report.capture);
     report.snapshot = writer.commit();
     report.changed = writer.has_taken();
   }

@@ -17,6 +17,7 @@
 #include "reef/recover/service.h"
 #include "reef/session/schema.h"
 #include "reef/tree/folders.h"
+#include "reef/tree/persona_change.h"
 
 namespace reef::recover {
 namespace {
@@ -31,6 +32,15 @@ constexpr milliseconds kBound = std::chrono::minutes(5);
 /// Paths of a snapshot that belong to one persona alone.
 std::vector<std::string> own_folders(const std::string& persona) {
   return {"data/memories/" + persona, "vectors/personas/" + persona, "vectors/conversations/" + persona};
+}
+
+/// What is half renamed is in two places, and a restore would know of one.
+void require_no_pending_change(const tree::Tree& tree) {
+  if (const auto change = tree::pending_change(tree))
+    throw Error(Errc::failed,
+                fmt::format("the {} of persona {}, begun {}, is not ended", tree::kind_name(change->kind),
+                            change->persona, change->began),
+                fmt::format("run that 'reef-persona {}' again, which ends it", tree::kind_name(change->kind)));
 }
 
 std::vector<std::string> shared_databases(const tree::Tree& tree) {
@@ -105,6 +115,7 @@ class PersonaRestore {
 
   RestoreReport run(Progress& progress) {
     const auto start = steady_clock::now();
+    require_no_pending_change(tree_);
     finish_interrupted(tree_, options_.wait);
     RestoreReport report = plan();
     StoppedServices stopped(services_);

@@ -15,6 +15,7 @@
 #include "reef/session/schema.h"
 #include "reef/session/store.h"
 #include "reef/tree/init.h"
+#include "reef/tree/persona_change.h"
 
 using namespace reef;
 namespace fs = std::filesystem;
@@ -172,6 +173,17 @@ TEST_CASE_FIXTURE(Fixture, "persona: one whose database a process has open is re
     CHECK(std::string(error.what()).find("memories.sqlite is open in another process") != std::string::npos);
   }
   CHECK(nothing_left());
+}
+
+TEST_CASE_FIXTURE(Fixture, "persona: one that is being renamed is refused") {
+  tree::PersonaChange change;
+  change.persona = "alice";
+  change.to = "carol";
+  change.began = "2026-11-30T10:00:00.000Z";
+  tree::begin_change(tree, change);
+  CHECK_THROWS_WITH_AS(restore(), "the rename of persona alice, begun 2026-11-30T10:00:00.000Z, is not ended", Error);
+  tree::end_change(tree);
+  CHECK(restore().applied);
 }
 
 TEST_CASE_FIXTURE(Fixture, "persona: a store on a shard comes back behind its link") {
