@@ -252,7 +252,7 @@ PY
   [[ "$stderr" == *"locked"* ]]
   # A program that is not ours, and waits a tenth of a second at most.
   python3 - root/data/conversations/conversations.sqlite "$run" >appended <<'PY'
-import sqlite3, sys
+import sqlite3, sys, time
 talk = sqlite3.connect(sys.argv[1], timeout=.1, isolation_level=None)
 appended = 0
 
@@ -263,9 +263,10 @@ def is_at_work(process):
     except (FileNotFoundError, ProcessLookupError):
         return False
 
-while is_at_work(sys.argv[2]):
+while is_at_work(sys.argv[2]) and appended < 3000:
     talk.execute("INSERT INTO messages(session_id, role, content) VALUES ('s', 'user', 'I saw a ship')")
     appended += 1
+    time.sleep(.001)
 print(appended)
 PY
   wait "$run"
