@@ -214,13 +214,6 @@ def refused(folder, endpoint):
     check("set the clock" in errors, errors)
 
 
-def full(folder, endpoint):
-    """All volumes belong to the first bucket: the service has no room for another one."""
-    store = Store(folder / "full", endpoint, bucket="another")
-    errors = store.run("put", "a", "b" * 1000, status=1)
-    check("another/reef/tier3/a: InternalError" in errors and "a full one answers so" in errors, errors)
-
-
 def main():
     weed = s3_service.find_weed()
     if not weed:
@@ -236,7 +229,6 @@ def main():
             test(store, proxy, folder)
         archives(folder, f"http://127.0.0.1:{service.port}")
         refused(folder, f"http://127.0.0.1:{service.port}")
-        full(folder, f"http://127.0.0.1:{service.port}")
         service_gone(store, proxy, service, folder)
     print("objects, archives, killed uploads and faults as expected")
 
