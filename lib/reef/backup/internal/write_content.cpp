@@ -7,9 +7,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <vector>
 
+#include "reef/backup/internal/block_codec.h"
 #include "reef/core/cancel.h"
 #include "reef/core/error.h"
 #include "reef/core/share_work.h"
@@ -23,10 +23,6 @@ constexpr std::uint64_t kPieceBytes = std::uint64_t{1} << 20;
 constexpr std::size_t kHoleBytes = std::size_t{64} << 10;
 /// Pieces from which on threads are worth starting.
 constexpr std::uint64_t kPiecesToShare = 8;
-
-bool is_zero(std::span<const std::uint8_t> bytes) {
-  return bytes[0] == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
-}
 
 class Writer {
  public:
